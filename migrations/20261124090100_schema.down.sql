@@ -1,0 +1,11 @@
+DROP TABLE assessment_responses;
+DROP TABLE assessment_questions;
+DROP TABLE assessment_session_frameworks;
+DROP TABLE assessment_sessions;
+DROP TABLE framework_controls;
+DROP TABLE compliance_frameworks;
+DROP TABLE business_profiles;
+DROP TABLE idempotency_keys;
+DROP TABLE refresh_tokens;
+DROP TABLE users;
+DROP TABLE ruleiq_marker;

@@ -1,0 +1,6 @@
+DROP INDEX idx_assessment_sessions_user_status;
+DROP INDEX idx_assessment_sessions_created_at;
+DROP INDEX idx_assessment_sessions_status;
+DROP INDEX idx_assessment_sessions_business_profile_id;
+DROP INDEX idx_assessment_sessions_user_id;
+DROP INDEX idx_business_profiles_user_id;
