@@ -1,0 +1,67 @@
+//! Prints what each coding and level makes of a file, and at what cost.
+//!
+//! ```text
+//! cargo run --release -p ruleiq-compression --example compare -- body.json
+//! ```
+
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_types,
+    reason = "a program for the terminal, which measures with the clock on the wall"
+)]
+
+use std::{env, error::Error, fs, time::Instant};
+
+use ruleiq_compression::{Coding, Config, Encoder};
+
+/// The best of so many rounds is the one that was disturbed least.
+const ROUNDS: usize = 20;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = env::args().nth(1).ok_or("name a file to encode")?;
+    let body = fs::read(path)?;
+    println!("{} bytes", body.len());
+    println!("coding level    bytes  ratio        µs  ns/byte");
+
+    for brotli_level in [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11] {
+        let config = Config {
+            brotli_level,
+            ..Config::default()
+        };
+        measure(Coding::Brotli, brotli_level, &config, &body)?;
+    }
+    for zstd_level in [-5, -1, 1, 2, 3, 4, 6, 7, 9, 12, 15, 19] {
+        let config = Config {
+            zstd_level,
+            ..Config::default()
+        };
+        measure(Coding::Zstd, zstd_level, &config, &body)?;
+    }
+    for gzip_level in 1..=9 {
+        let config = Config {
+            gzip_level,
+            ..Config::default()
+        };
+        measure(Coding::Gzip, gzip_level, &config, &body)?;
+    }
+    Ok(())
+}
+
+fn measure(coding: Coding, level: i32, config: &Config, body: &[u8]) -> Result<(), Box<dyn Error>> {
+    let encoder = Encoder::new(config)?;
+    let size = encoder.encode(coding, body)?.len();
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        encoder.encode(coding, body)?;
+        best = best.min(started.elapsed().as_secs_f64());
+    }
+    println!(
+        "{:6} {level:5} {size:8} {:6.2} {:9.1} {:8.1}",
+        coding.as_str(),
+        body.len() as f64 / size as f64,
+        best * 1e6,
+        best * 1e9 / body.len() as f64,
+    );
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! What is compressed, and how hard.
+
+use serde::Deserialize;
+
+use crate::Coding;
+
+/// Which responses are compressed, and how hard.
+///
+/// Sizes are in bytes. See the crate's documentation for the content types.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether anything is compressed at all. Default: true.
+    pub enabled: bool,
+
+    /// The size that a body must exceed. Default: 1000.
+    ///
+    /// Too low: CPU for bodies that fit one packet anyway. Too high: bytes that need not travel.
+    pub minimum_size: usize,
+
+    /// The size that a body must not exceed. Default: 8 MiB.
+    ///
+    /// A body is encoded in one piece, so that both forms are in memory at once. Too high: memory,
+    /// and seconds of CPU for one response. Too low: the largest responses travel uncompressed.
+    pub maximum_size: usize,
+
+    /// Paths that are never compressed, each with all below it: `/docs` covers `/docs/openapi`
+    /// and not `/docsearch`. Default: `/health`, `/metrics`, `/docs`.
+    pub exclude_paths: Vec<String>,
+
+    /// The codings on offer, in the order that breaks ties. Default: `br`, `zstd`, `gzip`.
+    ///
+    /// Without one of them, clients that know no other get more bytes. Without any, all get them.
+    pub codings: Vec<Coding>,
+
+    /// 0 to 8, 10 or 11. Default: 4.
+    ///
+    /// Too high: 5 doubles the CPU of 4 for 4 % fewer bytes, 11 takes eighty times as much. Too low:
+    /// zstd gives fewer bytes for less CPU.
+    pub brotli_level: i32,
+
+    /// -7 to 19. Default: 3.
+    ///
+    /// Too high: 6 takes four times the CPU of 3 for 3 % fewer bytes. Too low: more bytes, for
+    /// little CPU saved.
+    pub zstd_level: i32,
+
+    /// 1 to 9. Default: 4.
+    ///
+    /// Too high: 9 saves next to nothing. Too low: 1 looks for so few matches that bodies get a
+    /// third larger than at 2.
+    pub gzip_level: i32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            enabled: true,
+            minimum_size: 1000,
+            maximum_size: 8 * 1024 * 1024,
+            exclude_paths: ["/health", "/metrics", "/docs"].map(String::from).into(),
+            codings: Coding::ALL.into(),
+            brotli_level: 4,
+            zstd_level: 3,
+            gzip_level: 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_keeps_its_default() {
+        let config: Config =
+            serde_json::from_str(r#"{"minimum_size": 5, "codings": ["zstd", "br"]}"#).unwrap();
+        assert_eq!(config.minimum_size, 5);
+        assert_eq!(config.codings, [Coding::Zstd, Coding::Brotli]);
+        assert_eq!(config.exclude_paths, ["/health", "/metrics", "/docs"]);
+        assert!(config.enabled);
+    }
+
+    #[test]
+    fn an_unknown_key_or_coding_is_refused() {
+        let parse = serde_json::from_str::<Config>;
+        assert!(parse(r#"{"minimal_size": 5}"#).is_err());
+        assert!(parse(r#"{"codings": ["deflate"]}"#).is_err());
+    }
+}

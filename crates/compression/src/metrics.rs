@@ -1,0 +1,144 @@
+//! What compression does, counted.
+
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+use crate::{Coding, Skip};
+
+/// The counters of compression. Clones count together.
+#[derive(Clone, Debug)]
+pub struct CompressionMetrics {
+    input_bytes: [IntCounter; Coding::ALL.len()],
+    output_bytes: [IntCounter; Coding::ALL.len()],
+    responses: [IntCounter; Coding::ALL.len()],
+    skips: [IntCounter; Skip::ALL.len()],
+}
+
+impl CompressionMetrics {
+    /// Makes the counters and registers them.
+    ///
+    /// # Errors
+    ///
+    /// When the registry has them already.
+    pub fn register(registry: &Registry) -> Result<CompressionMetrics, prometheus::Error> {
+        let families = Families::new()?;
+        for family in families.all() {
+            registry.register(Box::new(family.clone()))?;
+        }
+        Ok(families.metrics())
+    }
+
+    /// Counts a body that was sent encoded.
+    pub fn record_encoded(&self, coding: Coding, input_bytes: usize, output_bytes: usize) {
+        let at = coding as usize;
+        self.input_bytes[at].inc_by(input_bytes as u64);
+        self.output_bytes[at].inc_by(output_bytes as u64);
+        self.responses[at].inc();
+    }
+
+    /// Counts a response that was sent as it is.
+    pub fn record_skip(&self, skip: Skip) {
+        self.skips[skip as usize].inc();
+    }
+}
+
+impl Default for CompressionMetrics {
+    /// Counters that no registry knows.
+    fn default() -> CompressionMetrics {
+        let families = Families::new().expect("the names and labels are valid and fixed");
+        families.metrics()
+    }
+}
+
+struct Families {
+    input_bytes: IntCounterVec,
+    output_bytes: IntCounterVec,
+    responses: IntCounterVec,
+    skips: IntCounterVec,
+}
+
+impl Families {
+    fn new() -> Result<Families, prometheus::Error> {
+        let family = |name, help, label| IntCounterVec::new(Opts::new(name, help), &[label]);
+        Ok(Families {
+            input_bytes: family(
+                "ruleiq_compression_input_bytes_total",
+                "Bytes of the bodies that were sent encoded, before they were.",
+                "coding",
+            )?,
+            output_bytes: family(
+                "ruleiq_compression_output_bytes_total",
+                "Bytes of the bodies that were sent encoded, as they were sent.",
+                "coding",
+            )?,
+            responses: family(
+                "ruleiq_compression_responses_total",
+                "Responses that were sent encoded.",
+                "coding",
+            )?,
+            skips: family(
+                "ruleiq_compression_skips_total",
+                "Responses that were sent as they are, by the reason.",
+                "reason",
+            )?,
+        })
+    }
+
+    fn all(&self) -> [&IntCounterVec; 4] {
+        [
+            &self.input_bytes,
+            &self.output_bytes,
+            &self.responses,
+            &self.skips,
+        ]
+    }
+
+    fn metrics(&self) -> CompressionMetrics {
+        let by_coding = |family: &IntCounterVec| {
+            Coding::ALL.map(|coding| family.with_label_values(&[coding.as_str()]))
+        };
+        CompressionMetrics {
+            input_bytes: by_coding(&self.input_bytes),
+            output_bytes: by_coding(&self.output_bytes),
+            responses: by_coding(&self.responses),
+            skips: Skip::ALL.map(|skip| self.skips.with_label_values(&[skip.as_str()])),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_label_has_its_own_place() {
+        for (at, coding) in Coding::ALL.into_iter().enumerate() {
+            assert_eq!(coding as usize, at);
+        }
+        for (at, skip) in Skip::ALL.into_iter().enumerate() {
+            assert_eq!(skip as usize, at);
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_shows_in_the_registry() {
+        let registry = Registry::new();
+        let metrics = CompressionMetrics::register(&registry).unwrap();
+        metrics.record_encoded(Coding::Zstd, 1000, 300);
+        metrics.record_encoded(Coding::Zstd, 500, 200);
+        metrics.record_skip(Skip::Head);
+
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap();
+        for line in [
+            r#"ruleiq_compression_input_bytes_total{coding="zstd"} 1500"#,
+            r#"ruleiq_compression_output_bytes_total{coding="zstd"} 500"#,
+            r#"ruleiq_compression_responses_total{coding="zstd"} 2"#,
+            r#"ruleiq_compression_responses_total{coding="br"} 0"#,
+            r#"ruleiq_compression_skips_total{reason="head"} 1"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "no `{line}` in\n{text}");
+        }
+        assert!(CompressionMetrics::register(&registry).is_err());
+    }
+}

@@ -1,0 +1,306 @@
+//! Which responses are worth a coding.
+
+use crate::{Coding, Config};
+
+/// Which responses are worth a coding, by path, content type and size.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    enabled: bool,
+    minimum_size: usize,
+    maximum_size: usize,
+    exclude_paths: Box<[Box<str>]>,
+    codings: Box<[Coding]>,
+}
+
+/// Why a response is sent as it is.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Skip {
+    /// The path is excluded.
+    Path,
+    /// The application said so for this response.
+    OptOut,
+    /// The client prefers no coding, or knows none of those on offer.
+    Identity,
+    /// The status has no body, or one that must not change.
+    Status,
+    /// The request is a HEAD, whose answer has no body.
+    Head,
+    /// The content type is not known to shrink.
+    ContentType,
+    /// The body is not larger than the minimum.
+    TooSmall,
+    /// The body is larger than the maximum.
+    TooLarge,
+    /// The body's size is not known beforehand.
+    Stream,
+    /// The response has a content coding already.
+    Encoded,
+    /// `Cache-Control: no-transform` in the request or the response.
+    NoTransform,
+    /// The request is for a range, or the response is one.
+    Range,
+    /// The response carries a digest of the bytes as they are.
+    Digest,
+    /// The encoded body was not smaller.
+    NotSmaller,
+    /// As many bodies as allowed are being encoded off the caller's thread.
+    Busy,
+    /// The encoder failed.
+    Failed,
+}
+
+impl Policy {
+    /// The policy of a configuration.
+    pub fn new(config: &Config) -> Policy {
+        Policy {
+            enabled: config.enabled,
+            minimum_size: config.minimum_size,
+            maximum_size: config.maximum_size,
+            exclude_paths: config
+                .exclude_paths
+                .iter()
+                .map(|path| path.trim_end_matches('/').into())
+                .collect(),
+            codings: config.codings.clone().into(),
+        }
+    }
+
+    /// Whether anything is compressed at all.
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// The codings on offer, in the order that breaks ties.
+    pub fn codings(&self) -> &[Coding] {
+        &self.codings
+    }
+
+    /// Whether a path is an excluded one or below one.
+    ///
+    /// Paths are compared as they are written, case and percent-encoding included.
+    pub fn excludes(&self, path: &str) -> bool {
+        self.exclude_paths.iter().any(|excluded| {
+            path.strip_prefix(&**excluded)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// Whether a body of this `Content-Type` shrinks.
+    ///
+    /// # Errors
+    ///
+    /// With the reason why not.
+    pub fn check_content_type(&self, content_type: Option<&[u8]>) -> Result<(), Skip> {
+        match content_type {
+            Some(content_type) if shrinks(content_type) => Ok(()),
+            _ => Err(Skip::ContentType),
+        }
+    }
+
+    /// Whether a body of this size, in bytes, is worth it.
+    ///
+    /// # Errors
+    ///
+    /// With the reason why not.
+    pub fn check_size(&self, size: u64) -> Result<(), Skip> {
+        let is_within = |limit: usize| usize::try_from(size).is_ok_and(|size| size <= limit);
+        if is_within(self.minimum_size) {
+            Err(Skip::TooSmall)
+        } else if is_within(self.maximum_size) {
+            Ok(())
+        } else {
+            Err(Skip::TooLarge)
+        }
+    }
+}
+
+impl Skip {
+    /// All of them.
+    pub const ALL: [Skip; 16] = [
+        Skip::Path,
+        Skip::OptOut,
+        Skip::Identity,
+        Skip::Status,
+        Skip::Head,
+        Skip::ContentType,
+        Skip::TooSmall,
+        Skip::TooLarge,
+        Skip::Stream,
+        Skip::Encoded,
+        Skip::NoTransform,
+        Skip::Range,
+        Skip::Digest,
+        Skip::NotSmaller,
+        Skip::Busy,
+        Skip::Failed,
+    ];
+
+    /// The reason's name in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Skip::Path => "path",
+            Skip::OptOut => "opt_out",
+            Skip::Identity => "identity",
+            Skip::Status => "status",
+            Skip::Head => "head",
+            Skip::ContentType => "content_type",
+            Skip::TooSmall => "too_small",
+            Skip::TooLarge => "too_large",
+            Skip::Stream => "stream",
+            Skip::Encoded => "encoded",
+            Skip::NoTransform => "no_transform",
+            Skip::Range => "range",
+            Skip::Digest => "digest",
+            Skip::NotSmaller => "not_smaller",
+            Skip::Busy => "busy",
+            Skip::Failed => "failed",
+        }
+    }
+}
+
+/// Text in all its forms; an event stream is left alone, because it is read while it is written,
+/// and so is gRPC, which compresses its messages itself.
+fn shrinks(content_type: &[u8]) -> bool {
+    const APPLICATION: [&str; 8] = [
+        "json",
+        "xml",
+        "javascript",
+        "x-javascript",
+        "ecmascript",
+        "csv",
+        "x-ndjson",
+        "jsonl",
+    ];
+    let essence = content_type.split(|byte| *byte == b';').next();
+    let Some((kind, name)) = essence
+        .and_then(|essence| std::str::from_utf8(essence).ok())
+        .and_then(|essence| essence.trim().split_once('/'))
+    else {
+        return false;
+    };
+    let starts = |start: &str| {
+        name.get(..start.len())
+            .is_some_and(|it| it.eq_ignore_ascii_case(start))
+    };
+    let suffix = name.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+
+    if kind.eq_ignore_ascii_case("text") {
+        !name.eq_ignore_ascii_case("event-stream")
+    } else if kind.eq_ignore_ascii_case("application") && starts("grpc") {
+        false
+    } else if suffix.eq_ignore_ascii_case("json") || suffix.eq_ignore_ascii_case("xml") {
+        true
+    } else {
+        kind.eq_ignore_ascii_case("application")
+            && APPLICATION.iter().any(|it| name.eq_ignore_ascii_case(it))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy::new(&Config::default())
+    }
+
+    #[test]
+    fn a_body_must_exceed_the_minimum_and_not_the_maximum() {
+        let check = |size, expect| assert_eq!(policy().check_size(size), expect, "for {size}");
+        check(0, Err(Skip::TooSmall));
+        check(999, Err(Skip::TooSmall));
+        check(1000, Err(Skip::TooSmall));
+        check(1001, Ok(()));
+        check(8 * 1024 * 1024, Ok(()));
+        check(8 * 1024 * 1024 + 1, Err(Skip::TooLarge));
+        check(u64::MAX, Err(Skip::TooLarge));
+    }
+
+    #[test]
+    fn text_in_all_its_forms_shrinks() {
+        let eligible = [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON;charset=UTF-8",
+            "application/problem+json",
+            "application/vnd.api+json; ext=1",
+            "application/atom+xml",
+            "application/xml",
+            "application/xhtml+xml",
+            "application/javascript",
+            "application/csv",
+            "image/svg+xml",
+            "text/html",
+            "text/css ; charset=utf-8",
+            "text/javascript",
+            "text/csv",
+            "text/xml",
+            "text/plain",
+        ];
+        for content_type in eligible {
+            let verdict = policy().check_content_type(Some(content_type.as_bytes()));
+            assert_eq!(verdict, Ok(()), "for {content_type}");
+        }
+    }
+
+    #[test]
+    fn other_content_does_not() {
+        let ineligible = [
+            "",
+            "json",
+            "text",
+            "text/event-stream",
+            "Text/Event-Stream; charset=utf-8",
+            "application/grpc",
+            "application/grpc+json",
+            "application/octet-stream",
+            "application/zip",
+            "application/jsonish",
+            "application/x+jsonx",
+            "multipart/form-data; boundary=application/json",
+            "image/png",
+            "font/woff2",
+            "video/mp4",
+        ];
+        for content_type in ineligible {
+            let verdict = policy().check_content_type(Some(content_type.as_bytes()));
+            assert_eq!(verdict, Err(Skip::ContentType), "for {content_type}");
+        }
+        let verdict = policy().check_content_type(Some(b"application/js\xff"));
+        assert_eq!(verdict, Err(Skip::ContentType));
+        assert_eq!(policy().check_content_type(None), Err(Skip::ContentType));
+    }
+
+    #[test]
+    fn a_path_is_excluded_with_all_below_it_and_nothing_beside_it() {
+        let check = |path, expect| assert_eq!(policy().excludes(path), expect, "for {path}");
+        check("/health", true);
+        check("/health/", true);
+        check("/health/database", true);
+        check("/healthz", false);
+        check("/Health", false);
+        check("/docs/openapi.json", true);
+        check("/docs%2fopenapi.json", false);
+        check("/api/docs", false);
+        check("/metrics", true);
+        check("/", false);
+        check("", false);
+    }
+
+    #[test]
+    fn a_trailing_slash_of_an_excluded_path_does_not_matter() {
+        let excludes = |excluded: &str, path| {
+            let exclude_paths = vec![excluded.into()];
+            let config = Config {
+                exclude_paths,
+                ..Config::default()
+            };
+            Policy::new(&config).excludes(path)
+        };
+        assert!(excludes("/docs/", "/docs"));
+        assert!(excludes("/docs/", "/docs/a"));
+        assert!(!excludes("/docs/", "/docsearch"));
+        assert!(excludes("/", "/anything"));
+    }
+}

@@ -1,0 +1,9 @@
+//! Drives the crate through its public API.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod content;
+mod determinism;
+mod levels;
+mod round_trip;
+mod window;
