@@ -1,1 +1,34 @@
 #![doc = include_str!("../README.md")]
+
+#[doc(hidden)]
+pub mod __macro;
+mod ambient;
+mod breaker;
+mod builder;
+mod envelope;
+mod error;
+mod fence;
+mod glob;
+mod invalidate;
+mod l1;
+mod l2;
+mod load;
+mod manager;
+mod metrics;
+mod names;
+mod pending;
+mod scripts;
+mod stats;
+pub mod ttl;
+mod write;
+
+pub use ruleiq_cache_macros::cached;
+
+pub use crate::{
+    ambient::{AlreadyInstalled, install, installed},
+    builder::{BuildError, Builder},
+    error::{Error, LoadError},
+    manager::{CacheManager, MAX_TTL},
+    metrics::CacheMetrics,
+    stats::Stats,
+};

@@ -1,0 +1,169 @@
+//! The expansion of `#[cached]`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{
+    Error, FnArg, GenericParam, ItemFn, Pat, Result, ReturnType, Signature, Type,
+    spanned::Spanned as _,
+};
+
+use crate::options::Options;
+
+pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<TokenStream> {
+    let options = Options::parse(options)?;
+    let ItemFn {
+        attrs,
+        vis,
+        sig,
+        block,
+        ..
+    } = syn::parse2(function)?;
+    if sig.asyncness.is_none() {
+        return Err(Error::new(
+            sig.fn_token.span(),
+            "a cached function is `async`: it asks Redis",
+        ));
+    }
+    let returned = returned(&sig)?;
+    let key = key(&options, &sig)?;
+    let cache = match &options.cache {
+        // The body takes the arguments, of which this may be one.
+        Some(cache) => quote!(::core::option::Option::Some(
+            <::ruleiq_cache::CacheManager as ::core::clone::Clone>::clone(&#cache)
+        )),
+        None => quote!(::core::option::Option::cloned(::ruleiq_cache::installed())),
+    };
+    let ttl = &options.ttl;
+    let (cache_name, key_name, body_name) = (name("cache"), name("key"), name("body"));
+    // Where a bound does not hold, the message points at the type.
+    let load = quote_spanned! {returned.span()=>
+        ::ruleiq_cache::__macro::Output::<#returned>::new()
+            .load(&#cache_name, &#key_name, #ttl, #body_name)
+            .await
+    };
+    Ok(quote! {
+        #(#attrs)*
+        #vis #sig {
+            let #cache_name: ::core::option::Option<::ruleiq_cache::CacheManager> = #cache;
+            let #key_name: ::core::option::Option<::std::string::String> = match &#cache_name {
+                ::core::option::Option::Some(_) => #key,
+                ::core::option::Option::None => ::core::option::Option::None,
+            };
+            let #body_name = async move {
+                // Tells `?` and `return` in the body what it returns.
+                #[allow(
+                    unreachable_code,
+                    clippy::diverging_sub_expression,
+                    clippy::empty_loop,
+                    clippy::let_unit_value,
+                    clippy::needless_return,
+                    reason = "it never runs"
+                )]
+                if false {
+                    let returned: #returned = loop {};
+                    return returned;
+                }
+                #block
+            };
+            match (#cache_name, #key_name) {
+                (
+                    ::core::option::Option::Some(#cache_name),
+                    ::core::option::Option::Some(#key_name),
+                ) => {
+                    #[allow(unused_imports, reason = "a result has a method of its own")]
+                    use ::ruleiq_cache::__macro::Plain as _;
+                    #load
+                }
+                _ => #body_name.await,
+            }
+        }
+    })
+}
+
+/// What the function returns, if that can be cached at all.
+fn returned(sig: &Signature) -> Result<&Type> {
+    let refused = |at: Span, why| Err(Error::new(at, why));
+    match &sig.output {
+        ReturnType::Default => refused(sig.ident.span(), "the function returns nothing to cache"),
+        ReturnType::Type(_, returned) => match &**returned {
+            Type::ImplTrait(hidden) => refused(
+                hidden.span(),
+                "name the type: a value comes back from the cache as what it is",
+            ),
+            Type::Reference(reference) => refused(
+                reference.span(),
+                "a cached value is owned: return the value, or an `Arc` of it",
+            ),
+            _ => Ok(returned),
+        },
+    }
+}
+
+/// An `Option<String>`: `None` where an argument cannot be a part of it.
+fn key(options: &Options, sig: &Signature) -> Result<TokenStream> {
+    let prefix = &options.prefix;
+    if let Some(key) = &options.key {
+        let text = quote!(::std::string::String::from(#key));
+        return Ok(match prefix {
+            Some(prefix) => quote! {
+                ::core::option::Option::Some([#prefix, ":", ::std::string::String::as_str(&#text)].concat())
+            },
+            None => quote!(::core::option::Option::Some(#text)),
+        });
+    }
+    let mut parts = Vec::new();
+    for parameter in &sig.generics.params {
+        match parameter {
+            // The same arguments mean something else for another type.
+            GenericParam::Type(it) => {
+                let it = &it.ident;
+                parts.push(quote!(.with(::core::any::type_name::<#it>())));
+            }
+            GenericParam::Const(it) => {
+                let it = &it.ident;
+                parts.push(quote!(.with(&#it)));
+            }
+            _ => {}
+        }
+    }
+    let mut skipped: Vec<&Ident> = options.skip.iter().collect();
+    for argument in &sig.inputs {
+        let it = argument_name(argument)?;
+        if let Some(at) = skipped.iter().position(|skipped| **skipped == it) {
+            skipped.swap_remove(at);
+        } else if it == "self" {
+            return Err(Error::new(
+                argument.span(),
+                "instances would share their entries: say that they may by `skip(self)`, or give a key \
+                 that tells them apart by `key = ...`",
+            ));
+        } else {
+            parts.push(quote_spanned!(argument.span()=> .with(&#it)));
+        }
+    }
+    if let Some(unknown) = skipped.first() {
+        return Err(Error::new(
+            unknown.span(),
+            format!("`{unknown}` is no argument of `{}`", sig.ident),
+        ));
+    }
+    Ok(quote!(::ruleiq_cache::__macro::Key::new(#prefix) #(#parts)* .finish()))
+}
+
+fn argument_name(argument: &FnArg) -> Result<Ident> {
+    match argument {
+        FnArg::Receiver(it) => Ok(Ident::new("self", it.span())),
+        FnArg::Typed(it) => match &*it.pat {
+            Pat::Ident(pattern) => Ok(pattern.ident.clone()),
+            pattern => Err(Error::new(
+                pattern.span(),
+                "give this argument a name, or the function a key by `key = ...`",
+            )),
+        },
+    }
+}
+
+/// A name that the function's body cannot see.
+fn name(text: &str) -> Ident {
+    Ident::new(text, Span::mixed_site())
+}

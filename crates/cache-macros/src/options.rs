@@ -1,0 +1,118 @@
+//! What stands in the brackets of `#[cached(...)]`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::{
+    Error, Expr, ExprLit, Lit, LitStr, Result, Token, ext::IdentExt as _, meta::ParseNestedMeta,
+    parse::Parser as _, punctuated::Punctuated,
+};
+
+/// The options of one function.
+pub(crate) struct Options {
+    /// Of type `Duration`.
+    pub(crate) ttl: TokenStream,
+    pub(crate) prefix: Option<LitStr>,
+    /// Instead of the arguments.
+    pub(crate) key: Option<Expr>,
+    /// Instead of the ambient cache.
+    pub(crate) cache: Option<Expr>,
+    /// Arguments that are no part of the key.
+    pub(crate) skip: Vec<Ident>,
+}
+
+#[derive(Default)]
+struct Given {
+    ttl: Option<Expr>,
+    prefix: Option<LitStr>,
+    key: Option<Expr>,
+    cache: Option<Expr>,
+    skip: Vec<Ident>,
+}
+
+impl Options {
+    pub(crate) fn parse(tokens: TokenStream) -> Result<Options> {
+        let mut given = Given::default();
+        syn::meta::parser(|meta| given.take(&meta)).parse2(tokens)?;
+        let ttl = given.ttl.ok_or_else(|| {
+            Error::new(
+                Span::call_site(),
+                "`ttl` is missing: give seconds, as in `#[cached(ttl = 3600, prefix = \"user_profile\")]`, or a `Duration`",
+            )
+        })?;
+        if given.prefix.is_none() && given.key.is_none() {
+            return Err(Error::new(
+                Span::call_site(),
+                "`prefix` is missing: it tells this function's keys from others, as in \
+                 `#[cached(ttl = 3600, prefix = \"user_profile\")]`",
+            ));
+        }
+        if let (Some(_), Some(skipped)) = (&given.key, given.skip.first()) {
+            return Err(Error::new(
+                skipped.span(),
+                "`skip` has no effect beside `key`, which takes the place of all arguments",
+            ));
+        }
+        Ok(Options {
+            ttl: duration(&ttl)?,
+            prefix: given.prefix,
+            key: given.key,
+            cache: given.cache,
+            skip: given.skip,
+        })
+    }
+}
+
+impl Given {
+    fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
+        if meta.path.is_ident("ttl") {
+            once(&mut self.ttl, meta)
+        } else if meta.path.is_ident("prefix") {
+            once(&mut self.prefix, meta)?;
+            match &self.prefix {
+                Some(prefix) if prefix.value().is_empty() => {
+                    Err(Error::new(prefix.span(), "`prefix` is empty"))
+                }
+                _ => Ok(()),
+            }
+        } else if meta.path.is_ident("key") {
+            once(&mut self.key, meta)
+        } else if meta.path.is_ident("cache") {
+            once(&mut self.cache, meta)
+        } else if meta.path.is_ident("skip") {
+            let names;
+            syn::parenthesized!(names in meta.input);
+            // `self` is a name here.
+            let names =
+                Punctuated::<Ident, Token![,]>::parse_terminated_with(&names, Ident::parse_any)?;
+            self.skip.extend(names);
+            Ok(())
+        } else {
+            Err(meta.error("unknown option: there are `ttl`, `prefix`, `key`, `cache` and `skip`"))
+        }
+    }
+}
+
+fn once<T: syn::parse::Parse>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>) -> Result<()> {
+    if slot.is_some() {
+        return Err(meta.error("given twice"));
+    }
+    *slot = Some(meta.value()?.parse()?);
+    Ok(())
+}
+
+/// Whole seconds as a literal, or any expression for a `Duration`.
+fn duration(ttl: &Expr) -> Result<TokenStream> {
+    let Expr::Lit(ExprLit { lit, .. }) = ttl else {
+        return Ok(quote!(#ttl));
+    };
+    match lit {
+        Lit::Int(seconds) => match seconds.base10_parse::<u64>()? {
+            0 => Err(Error::new(seconds.span(), "a `ttl` of zero keeps nothing")),
+            seconds => Ok(quote!(::core::time::Duration::from_secs(#seconds))),
+        },
+        _ => Err(Error::new(
+            lit.span(),
+            "`ttl` is a whole number of seconds or a `Duration`",
+        )),
+    }
+}

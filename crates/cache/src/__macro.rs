@@ -1,0 +1,135 @@
+//! What the expansion of `#[cached]` calls. Not part of the public API.
+
+use std::{convert::Infallible, fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{CacheManager, LoadError};
+
+/// An argument that can be a part of a key.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a part of a cache key",
+    label = "this argument is not `Serialize`",
+    note = "leave it out of the key by `#[cached(skip(name), ...)]`, or give a key of your own by `key = ...`"
+)]
+pub trait CacheKey: Serialize {}
+
+impl<T: Serialize + ?Sized> CacheKey for T {}
+
+/// A key made of a prefix and arguments: `prefix:[1,"a"]`.
+#[derive(Debug)]
+pub struct Key {
+    text: String,
+    count: usize,
+    is_whole: bool,
+}
+
+impl Key {
+    pub fn new(prefix: &str) -> Key {
+        Key {
+            text: format!("{prefix}:["),
+            count: 0,
+            is_whole: true,
+        }
+    }
+
+    #[must_use]
+    pub fn with<A: CacheKey + ?Sized>(mut self, argument: &A) -> Key {
+        if self.count > 0 {
+            self.text.push(',');
+        }
+        self.count += 1;
+        match serde_json::to_string(argument) {
+            Ok(json) => self.text.push_str(&json),
+            Err(error) => {
+                tracing::warn!(
+                    key = self.text,
+                    %error,
+                    "an argument is no JSON: the function runs without the cache"
+                );
+                self.is_whole = false;
+            }
+        }
+        self
+    }
+
+    pub fn finish(mut self) -> Option<String> {
+        self.text.push(']');
+        self.is_whole.then_some(self.text)
+    }
+}
+
+/// Runs a cached function's body by what it returns: the inherent method, which is there for results
+/// alone, goes before [`Plain`]'s.
+#[derive(Debug)]
+pub struct Output<R>(PhantomData<fn() -> R>);
+
+impl<R> Output<R> {
+    #[allow(clippy::new_without_default, reason = "only the macro makes one")]
+    pub const fn new() -> Output<R> {
+        Output(PhantomData)
+    }
+}
+
+impl<T, E> Output<Result<T, E>> {
+    // The bounds stand here: on the impl, a result that does not keep to them would be plain.
+    pub async fn load(
+        self,
+        cache: &CacheManager,
+        key: &str,
+        ttl: Duration,
+        body: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+        E: From<LoadError<E>> + Send + Sync + 'static,
+    {
+        let value = cache.get_or_load(key, ttl, || body).await?;
+        Ok(Arc::unwrap_or_clone(value))
+    }
+}
+
+/// Functions that return no result.
+pub trait Plain<R> {
+    fn load(
+        self,
+        cache: &CacheManager,
+        key: &str,
+        ttl: Duration,
+        body: impl Future<Output = R>,
+    ) -> impl Future<Output = R>;
+}
+
+impl<R> Plain<R> for Output<R>
+where
+    R: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    async fn load(
+        self,
+        cache: &CacheManager,
+        key: &str,
+        ttl: Duration,
+        body: impl Future<Output = R>,
+    ) -> R {
+        let mut body = Some(body);
+        let load = || {
+            let body = body.take();
+            async { Ok::<_, Infallible>(body.expect("a load is begun once").await) }
+        };
+        let loaded = cache.get_or_load_unlimited(key, ttl, load).await;
+        match (loaded, body) {
+            (Ok(value), _) => Arc::unwrap_or_clone(value),
+            // Somebody else's load took too long, or panicked.
+            (Err(_), Some(body)) => body.await,
+            (Err(error), None) => rethrow(&error),
+        }
+    }
+}
+
+/// The function has no way to say that it failed but the one that its body took.
+fn rethrow<E: fmt::Debug>(error: &LoadError<E>) -> ! {
+    match error {
+        LoadError::Panicked { message } => panic!("{message}"),
+        other => panic!("a load without a limit ended as {other:?}"),
+    }
+}

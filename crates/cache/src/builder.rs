@@ -1,0 +1,153 @@
+//! The options of a cache.
+
+use std::{sync::Arc, time::Duration};
+
+use fred::clients::Client;
+
+use crate::{
+    CacheManager, CacheMetrics, fence::Fences, l1::L1, l2::L2, manager::Inner, pending::Pending,
+};
+
+/// Options of a [`CacheManager`].
+#[derive(Clone)]
+#[must_use]
+pub struct Builder {
+    redis: Option<Client>,
+    prefix: String,
+    l1_max_bytes: usize,
+    l1_ttl: Duration,
+    command_timeout: Duration,
+    load_timeout: Duration,
+    metrics: CacheMetrics,
+}
+
+/// The options make no cache.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The prefix would not tell this cache's keys from others.
+    #[error("`{prefix}` is no prefix: give one of at least one character, without `#`")]
+    Prefix {
+        /// What was given.
+        prefix: String,
+    },
+    /// A limit that nothing can keep.
+    #[error("`{option}` is zero: give a time that Redis and the loads can keep to")]
+    Zero {
+        /// The name of the option.
+        option: &'static str,
+    },
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            redis: None,
+            prefix: "ruleiq".to_owned(),
+            l1_max_bytes: 64 * 1024 * 1024,
+            l1_ttl: Duration::from_secs(5),
+            command_timeout: Duration::from_millis(250),
+            load_timeout: Duration::from_secs(30),
+            metrics: CacheMetrics::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// The second tier: a client that reconnects by itself. It need not be connected yet. Default:
+    /// none, and values live in the process alone.
+    pub fn redis(mut self, client: Client) -> Builder {
+        self.redis = Some(client);
+        self
+    }
+
+    /// What every key in Redis begins with, before a colon. One per application, and not the start of
+    /// another one's up to a colon: patterns would reach that one's keys. Default: `ruleiq`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Builder {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The most bytes of values, as encoded, with their keys and 128 bytes each, in the process.
+    /// Decoded, most take up to twice that. Default: 64 MiB. With zero, values live in Redis alone.
+    pub fn l1_max_bytes(mut self, bytes: usize) -> Builder {
+        self.l1_max_bytes = bytes;
+        self
+    }
+
+    /// How long a value may be served from the process without asking Redis, and so how long another
+    /// instance's write can go unseen. Without Redis it is of no effect. Default: 5 s.
+    pub fn l1_ttl(mut self, ttl: Duration) -> Builder {
+        self.l1_ttl = ttl;
+        self
+    }
+
+    /// The longest that one command to Redis is waited for. Default: 250 ms.
+    pub fn command_timeout(mut self, timeout: Duration) -> Builder {
+        self.command_timeout = timeout;
+        self
+    }
+
+    /// The longest that a load takes and is waited for, where the scope's deadline is not earlier.
+    /// Default: 30 s.
+    pub fn load_timeout(mut self, timeout: Duration) -> Builder {
+        self.load_timeout = timeout;
+        self
+    }
+
+    /// Where to count. Default: counters that no registry shows.
+    pub fn metrics(mut self, metrics: CacheMetrics) -> Builder {
+        self.metrics = metrics;
+        self
+    }
+
+    /// The cache.
+    ///
+    /// # Errors
+    ///
+    /// When an option has no sense.
+    pub fn build(self) -> Result<CacheManager, BuildError> {
+        if self.prefix.is_empty() || self.prefix.contains('#') {
+            return Err(BuildError::Prefix {
+                prefix: self.prefix,
+            });
+        }
+        for (option, limit) in [
+            ("command_timeout", self.command_timeout),
+            ("load_timeout", self.load_timeout),
+        ] {
+            if limit.is_zero() {
+                return Err(BuildError::Zero { option });
+            }
+        }
+        let l2 = self.redis.map(|client| {
+            let (command, load) = (self.command_timeout, self.load_timeout);
+            L2::new(&client, &self.prefix, command, load, self.metrics.clone())
+        });
+        let inner = Arc::new(Inner {
+            l1: L1::new(self.l1_max_bytes, self.metrics.evictions.clone()),
+            l2,
+            fences: Arc::new(Fences::new()),
+            pending: Pending::default(),
+            prefix: self.prefix,
+            l1_ttl: self.l1_ttl,
+            load_timeout: self.load_timeout,
+            metrics: self.metrics,
+        });
+        inner.metrics.observe(Arc::downgrade(&inner));
+        Ok(CacheManager { inner })
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("redis", &self.redis.is_some())
+            .field("prefix", &self.prefix)
+            .field("l1_max_bytes", &self.l1_max_bytes)
+            .field("l1_ttl", &self.l1_ttl)
+            .field("command_timeout", &self.command_timeout)
+            .field("load_timeout", &self.load_timeout)
+            .finish_non_exhaustive()
+    }
+}

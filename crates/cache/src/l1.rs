@@ -1,0 +1,215 @@
+//! The first tier: decoded values in the process.
+//!
+//! Bounded by the encoded sizes of its values, their keys and what an entry costs beside them. Its
+//! eviction is `quick_cache`'s Clock-PRO: a scan of keys that are read once does not drive out those
+//! that are read often.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use prometheus::IntCounter;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
+use tokio::time::Instant;
+
+/// What an entry takes beside its key and value: the slot, two reference counts, the ghost.
+const ENTRY_BYTES: u64 = 128;
+/// For the number of shards, of which each holds its part of the bytes.
+const ESTIMATED_ENTRY_BYTES: usize = 2_048;
+/// A value larger than a shard is not kept, so they should not get small.
+const MIN_SHARD_BYTES: usize = 4 * 1024 * 1024;
+const MAX_SHARDS: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct L1 {
+    entries: Cache<Arc<str>, Entry, EntryWeight, DefaultHashBuilder, CountEvictions>,
+}
+
+/// A value and how long it may be served.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    value: Arc<dyn Any + Send + Sync>,
+    encoded_bytes: u32,
+    expires: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct EntryWeight;
+
+#[derive(Clone, Debug)]
+struct CountEvictions(IntCounter);
+
+impl Entry {
+    pub(crate) fn new<T: Send + Sync + 'static>(
+        value: Arc<T>,
+        encoded_bytes: usize,
+        expires: Instant,
+    ) -> Entry {
+        Entry {
+            value,
+            encoded_bytes: encoded_bytes.try_into().unwrap_or(u32::MAX),
+            expires,
+        }
+    }
+}
+
+impl L1 {
+    pub(crate) fn new(max_bytes: usize, evictions: IntCounter) -> L1 {
+        let options = OptionsBuilder::new()
+            .weight_capacity(max_bytes as u64)
+            .estimated_items_capacity((max_bytes / ESTIMATED_ENTRY_BYTES).max(1))
+            .shards((max_bytes / MIN_SHARD_BYTES).clamp(1, MAX_SHARDS))
+            .build()
+            .expect("all options that are needed are set");
+        L1 {
+            entries: Cache::with_options(
+                options,
+                EntryWeight,
+                DefaultHashBuilder::default(),
+                CountEvictions(evictions),
+            ),
+        }
+    }
+
+    /// The value, if it is there, has not expired, and is a `T`.
+    pub(crate) fn get<T: Send + Sync + 'static>(&self, key: &str) -> Option<Arc<T>> {
+        self.live(key)?.value.downcast().ok()
+    }
+
+    /// How long the key's value may still be served.
+    pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
+        let entry = self.live(key)?;
+        Some(entry.expires.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn insert(&self, key: Arc<str>, entry: Entry) {
+        // One that has expired already would take a better one's place.
+        if entry.expires > Instant::now() {
+            self.entries.insert(key, entry);
+        }
+    }
+
+    pub(crate) fn remove(&self, key: &str) {
+        self.entries.remove(key);
+    }
+
+    /// Sets when the key's value expires. Answers whether there is one.
+    pub(crate) fn expire(&self, key: &str, expires: Instant) -> bool {
+        match self.live(key) {
+            Some(entry) => {
+                self.entries.insert(key.into(), Entry { expires, ..entry });
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes every key that `doomed` names, and counts them.
+    pub(crate) fn remove_all(&self, doomed: impl Fn(&str) -> bool) -> u64 {
+        let count = std::cell::Cell::new(0);
+        self.entries.retain(|key, _| {
+            let doomed = doomed(key);
+            count.set(count.get() + u64::from(doomed));
+            !doomed
+        });
+        count.get()
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.weight()
+    }
+
+    fn live(&self, key: &str) -> Option<Entry> {
+        let entry = self.entries.get(key)?;
+        let now = Instant::now();
+        if now < entry.expires {
+            return Some(entry);
+        }
+        self.entries.remove_if(key, |it| it.expires <= now);
+        None
+    }
+}
+
+impl Weighter<Arc<str>, Entry> for EntryWeight {
+    fn weight(&self, key: &Arc<str>, entry: &Entry) -> u64 {
+        ENTRY_BYTES + key.len() as u64 + u64::from(entry.encoded_bytes)
+    }
+}
+
+impl Lifecycle<Arc<str>, Entry> for CountEvictions {
+    /// Evicted values, which are dropped when the shard's lock is free again.
+    type RequestState = Vec<Entry>;
+
+    fn on_evict(&self, evicted: &mut Vec<Entry>, _: Arc<str>, entry: Entry) {
+        self.0.inc();
+        evicted.push(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn l1(max_bytes: usize) -> L1 {
+        L1::new(
+            max_bytes,
+            IntCounter::new("evictions", "Evictions.").unwrap(),
+        )
+    }
+
+    fn insert(l1: &L1, key: String, bytes: usize) {
+        let expires = Instant::now() + Duration::from_secs(60);
+        l1.insert(key.into(), Entry::new(Arc::new(7_u32), bytes, expires));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_is_served_until_it_expires_and_only_as_what_it_is() {
+        let l1 = l1(1_000_000);
+        insert(&l1, "k".to_owned(), 4);
+        assert_eq!(l1.get::<u32>("k").as_deref(), Some(&7));
+        assert!(l1.get::<u64>("k").is_none());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(l1.get::<u32>("k").is_none());
+        assert_eq!((l1.entries(), l1.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn its_bytes_are_bounded_and_evictions_are_counted() {
+        let l1 = l1(1_000_000);
+        for n in 0..10_000 {
+            insert(&l1, format!("key:{n}"), 1_000);
+            assert!(l1.bytes() <= 1_000_000, "{} bytes after {n}", l1.bytes());
+        }
+        assert!(l1.bytes() > 900_000, "only {} bytes are used", l1.bytes());
+    }
+
+    #[test]
+    fn a_value_that_is_too_large_is_not_kept() {
+        let l1 = l1(1_000_000);
+        insert(&l1, "large".to_owned(), 2_000_000);
+        assert!(l1.get::<u32>("large").is_none());
+        assert_eq!(l1.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_read_often_survives_a_scan_of_what_is_read_once() {
+        let l1 = l1(1_000_000);
+        let hot = |n: usize| format!("hot:{n}");
+        for _ in 0..3 {
+            for n in 0..400 {
+                if l1.get::<u32>(&hot(n)).is_none() {
+                    insert(&l1, hot(n), 1_000);
+                }
+            }
+        }
+        for n in 0..20_000 {
+            insert(&l1, format!("once:{n}"), 1_000);
+        }
+        let left = (0..400)
+            .filter(|&n| l1.get::<u32>(&hot(n)).is_some())
+            .count();
+        assert!(left >= 380, "{left} of 400 are left");
+    }
+}

@@ -1,0 +1,306 @@
+//! The second tier: Redis, asked with a limit and not while it does not answer.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use fred::{
+    clients::{Client, WithOptions},
+    error::{Error as RedisError, ErrorKind},
+    interfaces::{ClientLike as _, FredResult, KeysInterface as _, LuaInterface as _},
+    types::{Expiration, Value, config::Options},
+};
+use ruleiq_scope::Scope;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::{
+    CacheMetrics, Error,
+    breaker::{Breaker, Permit},
+    envelope,
+    names::Names,
+    scripts::{self, LOAD_LEASE, WRITE_LEASE},
+};
+
+/// Names per page of a scan, and so the most that one `UNLINK` of it carries.
+const PAGE: u32 = 1_000;
+/// How long a write can be between its two commands.
+const WRITE_LEASE_TIME: Duration = Duration::from_secs(2);
+
+pub(crate) struct L2 {
+    commands: WithOptions<Client>,
+    names: Names,
+    breaker: Breaker,
+    limit: Duration,
+    load_lease_time: Duration,
+    metrics: CacheMetrics,
+    process: u64,
+    leases: AtomicU64,
+}
+
+/// What Redis has under a key.
+pub(crate) enum Read<T> {
+    /// The value.
+    Hit(Found<T>),
+    /// None, and the right to store one, as long as nobody deletes the key.
+    Lease(Bytes),
+    /// None, and somebody else is storing one.
+    Nothing,
+}
+
+/// A value, as it was found.
+pub(crate) struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) encoded_bytes: usize,
+    pub(crate) ttl: Duration,
+}
+
+/// What is known of a key's time to live.
+pub(crate) enum Ttl {
+    Absent,
+    Endless,
+    Left(Duration),
+}
+
+impl L2 {
+    pub(crate) fn new(
+        client: &Client,
+        prefix: &str,
+        limit: Duration,
+        load_timeout: Duration,
+        metrics: CacheMetrics,
+    ) -> L2 {
+        let options = Options {
+            max_attempts: Some(1),
+            timeout: Some(limit),
+            fail_fast: true,
+            ..Options::default()
+        };
+        L2 {
+            commands: client.with_options(&options),
+            names: Names::new(prefix),
+            breaker: Breaker::default(),
+            limit,
+            // The load begins when the lease has been taken, and the value is sent when it ends.
+            load_lease_time: load_timeout + limit * 4,
+            metrics,
+            process: RandomState::new().hash_one(std::process::id()),
+            leases: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether Redis has answered lately, as far as it was asked.
+    pub(crate) fn is_available(&self) -> bool {
+        self.breaker.is_closed()
+    }
+
+    /// The value of a key.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Option<Found<T>>, Error> {
+        let header = Bytes::copy_from_slice(&envelope::header::<T>());
+        let answer = self.script::<Value>(scripts::READ, key, vec![header.into()]);
+        Ok(self.found(key, answer.await?))
+    }
+
+    /// The value of a key, or the right to store one.
+    pub(crate) async fn get_or_lease<T: DeserializeOwned>(
+        &self,
+        key: &str,
+    ) -> Result<Read<T>, Error> {
+        let header = Bytes::copy_from_slice(&envelope::header::<T>());
+        let arguments = vec![
+            header.into(),
+            self.new_lease(LOAD_LEASE).into(),
+            milliseconds(self.load_lease_time).into(),
+        ];
+        let answer = self.script::<Value>(scripts::READ, key, arguments).await?;
+        let mut parts = answer.into_array();
+        match parts.len() {
+            0 => Ok(Read::Nothing),
+            1 => match parts.remove(0).into_bytes() {
+                Some(lease) => Ok(Read::Lease(lease)),
+                None => Ok(Read::Nothing),
+            },
+            _ => match self.found(key, Value::Array(parts)) {
+                Some(found) => Ok(Read::Hit(found)),
+                // Our type's name, and not our type any more.
+                None => Ok(Read::Lease(self.take_lease(key, LOAD_LEASE).await?)),
+            },
+        }
+    }
+
+    /// Puts a lease in the place of whatever the key has, for a value that is to be written.
+    pub(crate) async fn lease_for_write(&self, key: &str) -> Result<Bytes, Error> {
+        self.take_lease(key, WRITE_LEASE).await
+    }
+
+    /// Stores a value, if the lease is still there. Answers whether it was.
+    pub(crate) async fn fill(
+        &self,
+        key: &str,
+        lease: Bytes,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<bool, Error> {
+        let arguments = vec![lease.into(), value.into(), milliseconds(ttl).into()];
+        Ok(self.script::<i64>(scripts::FILL, key, arguments).await? == 1)
+    }
+
+    pub(crate) async fn ttl(&self, key: &str) -> Result<Ttl, Error> {
+        let left = self.script::<i64>(scripts::TTL, key, Vec::new()).await?;
+        Ok(match u64::try_from(left) {
+            Ok(left) => Ttl::Left(Duration::from_millis(left)),
+            Err(_) if left == -1 => Ttl::Endless,
+            Err(_) => Ttl::Absent,
+        })
+    }
+
+    pub(crate) async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
+        let arguments = vec![milliseconds(ttl).into()];
+        Ok(self.script::<i64>(scripts::EXPIRE, key, arguments).await? == 1)
+    }
+
+    /// Deletes keys. For `anyway` see [`Breaker::permit_anyway`].
+    pub(crate) async fn unlink(&self, keys: &[impl AsRef<str>], anyway: bool) -> Result<(), Error> {
+        let names: Vec<String> = keys.iter().map(|it| self.names.name(it.as_ref())).collect();
+        self.ask(self.permit(anyway)?, self.commands.unlink(names))
+            .await
+    }
+
+    /// Deletes, page by page, all keys that a pattern matches, and counts them.
+    pub(crate) async fn unlink_matching(&self, pattern: &str, anyway: bool) -> Result<u64, Error> {
+        let scan_pattern = self.names.scan_pattern(pattern);
+        let mut cursor = "0".to_owned();
+        let mut count = 0;
+        loop {
+            let page = self
+                .commands
+                .scan_page(cursor, scan_pattern.as_str(), Some(PAGE), None);
+            let (next, mut names): (String, Vec<String>) =
+                self.ask(self.permit(anyway)?, page).await?;
+            names.retain(|name| self.names.is_meant(pattern, name));
+            if !names.is_empty() {
+                let unlinked: u64 = self
+                    .ask(self.permit(anyway)?, self.commands.unlink(names))
+                    .await?;
+                count += unlinked;
+            }
+            if next == "0" {
+                return Ok(count);
+            }
+            cursor = next;
+        }
+    }
+
+    async fn take_lease(&self, key: &str, kind: &str) -> Result<Bytes, Error> {
+        let lease = self.new_lease(kind);
+        let time = if kind == WRITE_LEASE {
+            WRITE_LEASE_TIME
+        } else {
+            self.load_lease_time
+        };
+        let expiration = Some(Expiration::PX(milliseconds(time)));
+        let name = self.names.name(key);
+        let set = self
+            .commands
+            .set(name, lease.clone(), expiration, None, false);
+        self.ask::<()>(self.permit(false)?, set).await?;
+        Ok(lease)
+    }
+
+    /// A lease that no other process and no other call has.
+    fn new_lease(&self, kind: &str) -> Bytes {
+        let number = self.leases.fetch_add(1, Relaxed);
+        format!("{kind}{:016x}{number:016x}", self.process).into()
+    }
+
+    fn found<T: DeserializeOwned>(&self, key: &str, answer: Value) -> Option<Found<T>> {
+        let mut parts = answer.into_array().into_iter();
+        let (envelope, left) = (parts.next()?.into_bytes()?, parts.next()?.as_i64()?);
+        let Some(value) = envelope::decode(key, &envelope) else {
+            self.metrics.unreadable.inc();
+            return None;
+        };
+        Some(Found {
+            value,
+            encoded_bytes: envelope.len(),
+            ttl: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
+        })
+    }
+
+    async fn script<R: fred::types::FromValue>(
+        &self,
+        script: &'static str,
+        key: &str,
+        arguments: Vec<Value>,
+    ) -> Result<R, Error> {
+        let permit = self.permit(false)?;
+        let name = self.names.name(key);
+        self.ask(permit, self.commands.eval(script, name, arguments))
+            .await
+    }
+
+    fn permit(&self, anyway: bool) -> Result<Permit<'_>, Error> {
+        if anyway {
+            return Ok(self.breaker.permit_anyway());
+        }
+        self.breaker
+            .permit()
+            .ok_or(Error::Unavailable { source: None })
+    }
+
+    async fn ask<R>(
+        &self,
+        permit: Permit<'_>,
+        command: impl Future<Output = FredResult<R>>,
+    ) -> Result<R, Error> {
+        let asked = Instant::now();
+        // The client has the same limit, but keeps to it only while its own task runs.
+        let answer = tokio::time::timeout(self.limit, command).await;
+        let elapsed = asked.elapsed();
+        self.metrics.redis_duration.observe(elapsed.as_secs_f64());
+        if let Some(scope) = Scope::current() {
+            scope.record_cache(elapsed);
+        }
+        let error = match answer {
+            Ok(Ok(answer)) => {
+                permit.succeeded();
+                return Ok(answer);
+            }
+            Ok(Err(error)) => self.failure(error),
+            Err(_) => Error::TimedOut { after: self.limit },
+        };
+        self.metrics.count_redis_error(&error);
+        match error {
+            // It is there, and quick to answer.
+            Error::Refused { .. } => permit.succeeded(),
+            _ => permit.failed(),
+        }
+        Err(error)
+    }
+
+    fn failure(&self, error: RedisError) -> Error {
+        match error.kind() {
+            ErrorKind::Timeout => Error::TimedOut { after: self.limit },
+            ErrorKind::Unknown
+            | ErrorKind::InvalidArgument
+            | ErrorKind::InvalidCommand
+            | ErrorKind::Parse
+            | ErrorKind::NotFound => Error::Refused { source: error },
+            _ => Error::Unavailable {
+                source: Some(error),
+            },
+        }
+    }
+}
+
+/// At least one: Redis refuses zero.
+fn milliseconds(duration: Duration) -> i64 {
+    let whole = duration.as_nanos().div_ceil(1_000_000);
+    i64::try_from(whole).unwrap_or(i64::MAX).max(1)
+}

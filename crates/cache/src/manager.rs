@@ -1,0 +1,253 @@
+//! The cache: its two tiers, and reading from them.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use crate::{
+    Builder, CacheMetrics, Error, Stats,
+    fence::{Fences, Generation},
+    l1::{Entry, L1},
+    l2::{Found, L2, Ttl},
+    pending::Pending,
+};
+
+/// The longest time to live: a year.
+pub const MAX_TTL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Commands that are on their way at once for one call.
+pub(crate) const AT_ONCE: usize = 256;
+
+/// A cache in two tiers. Clones share it.
+///
+/// A value is read as the type that it was written as. Under another type it is not there.
+#[derive(Clone)]
+pub struct CacheManager {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) l1: L1,
+    pub(crate) l2: Option<L2>,
+    pub(crate) fences: Arc<Fences>,
+    pub(crate) pending: Pending,
+    pub(crate) prefix: String,
+    pub(crate) l1_ttl: Duration,
+    pub(crate) load_timeout: Duration,
+    pub(crate) metrics: CacheMetrics,
+}
+
+impl CacheManager {
+    /// The options of a cache.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The value of a key. A Redis that is away is a miss.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
+    pub async fn get<T>(&self, key: &str) -> Option<Arc<T>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let value = self.inner.look_up(key).await;
+        if value.is_none() {
+            self.inner.count_miss();
+        }
+        value
+    }
+
+    /// The values of keys, in their order, asked for all at once.
+    pub async fn mget<T>(&self, keys: &[&str]) -> Vec<Option<Arc<T>>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let mut values = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(AT_ONCE) {
+            values.extend(join_all(keys.iter().map(|key| self.get(key))).await);
+        }
+        values
+    }
+
+    /// Whether a key has a value, of whatever type.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not tell.
+    pub async fn exists(&self, key: &str) -> Result<bool, Error> {
+        Ok(self.ttl(key).await?.is_some())
+    }
+
+    /// How long a key's value has to live; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// When Redis does not tell.
+    pub async fn ttl(&self, key: &str) -> Result<Option<Duration>, Error> {
+        let inner = &self.inner;
+        let Some(l2) = &inner.l2 else {
+            return Ok(inner.l1.ttl(key));
+        };
+        if inner.pending.covers(key) {
+            return Ok(None);
+        }
+        Ok(match l2.ttl(key).await? {
+            Ttl::Absent => None,
+            Ttl::Endless => Some(Duration::MAX),
+            Ttl::Left(left) => Some(left),
+        })
+    }
+
+    /// Counts since the cache was built, and its present state.
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+impl Inner {
+    /// The value of a key from either tier, counted if it is there.
+    pub(crate) async fn look_up<T>(self: &Arc<Inner>, key: &str) -> Option<Arc<T>>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        if let Some(value) = self.l1.get(key) {
+            self.count_l1_hit();
+            return Some(value);
+        }
+        // Noted before anything is read: what overtakes the read keeps it out of the first tier.
+        let generation = self.fences.generation(key);
+        let l2 = self.usable_l2(key)?;
+        let asked = Instant::now();
+        // Why there was no answer has been counted, and a read makes do without.
+        let found = l2.get(key).await.ok().flatten()?;
+        self.count_l2_hit();
+        Some(self.keep_found(&key.into(), generation, found, asked))
+    }
+
+    /// The second tier, unless the key must go around it.
+    pub(crate) fn usable_l2(self: &Arc<Inner>, key: &str) -> Option<&L2> {
+        let l2 = self.l2.as_ref()?;
+        if self.pending.covers(key) {
+            // Whoever delivered may have been stopped with its runtime.
+            self.deliver_what_is_due();
+            return None;
+        }
+        Some(l2)
+    }
+
+    /// Keeps in the first tier what the second one had.
+    pub(crate) fn keep_found<T: Send + Sync + 'static>(
+        &self,
+        key: &Arc<str>,
+        noted: Generation,
+        found: Found<T>,
+        asked: Instant,
+    ) -> Arc<T> {
+        let value = Arc::new(found.value);
+        self.keep(key, noted, &value, found.encoded_bytes, asked, found.ttl);
+        value
+    }
+
+    /// Keeps a value that was right at `seen` in the first tier, unless it has been overtaken.
+    pub(crate) fn keep<T: Send + Sync + 'static>(
+        &self,
+        key: &Arc<str>,
+        noted: Generation,
+        value: &Arc<T>,
+        encoded_bytes: usize,
+        seen: Instant,
+        ttl: Duration,
+    ) {
+        let entry = Entry::new(Arc::clone(value), encoded_bytes, self.expiry(seen, ttl));
+        let kept = self
+            .fences
+            .fill(key, noted, || self.l1.insert(Arc::clone(key), entry));
+        if !kept {
+            self.metrics.refused_fills.inc();
+        }
+    }
+
+    /// When a value that was right at `seen` must leave the first tier. Counted from then on, and not
+    /// from when it was kept, so that another instance's write is unseen for `l1_ttl` and no longer.
+    pub(crate) fn expiry(&self, seen: Instant, ttl: Duration) -> Instant {
+        let ttl = match self.l2 {
+            Some(_) => ttl.min(self.l1_ttl),
+            None => ttl,
+        };
+        seen + ttl.min(MAX_TTL)
+    }
+
+    pub(crate) fn count_l1_hit(&self) {
+        self.metrics.l1_hits.inc();
+        ruleiq_scope::record_cache_hit();
+    }
+
+    pub(crate) fn count_l2_hit(&self) {
+        self.metrics.l2_hits.inc();
+        ruleiq_scope::record_cache_hit();
+    }
+
+    pub(crate) fn count_miss(&self) {
+        self.metrics.misses.inc();
+        ruleiq_scope::record_cache_miss();
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a rate need not be exact beyond 2^53 look-ups"
+    )]
+    pub(crate) fn stats(&self) -> Stats {
+        let metrics = &self.metrics;
+        let (l1_hits, l2_hits) = (metrics.l1_hits.get(), metrics.l2_hits.get());
+        let (hits, misses) = (l1_hits + l2_hits, metrics.misses.get());
+        let load_failures =
+            metrics.load_failed.get() + metrics.load_timed_out.get() + metrics.load_panicked.get();
+        Stats {
+            l1_hits,
+            l2_hits,
+            misses,
+            hit_rate: hits as f64 / (hits + misses).max(1) as f64,
+            loads: metrics.loaded.get() + load_failures,
+            load_failures,
+            refused_fills: metrics.refused_fills.get(),
+            l1_entries: self.l1.entries() as u64,
+            l1_bytes: self.l1.bytes(),
+            evictions: metrics.evictions.get(),
+            redis_errors: metrics.redis_errors(),
+            pending_invalidations: self.pending.len() as u64,
+            redis_available: self.l2.as_ref().map(L2::is_available),
+        }
+    }
+}
+
+impl fmt::Debug for CacheManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl fmt::Debug for Inner {
+    /// Leaves out the client, whose address can hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheManager")
+            .field("prefix", &self.prefix)
+            .field("redis", &self.l2.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs what `of` makes of each item, [`AT_ONCE`] at a time, in their order.
+pub(crate) async fn for_all<'a, I, F: Future>(
+    items: &'a [I],
+    of: impl Fn(&'a I) -> F,
+) -> Vec<F::Output> {
+    let mut results = Vec::with_capacity(items.len());
+    for items in items.chunks(AT_ONCE) {
+        results.extend(join_all(items.iter().map(&of)).await);
+    }
+    results
+}

@@ -1,0 +1,216 @@
+//! The metric families of a cache, which are also the counters behind its [stats](crate::Stats).
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    core::{Collector, Desc},
+    proto::MetricFamily,
+};
+
+use crate::{Error, manager::Inner};
+
+/// From a tenth of a millisecond to ten seconds.
+const BUCKETS: [f64; 11] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 2.5, 10.0,
+];
+
+/// What one [`CacheManager`](crate::CacheManager) counts. Two of them need two, in two registries.
+#[derive(Clone, Debug)]
+pub struct CacheMetrics {
+    pub(crate) l1_hits: IntCounter,
+    pub(crate) l2_hits: IntCounter,
+    pub(crate) misses: IntCounter,
+    pub(crate) loaded: IntCounter,
+    pub(crate) load_failed: IntCounter,
+    pub(crate) load_timed_out: IntCounter,
+    pub(crate) load_panicked: IntCounter,
+    pub(crate) load_duration: Histogram,
+    pub(crate) refused_fills: IntCounter,
+    pub(crate) unreadable: IntCounter,
+    pub(crate) unencodable: IntCounter,
+    pub(crate) evictions: IntCounter,
+    pub(crate) redis_duration: Histogram,
+    redis_timed_out: IntCounter,
+    redis_unavailable: IntCounter,
+    redis_refused: IntCounter,
+    /// The cache whose state the gauges show.
+    cache: Arc<OnceLock<Weak<Inner>>>,
+}
+
+/// Gauges that are read when somebody asks.
+struct Gauges {
+    cache: Arc<OnceLock<Weak<Inner>>>,
+    l1_entries: IntGauge,
+    l1_size: IntGauge,
+    pending: IntGauge,
+    redis_up: IntGauge,
+}
+
+impl CacheMetrics {
+    /// Makes the families and registers them.
+    ///
+    /// # Errors
+    ///
+    /// When the registry has families of these names already.
+    pub fn register(registry: &Registry) -> Result<CacheMetrics, prometheus::Error> {
+        CacheMetrics::build(Some(registry))
+    }
+
+    fn build(registry: Option<&Registry>) -> Result<CacheMetrics, prometheus::Error> {
+        let families = Families(registry);
+        let hits = families.counters("hits_total", "Look-ups that found a value.", "tier")?;
+        let loads = families.counters("loads_total", "Loads that ended.", "outcome")?;
+        let errors = families.counters(
+            "redis_errors_total",
+            "Commands that Redis did not do.",
+            "kind",
+        )?;
+        let metrics = CacheMetrics {
+            l1_hits: hits.with_label_values(&["l1"]),
+            l2_hits: hits.with_label_values(&["l2"]),
+            misses: families.counter("misses_total", "Look-ups that found no value.")?,
+            loaded: loads.with_label_values(&["ok"]),
+            load_failed: loads.with_label_values(&["failed"]),
+            load_timed_out: loads.with_label_values(&["timed_out"]),
+            load_panicked: loads.with_label_values(&["panicked"]),
+            load_duration: families.histogram("load_duration_seconds", "What a load took.")?,
+            refused_fills: families.counter(
+                "refused_fills_total",
+                "Values that were not stored because an invalidation had overtaken them.",
+            )?,
+            unreadable: families.counter(
+                "unreadable_values_total",
+                "Values in Redis that are no values of their type any more.",
+            )?,
+            unencodable: families.counter(
+                "unencodable_values_total",
+                "Loaded values that cannot be written as JSON and were not stored.",
+            )?,
+            evictions: families.counter(
+                "evictions_total",
+                "Values that left the process's memory for lack of room.",
+            )?,
+            redis_duration: families.histogram("redis_duration_seconds", "What a command took.")?,
+            redis_timed_out: errors.with_label_values(&["timed_out"]),
+            redis_unavailable: errors.with_label_values(&["unavailable"]),
+            redis_refused: errors.with_label_values(&["refused"]),
+            cache: Arc::default(),
+        };
+        if let Some(registry) = registry {
+            registry.register(Box::new(Gauges::of(Arc::clone(&metrics.cache))?))?;
+        }
+        Ok(metrics)
+    }
+
+    /// Shows this cache's state in the gauges.
+    pub(crate) fn observe(&self, cache: Weak<Inner>) {
+        if self.cache.set(cache).is_err() {
+            tracing::warn!("two caches share their metrics: the gauges show the first one's state");
+        }
+    }
+
+    pub(crate) fn count_redis_error(&self, error: &Error) {
+        match error {
+            Error::TimedOut { .. } => self.redis_timed_out.inc(),
+            Error::Refused { .. } => self.redis_refused.inc(),
+            _ => self.redis_unavailable.inc(),
+        }
+    }
+
+    pub(crate) fn redis_errors(&self) -> u64 {
+        self.redis_timed_out.get() + self.redis_unavailable.get() + self.redis_refused.get()
+    }
+}
+
+impl Default for CacheMetrics {
+    /// Counters that no registry shows.
+    fn default() -> CacheMetrics {
+        CacheMetrics::build(None).expect("the names are valid, and nothing is registered")
+    }
+}
+
+/// Makes the families, and registers them where there is a registry.
+struct Families<'a>(Option<&'a Registry>);
+
+impl Families<'_> {
+    fn counter(&self, noun: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.registered(IntCounter::new(name(noun), help)?)
+    }
+
+    fn counters(
+        &self,
+        noun: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.registered(IntCounterVec::new(Opts::new(name(noun), help), &[label])?)
+    }
+
+    fn histogram(&self, noun: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(name(noun), help).buckets(BUCKETS.to_vec());
+        self.registered(Histogram::with_opts(options)?)
+    }
+
+    fn registered<C: Collector + Clone + 'static>(
+        &self,
+        family: C,
+    ) -> Result<C, prometheus::Error> {
+        if let Some(registry) = self.0 {
+            registry.register(Box::new(family.clone()))?;
+        }
+        Ok(family)
+    }
+}
+
+impl Gauges {
+    fn of(cache: Arc<OnceLock<Weak<Inner>>>) -> Result<Gauges, prometheus::Error> {
+        let gauge = |noun, help: &str| IntGauge::new(name(noun), help);
+        Ok(Gauges {
+            cache,
+            l1_entries: gauge("l1_entries", "Values in the process's memory.")?,
+            l1_size: gauge("l1_size_bytes", "Their encoded size, with their keys.")?,
+            pending: gauge(
+                "pending_invalidations",
+                "Keys and patterns that Redis has not been told of yet.",
+            )?,
+            redis_up: gauge("redis_up", "Whether Redis has answered lately.")?,
+        })
+    }
+
+    fn all(&self) -> [&IntGauge; 4] {
+        [
+            &self.l1_entries,
+            &self.l1_size,
+            &self.pending,
+            &self.redis_up,
+        ]
+    }
+}
+
+impl Collector for Gauges {
+    fn desc(&self) -> Vec<&Desc> {
+        self.all().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let Some(cache) = self.cache.get().and_then(Weak::upgrade) else {
+            return Vec::new();
+        };
+        let stats = cache.stats();
+        let whole = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+        self.l1_entries.set(whole(stats.l1_entries));
+        self.l1_size.set(whole(stats.l1_bytes));
+        self.pending.set(whole(stats.pending_invalidations));
+        self.redis_up
+            .set(i64::from(stats.redis_available == Some(true)));
+        self.all()
+            .into_iter()
+            .flat_map(Collector::collect)
+            .collect()
+    }
+}
+
+fn name(noun: &str) -> String {
+    format!("ruleiq_cache_{noun}")
+}

@@ -1,0 +1,274 @@
+//! Invalidations that have not reached Redis yet.
+//!
+//! A key or pattern is marked before Redis is told and settled when Redis has answered. As long as it
+//! is marked, its keys go around Redis: what stands there may be old. Their number is bounded; when
+//! there are too many, all of Redis is gone around until the whole prefix has been cleared.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use crate::glob;
+
+/// The most keys that are remembered, some 100 bytes each.
+const MAX_KEYS: usize = 20_000;
+/// The most patterns: each is tried on each key that is read.
+const MAX_PATTERNS: usize = 64;
+/// The most keys that are delivered at once.
+const BATCH: usize = 500;
+
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// How much is marked, so that a read costs no lock while nothing is.
+    marked: AtomicUsize,
+    state: Mutex<State>,
+}
+
+/// Tells one mark of a key from a later one, which a settlement of the first must not take away.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Mark(u64);
+
+/// What to deliver.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Keys(Vec<(Arc<str>, Mark)>),
+    Pattern(Arc<str>, Mark),
+    /// All keys of the prefix.
+    Everything(Mark),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    keys: HashMap<Arc<str>, Mark>,
+    patterns: BTreeMap<Mark, Arc<str>>,
+    everything: Option<Mark>,
+    last: u64,
+    /// Somebody gave up telling Redis.
+    due: bool,
+    delivering: bool,
+}
+
+impl Pending {
+    /// Marks keys.
+    pub(crate) fn mark(&self, keys: &[Arc<str>]) -> Mark {
+        self.change(|state| {
+            let mark = state.next_mark();
+            if state.keys.len() + keys.len() > MAX_KEYS {
+                state.give_up_details(mark);
+            } else {
+                state
+                    .keys
+                    .extend(keys.iter().map(|key| (Arc::clone(key), mark)));
+            }
+            mark
+        })
+    }
+
+    /// Marks all keys that a pattern matches.
+    pub(crate) fn mark_matching(&self, pattern: &str) -> Mark {
+        self.change(|state| {
+            let mark = state.next_mark();
+            if state.patterns.len() >= MAX_PATTERNS {
+                state.give_up_details(mark);
+            } else {
+                state.patterns.insert(mark, pattern.into());
+            }
+            mark
+        })
+    }
+
+    /// Takes a mark off a key: Redis has been told.
+    pub(crate) fn settle(&self, key: &str, mark: Mark) {
+        self.change(|state| {
+            if state.keys.get(key) == Some(&mark) {
+                state.keys.remove(key);
+            }
+        });
+    }
+
+    /// Takes a mark off what a pattern matches.
+    pub(crate) fn settle_matching(&self, mark: Mark) {
+        self.change(|state| state.patterns.remove(&mark));
+    }
+
+    /// Takes back that too much was marked.
+    pub(crate) fn settle_everything(&self, mark: Mark) {
+        self.change(|state| {
+            if state.everything == Some(mark) {
+                state.everything = None;
+            }
+        });
+    }
+
+    /// Whether the key must go around Redis.
+    pub(crate) fn covers(&self, key: &str) -> bool {
+        if self.marked.load(SeqCst) == 0 {
+            return false;
+        }
+        let state = self.state();
+        state.everything.is_some()
+            || state.keys.contains_key(key)
+            || state.patterns.values().any(|it| glob::matches(it, key))
+    }
+
+    /// Says that what is marked must be delivered by somebody else than who marked it.
+    pub(crate) fn fall_due(&self) {
+        self.state().due = true;
+    }
+
+    /// Whether somebody has to begin delivering: the caller, if so.
+    pub(crate) fn begin_delivery(&self) -> bool {
+        if self.marked.load(SeqCst) == 0 {
+            return false;
+        }
+        let mut state = self.state();
+        let begins = state.due && !state.delivering;
+        state.delivering |= begins;
+        begins
+    }
+
+    /// What to deliver next; `None` ends the delivery.
+    pub(crate) fn next_work(&self) -> Option<Work> {
+        let mut state = self.state();
+        if let Some(mark) = state.everything {
+            return Some(Work::Everything(mark));
+        }
+        if let Some((mark, pattern)) = state.patterns.first_key_value() {
+            return Some(Work::Pattern(Arc::clone(pattern), *mark));
+        }
+        if state.keys.is_empty() {
+            state.due = false;
+            state.delivering = false;
+            return None;
+        }
+        let keys = state.keys.iter().take(BATCH);
+        Some(Work::Keys(
+            keys.map(|(key, mark)| (Arc::clone(key), *mark)).collect(),
+        ))
+    }
+
+    /// The delivery ends before all is delivered.
+    pub(crate) fn abandon_delivery(&self) {
+        self.state().delivering = false;
+    }
+
+    /// How many keys and patterns are marked; a clearing counts as one.
+    pub(crate) fn len(&self) -> usize {
+        self.marked.load(SeqCst)
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state();
+        let result = change(&mut state);
+        let marked =
+            state.keys.len() + state.patterns.len() + usize::from(state.everything.is_some());
+        self.marked.store(marked, SeqCst);
+        result
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn next_mark(&mut self) -> Mark {
+        self.last += 1;
+        Mark(self.last)
+    }
+
+    fn give_up_details(&mut self, mark: Mark) {
+        if self.everything.is_none() {
+            tracing::warn!(
+                keys = self.keys.len(),
+                patterns = self.patterns.len(),
+                "too many invalidations wait for redis: the whole prefix will be cleared"
+            );
+        }
+        self.keys.clear();
+        self.patterns.clear();
+        self.everything = Some(mark);
+        self.due = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(names: &[&str]) -> Vec<Arc<str>> {
+        names.iter().map(|&it| it.into()).collect()
+    }
+
+    #[test]
+    fn a_key_is_covered_from_its_mark_to_its_settlement() {
+        let pending = Pending::default();
+        let mark = pending.mark(&keys(&["a", "b"]));
+        assert!(pending.covers("a") && pending.covers("b") && !pending.covers("c"));
+        pending.settle("a", mark);
+        assert!(!pending.covers("a") && pending.covers("b"));
+        assert_eq!(pending.len(), 1);
+    }
+
+    #[test]
+    fn a_settlement_leaves_a_later_mark() {
+        let pending = Pending::default();
+        let first = pending.mark(&keys(&["a"]));
+        let second = pending.mark(&keys(&["a"]));
+        pending.settle("a", first);
+        assert!(pending.covers("a"));
+        pending.settle("a", second);
+        assert!(!pending.covers("a"));
+    }
+
+    #[test]
+    fn a_pattern_covers_what_it_matches() {
+        let pending = Pending::default();
+        let mark = pending.mark_matching("user:*");
+        assert!(pending.covers("user:1") && !pending.covers("users:1"));
+        pending.settle_matching(mark);
+        assert!(!pending.covers("user:1"));
+    }
+
+    #[test]
+    fn too_many_marks_cover_everything() {
+        let pending = Pending::default();
+        let many: Vec<Arc<str>> = (0..MAX_KEYS).map(|n| n.to_string().into()).collect();
+        pending.mark(&many);
+        assert!(!pending.covers("other"));
+        pending.mark(&keys(&["one more"]));
+        assert!(pending.covers("other") && pending.covers("one more"));
+        assert_eq!(pending.len(), 1);
+
+        assert!(pending.begin_delivery());
+        let Some(Work::Everything(mark)) = pending.next_work() else {
+            panic!("the prefix is not cleared");
+        };
+        pending.settle_everything(mark);
+        assert!(pending.next_work().is_none());
+        assert!(!pending.covers("other"));
+
+        (0..=MAX_PATTERNS).for_each(|n| drop(pending.mark_matching(&format!("{n}:*"))));
+        assert!(pending.covers("other"));
+    }
+
+    #[test]
+    fn one_delivers_what_is_due_until_nothing_is_left() {
+        let pending = Pending::default();
+        let mark = pending.mark(&keys(&["a"]));
+        assert!(!pending.begin_delivery(), "who marked it is still at it");
+        pending.fall_due();
+        assert!(pending.begin_delivery());
+        assert!(!pending.begin_delivery(), "somebody delivers");
+        pending.abandon_delivery();
+        assert!(pending.begin_delivery(), "somebody else goes on");
+        assert!(matches!(pending.next_work(), Some(Work::Keys(keys)) if keys.len() == 1));
+        pending.settle("a", mark);
+        assert!(pending.next_work().is_none());
+        assert!(!pending.begin_delivery());
+    }
+}

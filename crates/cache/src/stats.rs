@@ -1,0 +1,34 @@
+//! What a cache has done so far, for people.
+
+/// Counts since the cache was built, and its present state.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Look-ups that found a value in the process.
+    pub l1_hits: u64,
+    /// Look-ups that found a value in Redis.
+    pub l2_hits: u64,
+    /// Look-ups that found none.
+    pub misses: u64,
+    /// The share of look-ups that found a value, 0 to 1; 0 before the first.
+    pub hit_rate: f64,
+    /// Loads that ended, in whatever way.
+    pub loads: u64,
+    /// Loads that gave no value.
+    pub load_failures: u64,
+    /// Values that were not stored because an invalidation had overtaken them.
+    pub refused_fills: u64,
+    /// Values in the process.
+    pub l1_entries: u64,
+    /// What they weigh: their encoded size, their keys, and 128 bytes each.
+    pub l1_bytes: u64,
+    /// Values that left the process for lack of room.
+    pub evictions: u64,
+    /// Commands that Redis did not do.
+    pub redis_errors: u64,
+    /// Keys and patterns that Redis has not been told of yet.
+    pub pending_invalidations: u64,
+    /// Whether Redis has answered lately, as far as it was asked; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis_available: Option<bool>,
+}

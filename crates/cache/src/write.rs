@@ -1,0 +1,175 @@
+//! Writing values.
+//!
+//! A write takes two commands: the first puts a lease in the place of the old value, the second the
+//! value in the place of the lease. If the second is given up for lost and arrives after all, it
+//! finds its lease only where nobody has deleted or written the key since.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{
+    CacheManager, Error, MAX_TTL, envelope,
+    fence::Generation,
+    l1::Entry,
+    l2::L2,
+    manager::{Inner, for_all},
+};
+
+/// A value on its way into the cache.
+struct Item<T> {
+    key: Arc<str>,
+    value: Arc<T>,
+    bytes: Bytes,
+}
+
+impl CacheManager {
+    /// Sets a value.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be encoded or the time to live is out of bounds, and nothing has changed;
+    /// or when Redis did not store it, and the key has no value.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it leaves the key with the new value or none.
+    pub async fn set<T>(&self, key: &str, value: T, ttl: Duration) -> Result<(), Error>
+    where
+        T: Serialize + Send + Sync + 'static,
+    {
+        self.mset([(key, value)], ttl).await
+    }
+
+    /// Sets values, all at once.
+    ///
+    /// # Errors
+    ///
+    /// The first error, when all have been tried; see [`set`](CacheManager::set).
+    pub async fn mset<K, T>(
+        &self,
+        values: impl IntoIterator<Item = (K, T)>,
+        ttl: Duration,
+    ) -> Result<(), Error>
+    where
+        K: AsRef<str>,
+        T: Serialize + Send + Sync + 'static,
+    {
+        check(ttl)?;
+        let items: Vec<Item<T>> = values
+            .into_iter()
+            .map(|(key, value)| Item::encode(key.as_ref(), value))
+            .collect::<Result<_, _>>()?;
+        match &self.inner.l2 {
+            Some(l2) => self.inner.write(l2, &items, ttl).await,
+            None => {
+                for item in &items {
+                    let insert = || self.inner.insert(item, Instant::now(), ttl);
+                    self.inner.fences.invalidate(&item.key, insert);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets how long a key's value lives from now on. Answers whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the time to live is out of bounds, or Redis did not answer; it may have done it all the
+    /// same.
+    pub async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
+        check(ttl)?;
+        let inner = &self.inner;
+        let Some(l2) = &inner.l2 else {
+            return Ok(inner.l1.expire(key, Instant::now() + ttl));
+        };
+        if inner.pending.covers(key) {
+            return Ok(false);
+        }
+        let result = l2.expire(key, ttl).await;
+        // The copy here, and those on their way here, have the old time to live.
+        inner.fences.invalidate(key, || inner.l1.remove(key));
+        result
+    }
+}
+
+impl<T: Serialize> Item<T> {
+    fn encode(key: &str, value: T) -> Result<Item<T>, Error> {
+        let bytes = envelope::encode(key, &value).map_err(|source| Error::Encode {
+            key: key.to_owned(),
+            source,
+        })?;
+        Ok(Item {
+            key: key.into(),
+            value: Arc::new(value),
+            bytes: bytes.into(),
+        })
+    }
+}
+
+impl Inner {
+    async fn write<T: Send + Sync + 'static>(
+        self: &Arc<Inner>,
+        l2: &L2,
+        items: &[Item<T>],
+        ttl: Duration,
+    ) -> Result<(), Error> {
+        let keys: Vec<Arc<str>> = items.iter().map(|it| Arc::clone(&it.key)).collect();
+        // Until Redis has dropped the old values, nobody here may read them.
+        let marked = self.mark(&keys);
+        let generations: Vec<Generation> = keys
+            .iter()
+            .map(|key| self.fences.invalidate(key, || self.l1.remove(key)))
+            .collect();
+
+        let leases = for_all(items, |it| l2.lease_for_write(&it.key)).await;
+        let mut failure = None;
+        let mut leased = Vec::with_capacity(items.len());
+        for ((item, generation), lease) in items.iter().zip(generations).zip(leases) {
+            match lease {
+                Ok(lease) => {
+                    self.pending.settle(&item.key, marked.mark());
+                    leased.push((item, generation, lease));
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if failure.is_none() {
+            marked.told();
+        }
+
+        let sent = Instant::now();
+        let fills = for_all(&leased, |(item, _, lease)| {
+            l2.fill(&item.key, lease.clone(), item.bytes.clone(), ttl)
+        });
+        for ((item, generation, _), filled) in leased.iter().zip(fills.await) {
+            let key = &item.key;
+            match filled {
+                Ok(true) => {
+                    let insert = || self.insert(item, sent, ttl);
+                    self.fences.settle(key, *generation, insert);
+                }
+                // Somebody else has written or deleted it in the meantime.
+                Ok(false) => self.metrics.refused_fills.inc(),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn insert<T: Send + Sync + 'static>(&self, item: &Item<T>, seen: Instant, ttl: Duration) {
+        let value = Arc::clone(&item.value);
+        let entry = Entry::new(value, item.bytes.len(), self.expiry(seen, ttl));
+        self.l1.insert(Arc::clone(&item.key), entry);
+    }
+}
+
+fn check(ttl: Duration) -> Result<(), Error> {
+    if ttl.is_zero() || ttl > MAX_TTL {
+        return Err(Error::TtlOutOfBounds { ttl });
+    }
+    Ok(())
+}
