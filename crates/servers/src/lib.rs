@@ -1,1 +1,38 @@
 #![doc = include_str!("../README.md")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "without tokio there is no clock that a test could pause"
+)]
+
+mod account;
+mod error;
+mod install;
+mod instance;
+mod port;
+mod postgres;
+mod process;
+mod programs;
+mod redis;
+mod run;
+mod secret;
+mod server;
+mod services;
+mod spec;
+mod supervised;
+mod supervisor;
+
+pub use crate::{
+    error::Error,
+    instance::remove_kept,
+    services::{Running, Services, State},
+    spec::{DataDir, PostgresSpec, RedisSpec, Spec, Which},
+    supervised::Supervised,
+    supervisor::supervise,
+};
+
+/// The environment variable with the address of the tests' PostgreSQL, a superuser's.
+pub const DATABASE_URL_VARIABLE: &str = "TEST_DATABASE_URL";
+/// The environment variable with the address of the tests' Redis.
+pub const REDIS_URL_VARIABLE: &str = "TEST_REDIS_URL";
+/// The environment variable with the path of the program that has the subcommand `supervise`.
+pub const XTASK_VARIABLE: &str = "RULEIQ_XTASK";

@@ -1,0 +1,218 @@
+//! PostgreSQL: how its data are made, how it is started, and when it is ready.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::{
+    DataDir, Error, PostgresSpec, Which,
+    install::postgres as find,
+    instance::{self, Instance},
+    programs::PostgresPrograms,
+    run::run,
+};
+
+const INITDB_LIMIT: Duration = Duration::from_secs(120);
+/// A name on which every tool agrees.
+const SUPERUSER: &str = "postgres";
+
+/// The settings of every instance. Sockets are off: the port is the only way in, and it asks for
+/// the password.
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", "127.0.0.1"),
+    ("unix_socket_directories", ""),
+    ("shared_preload_libraries", "pg_stat_statements"),
+    ("pg_stat_statements.track", "top"),
+    ("pg_stat_statements.max", "10000"),
+    ("track_io_timing", "on"),
+    // Tests run side by side, each with pools of its own.
+    ("max_connections", "300"),
+    ("shared_buffers", "128MB"),
+    ("huge_pages", "off"),
+    ("logging_collector", "off"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+];
+/// A server that is killed may lose the commits of its last second by these; when the machine loses
+/// power, all data may be unreadable.
+const FAST: &[(&str, &str)] = &[
+    ("fsync", "off"),
+    ("synchronous_commit", "off"),
+    ("full_page_writes", "off"),
+    // In the data folder, which is removed as a whole, instead of in a place for all where a kill
+    // leaves it.
+    ("dynamic_shared_memory_type", "mmap"),
+];
+
+/// One instance that is wanted, and the programs to run it with.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    programs: PostgresPrograms,
+    spec: PostgresSpec,
+}
+
+impl Postgres {
+    pub(crate) fn find(
+        home: &Path,
+        spec: PostgresSpec,
+        notices: &mut dyn std::io::Write,
+    ) -> Result<Postgres, Error> {
+        let data = match &spec.data {
+            DataDir::Temporary => None,
+            DataDir::Kept(folder) => Some(instance::data(&instance::resolve(folder))),
+        };
+        let made_by = data.as_deref().and_then(|data| {
+            let version = fs::read_to_string(data.join("PG_VERSION")).ok()?;
+            Some((data, version.trim().parse().ok()?))
+        });
+        let programs = find(home, made_by, notices)?;
+        Ok(Postgres { programs, spec })
+    }
+
+    pub(crate) fn data(&self) -> &DataDir {
+        &self.spec.data
+    }
+
+    /// Makes the data, if there are none.
+    pub(crate) fn prepare(&self, instance: &Instance, password: &str) -> Result<(), Error> {
+        let data = instance.data();
+        if data.exists() {
+            return Ok(());
+        }
+        // Made elsewhere and moved, so that a crash leaves no half of it.
+        let unfinished = instance.path("unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
+        }
+        instance.make_private_folder("unfinished")?;
+        let password_file = instance.write_for_server("initial-password", password)?;
+        let mut command = command(&self.programs.initdb(), &unfinished);
+        command
+            .args(["--username", SUPERUSER, "--auth", "scram-sha-256"])
+            .args(["--encoding", "UTF8", "--no-locale"])
+            .arg("--pwfile")
+            .arg(&password_file)
+            .arg("--pgdata")
+            .arg(&unfinished);
+        if !self.spec.durable {
+            command.arg("--no-sync");
+        }
+        instance.account().apply(&mut command);
+        let finished = run(&mut command, "making a database cluster", INITDB_LIMIT)?;
+        fs::remove_file(&password_file).map_err(Error::io("remove", &password_file))?;
+        if !finished.is_success {
+            return Err(Error::Start {
+                which: Which::Postgres,
+                log: finished.tail(),
+            });
+        }
+        fs::rename(&unfinished, &data).map_err(Error::io("move", &unfinished))
+    }
+
+    /// The command that runs the server in the foreground.
+    pub(crate) fn server(&self, instance: &Instance, port: u16) -> Command {
+        let data = instance.data();
+        let mut command = command(&self.programs.postgres(), &data);
+        command.arg("-D").arg(&data);
+        command.args(["-c", &format!("port={port}")]);
+        let fast = if self.spec.durable { &[] } else { FAST };
+        for (name, value) in SETTINGS.iter().chain(fast) {
+            command.args(["-c", &format!("{name}={value}")]);
+        }
+        for (name, value) in &self.spec.settings {
+            command.args(["-c", &format!("{name}={value}")]);
+        }
+        command
+    }
+
+    /// Whether the process `pid` says in its data folder that it takes connections.
+    pub(crate) fn is_ready(instance: &Instance, pid: u32) -> bool {
+        fs::read_to_string(instance.data().join("postmaster.pid"))
+            .is_ok_and(|text| says_ready(&text, pid))
+    }
+
+    pub(crate) fn url(password: &str, port: u16) -> String {
+        format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres")
+    }
+}
+
+/// A program without the settings of whoever calls us: `PGPORT` and its like would win over the
+/// files.
+fn command(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PG") {
+            command.env_remove(name);
+        }
+    }
+    command.env("LC_ALL", "C").current_dir(folder);
+    command
+}
+
+/// `postmaster.pid` has the process id in its first line and the state in its eighth.
+fn says_ready(text: &str, pid: u32) -> bool {
+    let mut lines = text.lines();
+    lines.next().is_some_and(|line| line.parse() == Ok(pid))
+        && lines.nth(6).is_some_and(|state| state.trim() == "ready")
+}
+
+/// Frees what a killed server leaves with the system: a block of shared memory that the next start
+/// in the same folder would free. For a folder that goes there is no such start.
+pub(crate) fn free_shared_memory(data: &Path) {
+    let pid_file: PathBuf = data.join("postmaster.pid");
+    let Ok(text) = fs::read_to_string(pid_file) else {
+        return;
+    };
+    let Ok(blocks) = fs::read_to_string("/proc/sysvipc/shm") else {
+        return;
+    };
+    if let Some(id) = abandoned_block(&text, &blocks) {
+        let limit = Duration::from_secs(20);
+        // Without the program, 56 bytes stay until the machine is restarted.
+        drop(run(
+            Command::new("ipcrm").args(["-m", id]),
+            "freeing shared memory",
+            limit,
+        ));
+    }
+}
+
+/// The identifier of the server's block, if it is there under the server's key and nobody uses it.
+fn abandoned_block<'a>(pid_file: &'a str, blocks: &str) -> Option<&'a str> {
+    let mut own = pid_file.lines().nth(6)?.split_ascii_whitespace();
+    let (key, id) = (own.next()?, own.next()?);
+    let is_abandoned = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().take(7).collect();
+        matches!(fields[..], [its_key, its_id, .., users] if its_key == key && its_id == id && users == "0")
+    };
+    blocks.lines().any(is_abandoned).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PID_FILE: &str =
+        "9255\n/data\n1795611485\n54329\n\n127.0.0.1\n 10010949         4\nready   \n";
+
+    #[test]
+    fn a_server_is_ready_when_it_says_so_itself() {
+        assert!(says_ready(PID_FILE, 9255));
+        assert!(!says_ready(PID_FILE, 1));
+        assert!(!says_ready(&PID_FILE.replace("ready", "starting"), 9255));
+        assert!(!says_ready("9255\n/data\n", 9255));
+    }
+
+    #[test]
+    fn only_an_abandoned_block_of_the_same_key_is_freed() {
+        let check = |line, expect| assert_eq!(abandoned_block(PID_FILE, line), expect, "{line}");
+        check("10010949 4 600 56 9255 15681 0 101 104", Some("4"));
+        check("10010949 4 600 56 9255 15681 6 101 104", None);
+        check("10010949 5 600 56 9255 15681 0 101 104", None);
+        check("77 4 600 56 9255 15681 0 101 104", None);
+        check("", None);
+    }
+}
