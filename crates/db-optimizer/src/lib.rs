@@ -1,1 +1,23 @@
 #![doc = include_str!("../README.md")]
+
+mod count;
+mod duration;
+mod error;
+mod foreign_keys;
+mod index_name;
+mod optimizer;
+mod overview;
+mod recommendation;
+mod slow_queries;
+mod statements_view;
+mod table_name;
+mod table_stats;
+
+pub use crate::{
+    error::Error,
+    optimizer::DatabaseOptimizer,
+    overview::DatabaseOverview,
+    recommendation::{ForeignKey, Recommendation},
+    slow_queries::{Degradation, SlowQueries, SlowQuery},
+    table_stats::{IndexStats, TableStats},
+};

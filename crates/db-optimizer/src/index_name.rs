@@ -1,0 +1,110 @@
+//! Names for indexes that are yet to be made.
+
+use std::collections::HashSet;
+
+/// The longest name that PostgreSQL keeps (`NAMEDATALEN` of an ordinary build, less one).
+const MAX_BYTES: usize = 63;
+
+/// What every name begins with.
+pub(crate) const PREFIX: &str = "idx_";
+
+/// The names of the relations in each schema that begin with [`PREFIX`].
+#[derive(Debug, Default)]
+pub(crate) struct Taken(HashSet<(String, String)>);
+
+impl Taken {
+    pub(crate) fn insert(&mut self, schema: &str, name: String) -> bool {
+        self.0.insert((schema.to_owned(), name))
+    }
+}
+
+/// A name that nothing in the schema has, which is thereby taken: `idx_<table>_<columns>`, cut and
+/// told apart by a hash where that is too long, and by a number where it is taken.
+pub(crate) fn choose(taken: &mut Taken, schema: &str, table: &str, columns: &[String]) -> String {
+    let whole = format!("{PREFIX}{table}_{}", columns.join("_"));
+    let mut name = match whole.len() <= MAX_BYTES {
+        true => whole.clone(),
+        false => cut(&whole, &format!("_{:08x}", hash(&whole))),
+    };
+    let mut number = 1_u32;
+    while !taken.insert(schema, name.clone()) {
+        name = cut(&whole, &format!("_{number}"));
+        number += 1;
+    }
+    name
+}
+
+/// The name as an identifier in SQL. It begins with [`PREFIX`], so it is no keyword.
+pub(crate) fn quote(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+/// As much of a text as leaves room for the suffix, and the suffix.
+fn cut(text: &str, suffix: &str) -> String {
+    let mut end = text.len().min(MAX_BYTES - suffix.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &text[..end])
+}
+
+/// FNV-1a: the same name for the same index, whatever release wrote it.
+fn hash(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn choose_new(table: &str, columns: &[&str]) -> String {
+        let columns: Vec<String> = columns.iter().map(|&it| it.into()).collect();
+        choose(&mut Taken::default(), "public", table, &columns)
+    }
+
+    #[test]
+    fn a_name_says_what_the_index_is_for() {
+        assert_eq!(choose_new("orders", &["user_id"]), "idx_orders_user_id");
+        assert_eq!(choose_new("t", &["a", "b"]), "idx_t_a_b");
+        assert_eq!(quote("idx_orders_user_id"), "idx_orders_user_id");
+        assert_eq!(quote("idx_Größe_\"x\""), "\"idx_Größe_\"\"x\"\"\"");
+    }
+
+    #[test]
+    fn long_names_that_begin_alike_stay_apart() {
+        let (one, two) = ("é".repeat(40) + "1", "é".repeat(40) + "2");
+        assert_ne!(choose_new("t", &[&one]), choose_new("t", &[&two]));
+    }
+
+    #[test]
+    fn a_name_is_taken_once_per_schema() {
+        let mut taken = Taken::default();
+        let columns = ["a".to_owned()];
+        let mut choose = |schema| choose(&mut taken, schema, "t", &columns);
+        assert_eq!(choose("public"), "idx_t_a");
+        assert_eq!(choose("public"), "idx_t_a_1");
+        assert_eq!(choose("other"), "idx_t_a");
+        assert_eq!(choose("public"), "idx_t_a_2");
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_fits_and_is_not_taken(
+            table in "\\PC{1,63}",
+            columns in prop::collection::vec("\\PC{1,63}", 1..4),
+        ) {
+            let mut taken = Taken::default();
+            let names: Vec<_> = (0..12).map(|_| choose(&mut taken, "s", &table, &columns)).collect();
+            prop_assert!(names.iter().all(|it| it.len() <= MAX_BYTES));
+            prop_assert_eq!(names.iter().collect::<HashSet<_>>().len(), 12);
+        }
+    }
+}

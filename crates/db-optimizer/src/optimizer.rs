@@ -1,0 +1,98 @@
+//! The handle that the advice is asked of.
+
+use std::time::Duration;
+
+use ruleiq_query::Queries;
+
+use crate::{
+    DatabaseOverview, Error, Recommendation, SlowQueries, TableStats, foreign_keys, overview,
+    recommendation, slow_queries, table_name::TableName, table_stats,
+};
+
+/// Reading so few bytes as a whole costs no more than going through an index.
+const DEFAULT_MIN_TABLE_BYTES: u64 = 64 * 1024;
+
+/// Reads a database's own statistics and says what to do about them.
+///
+/// It only reads, and only what the role of the connection may see.
+///
+/// # Errors
+///
+/// Every method fails when a statement does; see [`Error::query_error`].
+///
+/// # Cancel safety
+///
+/// That of [`ruleiq_query::Read`]: every statement reads, so nothing is left half done.
+#[derive(Debug)]
+pub struct DatabaseOptimizer<'a, Q> {
+    queries: &'a Q,
+    min_table_bytes: u64,
+}
+
+impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
+    /// An optimizer that reads through this connection.
+    pub fn new(queries: &'a Q) -> DatabaseOptimizer<'a, Q> {
+        DatabaseOptimizer {
+            queries,
+            min_table_bytes: DEFAULT_MIN_TABLE_BYTES,
+        }
+    }
+
+    /// The size from which on a table deserves an index, in bytes of its rows. Default: 64 KiB.
+    ///
+    /// With 0, empty tables are reported too, which suits a schema that is yet to be filled.
+    #[must_use]
+    pub fn min_table_bytes(mut self, bytes: u64) -> DatabaseOptimizer<'a, Q> {
+        self.min_table_bytes = bytes;
+        self
+    }
+
+    /// The foreign keys that no index serves, those of the largest tables first.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails.
+    pub async fn recommend_indexes(&self) -> Result<Vec<Recommendation>, Error> {
+        let missing = foreign_keys::without_index(self.queries, self.min_table_bytes).await?;
+        let taken = foreign_keys::taken_names(self.queries, &missing).await?;
+        Ok(recommendation::recommend(missing, taken))
+    }
+
+    /// The statements of this database whose mean or longest run took more than the threshold,
+    /// those with the most time in all first.
+    ///
+    /// Without `pg_stat_statements`, or without the right to read it, the answer is empty and
+    /// says so: see [`SlowQueries::degraded`].
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails for another reason.
+    pub async fn analyze_slow_queries(&self, threshold: Duration) -> Result<SlowQueries, Error> {
+        slow_queries::analyze(self.queries, threshold).await
+    }
+
+    /// What PostgreSQL has counted about a table or materialized view, or `None` if there is none
+    /// of this name.
+    ///
+    /// The name is read as in SQL: `users`, `public.users`, `"Weird Name"`; without a schema, it
+    /// is found as the connection's search path says.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails. A text that is no name names no table.
+    pub async fn table_stats(&self, name: &str) -> Result<Option<TableStats>, Error> {
+        match TableName::parse(name) {
+            Some(name) => table_stats::read(self.queries, &name).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The database as a whole: its size, connections and cache hits.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails.
+    pub async fn overview(&self) -> Result<DatabaseOverview, Error> {
+        overview::read(self.queries).await
+    }
+}

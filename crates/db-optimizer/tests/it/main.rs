@@ -1,0 +1,32 @@
+//! Asks a real server for advice.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and connects as other roles"
+)]
+
+mod foreign_keys;
+mod guide;
+mod names;
+mod overview;
+mod slow_queries;
+mod table_stats;
+
+use ruleiq_test_support::TestDatabase;
+use tokio_postgres::{Client, NoTls};
+
+/// A connection as whom the address says. It ends with the client.
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// An empty database on which some statements have run.
+async fn database(sql: &str) -> (TestDatabase, Client) {
+    let database = TestDatabase::empty().await;
+    let client = database.client().await;
+    client.batch_execute(sql).await.unwrap();
+    (database, client)
+}
