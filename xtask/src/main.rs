@@ -1,1 +1,96 @@
-fn main() {}
+//! Tasks that `cargo` alone cannot express. `cargo xtask --help` lists them.
+//!
+//! Each task is a file with its arguments and a `run`. They are thin: what needs the product is
+//! asked of its programs, so that the first command in a fresh checkout compiles in seconds.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "without tokio there is no clock that a test could pause"
+)]
+
+mod cargo;
+mod ci;
+mod dev;
+mod hold;
+mod migrate;
+mod process;
+mod progress;
+mod seed;
+mod services;
+mod soak;
+mod supervise;
+mod test;
+mod test_servers;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Develop, test and check RuleIQ.
+///
+/// Tasks that need PostgreSQL or Redis start private ones and stop them at the end.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run RuleIQ on this machine: servers, schema, demo data and the API
+    Dev(dev::Arguments),
+    /// Run every test, on a PostgreSQL and a Redis started for it
+    Test(test::Arguments),
+    /// Run the storms of the tests at full size, and hold their figures against their bars
+    Soak(soak::Arguments),
+    /// Change the schema of the development database, or begin a migration
+    Migrate(migrate::Arguments),
+    /// Load demo data into the development database
+    Seed(seed::Arguments),
+    /// Keep a PostgreSQL and a Redis running for tests that are run by hand
+    Services(services::Arguments),
+    /// Check the rules about the shape of the repository
+    Tidy,
+    /// Run everything that has to pass before a change is merged
+    Ci(ci::Arguments),
+    #[command(hide = true)]
+    Hold(hold::Arguments),
+    #[command(hide = true)]
+    Supervise(supervise::Arguments),
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where a program's last words go"
+)]
+fn main() -> ExitCode {
+    let outcome = match &Cli::parse().task {
+        Task::Dev(arguments) => dev::run(arguments),
+        Task::Test(arguments) => test::run(arguments),
+        Task::Soak(arguments) => soak::run(arguments),
+        Task::Migrate(arguments) => migrate::run(arguments),
+        Task::Seed(arguments) => seed::run(arguments),
+        Task::Services(arguments) => services::run(arguments).map(|()| ExitCode::SUCCESS),
+        Task::Tidy => tidy::run(),
+        Task::Ci(arguments) => ci::run(arguments),
+        Task::Hold(arguments) => hold::run(arguments),
+        Task::Supervise(arguments) => supervise::run(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

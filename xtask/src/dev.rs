@@ -1,0 +1,161 @@
+//! `dev`: the whole application on this machine, with data that stay.
+//!
+//! Everything that stays is in `target/dev`: the data of both servers and the random passwords.
+//! One process at a time may have that folder; `migrate` and `seed` use its database meanwhile.
+
+mod app;
+mod database;
+mod home;
+mod outage;
+mod program;
+mod random;
+mod target;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+use ruleiq_servers::Which;
+
+pub(crate) use self::target::{Ownership, Target};
+use self::{app::App, database::Database, home::Home, outage::Outage};
+use crate::{process, process::Interrupt, progress};
+
+/// How often the program and its servers are looked at.
+const POLL: Duration = Duration::from_secs(1);
+const DEMO: Login = Login {
+    email: "demo@example.com",
+    name: "Demo User",
+    secret: "demo-password",
+    admin: false,
+};
+const ADMIN: Login = Login {
+    email: "admin@example.com",
+    name: "Demo Administrator",
+    secret: "admin-password",
+    admin: true,
+};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// Start over: throw away the database, the cache and the passwords
+    #[arg(long)]
+    fresh: bool,
+    /// How much demo data there is to be
+    #[arg(long, value_enum, default_value_t)]
+    scale: Scale,
+    /// Build the server without optimization, which is quicker to build and slower to run
+    #[arg(long)]
+    debug: bool,
+}
+
+/// How much demo data there is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Scale {
+    /// What tests use; loads in a moment
+    Small,
+    /// 10,000 users, 100,000 assessments and a million questions
+    #[default]
+    Demo,
+}
+
+struct Login {
+    email: &'static str,
+    name: &'static str,
+    secret: &'static str,
+    admin: bool,
+}
+
+impl Scale {
+    /// The word for it on the command line of the server.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Scale::Small => "small",
+            Scale::Demo => "demo",
+        }
+    }
+}
+
+/// Brings everything up, and serves until somebody interrupts.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::install()?;
+    let program = program::build(arguments.debug, &interrupt)?;
+    let home = Home::open()?.context(
+        "another `cargo xtask dev`, `migrate` or `seed` uses target/dev; end that first",
+    )?;
+    if arguments.fresh {
+        home.clear()?;
+    }
+    let mut database = Database::start(home, program)?;
+    let outcome =
+        prepare(&database, arguments, &interrupt).and_then(|()| serve(&mut database, &interrupt));
+    progress::during("stopping servers", || {
+        drop(database);
+        Ok(())
+    })?;
+    match interrupt.seen() {
+        true => Ok(ExitCode::SUCCESS),
+        false => outcome.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Schema, data and users, each only as far as it is missing.
+fn prepare(
+    database: &Database,
+    arguments: &Arguments,
+    interrupt: &Interrupt,
+) -> anyhow::Result<()> {
+    let owner = |words: &[&str]| {
+        let mut command = database.owner_command();
+        command.args(words);
+        command
+    };
+    process::run(&mut owner(&["migrate", "up"]), interrupt)?;
+    process::run(
+        &mut owner(&["seed", "--scale", arguments.scale.word()]),
+        interrupt,
+    )?;
+    for login in [&DEMO, &ADMIN] {
+        let mut command = owner(&["user", "create", "--if-absent"]);
+        command.args(["--email", login.email, "--name", login.name]);
+        command.args(login.admin.then_some("--admin"));
+        let password = database.home().secret(login.secret, random::password)?;
+        process::run(command.env("RULEIQ_USER_PASSWORD", password), interrupt)?;
+    }
+    Ok(())
+}
+
+/// Runs the server until somebody interrupts. Its database and its cache come back by themselves.
+fn serve(database: &mut Database, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let mut app = App::start(database)?;
+    app.wait_until_ready(interrupt)?;
+    greet(&app, database)?;
+    let mut outages = [Which::Postgres, Which::Redis].map(|which| Outage::watch(which, database));
+    while !interrupt.seen() {
+        if let Some(status) = app.ended()? {
+            bail!("ruleiq-server ended: {status}");
+        }
+        for outage in &mut outages {
+            outage.look(database);
+        }
+        interrupt.sleep(POLL);
+    }
+    progress::during("stopping ruleiq-server", || app.stop())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn greet(app: &App, database: &Database) -> anyhow::Result<()> {
+    let (api, metrics) = (app.url(), app.metrics_url());
+    println!();
+    println!("  API          {api}/api/v1");
+    println!("  description  {api}/docs");
+    println!("  metrics      {metrics}/metrics");
+    for (kind, login) in [("login", &DEMO), ("admin login", &ADMIN)] {
+        let password = database.home().secret(login.secret, random::password)?;
+        println!("  {kind:11}  {}  {password}", login.email);
+    }
+    println!();
+    println!("  Ctrl-C stops it; the data stay, and `cargo xtask dev --fresh` starts over.");
+    println!();
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! The servers of the development data, and the database in them.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use ruleiq_servers::{PostgresSpec, RedisSpec, Spec, Supervised, Which};
+
+use super::{home::Home, random};
+use crate::{progress, workspace};
+
+const DATABASE: &str = "ruleiq";
+const APP: &str = "ruleiq_dev_app";
+const MONITOR: &str = "ruleiq_dev_monitor";
+
+/// The running servers, with the database and its logins made.
+#[derive(Debug)]
+pub(crate) struct Database {
+    supervised: Supervised,
+    home: Home,
+    program: PathBuf,
+    superuser: Address,
+}
+
+/// Where a server is and who may log in.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Address {
+    user: String,
+    password: String,
+    host: String,
+    port: u16,
+}
+
+impl Database {
+    /// Starts the servers on the data of the folder. The program is `ruleiq-server`.
+    pub(crate) fn start(home: Home, program: PathBuf) -> anyhow::Result<Database> {
+        let spec = Spec {
+            postgres: Some(PostgresSpec::kept(home.postgres()).durable()),
+            redis: Some(RedisSpec::kept(home.redis())),
+        };
+        let xtask = std::env::current_exe().context("failed to find this program's own file")?;
+        let supervised = progress::during("starting PostgreSQL and Redis", || {
+            Supervised::start(&xtask, &spec).context("failed to start the servers")
+        })?;
+        let url = supervised
+            .postgres_url()
+            .context("PostgreSQL has no address")?;
+        let database = Database {
+            superuser: Address::parse(url)?,
+            supervised,
+            home,
+            program,
+        };
+        database.make()?;
+        database.home.note_owner_url(&database.owner_url())?;
+        Ok(database)
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The address for whoever changes the schema.
+    pub(crate) fn owner_url(&self) -> String {
+        let Address { user, password, .. } = &self.superuser;
+        self.superuser.url(user, password, DATABASE)
+    }
+
+    /// The address for the application.
+    pub(crate) fn app_url(&self) -> anyhow::Result<String> {
+        let password = self.home.secret("app-password", random::password)?;
+        Ok(self.superuser.url(APP, &password, DATABASE))
+    }
+
+    /// The address for the application's view on statistics.
+    pub(crate) fn monitor_url(&self) -> anyhow::Result<String> {
+        let password = self.home.secret("monitor-password", random::password)?;
+        Ok(self.superuser.url(MONITOR, &password, DATABASE))
+    }
+
+    pub(crate) fn redis_url(&self) -> anyhow::Result<&str> {
+        self.supervised.redis_url().context("Redis has no address")
+    }
+
+    /// Host and port of a server.
+    pub(crate) fn endpoint(&self, which: Which) -> Option<(String, u16)> {
+        let url = match which {
+            Which::Postgres => self.supervised.postgres_url(),
+            Which::Redis => self.supervised.redis_url(),
+        };
+        let address = Address::parse(url?).ok()?;
+        Some((address.host, address.port))
+    }
+
+    /// Starts a server again that has ended.
+    pub(crate) fn start_again(&mut self, which: Which) -> Result<(), ruleiq_servers::Error> {
+        self.supervised.start_again(which)
+    }
+
+    /// `ruleiq-server` as the owner of the database.
+    pub(crate) fn owner_command(&self) -> Command {
+        owner_command(&self.program, &self.owner_url())
+    }
+
+    /// Makes the database and the logins where they are missing. The groups that these belong to
+    /// are made by the first migration if they are not there.
+    fn make(&self) -> anyhow::Result<()> {
+        let (app, monitor) = (
+            self.home.secret("app-password", random::password)?,
+            self.home.secret("monitor-password", random::password)?,
+        );
+        let mut script = String::from(
+            "SET client_min_messages = warning;\n\
+             -- It would keep the passwords below.\n\
+             SET pg_stat_statements.track_utility = off;\n",
+        );
+        for (login, group, password) in [
+            (APP, "ruleiq_app", app),
+            (MONITOR, "ruleiq_monitor", monitor),
+        ] {
+            let missing = |role: &str| {
+                format!(
+                    "WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec\n"
+                )
+            };
+            script += &format!("SELECT 'CREATE ROLE {group} NOLOGIN' {}", missing(group));
+            script += &format!(
+                "SELECT 'CREATE ROLE {login} LOGIN IN ROLE {group}' {}",
+                missing(login)
+            );
+            script += &format!("ALTER ROLE {login} PASSWORD '{password}';\n");
+        }
+        script += &format!(
+            "SELECT 'CREATE DATABASE {DATABASE}' \
+             WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec\n"
+        );
+        self.superuser.run_script(&script)
+    }
+}
+
+/// `ruleiq-server` as the owner of a database, for whoever works on this machine.
+pub(super) fn owner_command(program: &Path, owner_url: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(workspace::root())
+        .env_remove("DATABASE_URL")
+        .env("DATABASE_OWNER_URL", owner_url)
+        .env("RULEIQ_ENV", "development");
+    command
+}
+
+impl Address {
+    /// Reads `scheme://user:password@host:port…`, as our own servers' addresses are.
+    fn parse(url: &str) -> anyhow::Result<Address> {
+        let parts = || {
+            let (_, rest) = url.split_once("://")?;
+            let (login, place) = rest.split_once('@')?;
+            let (user, password) = login.split_once(':')?;
+            let place = place.split(['/', '?']).next()?;
+            let (host, port) = place.rsplit_once(':')?;
+            Some(Address {
+                user: user.to_owned(),
+                password: password.to_owned(),
+                host: host.to_owned(),
+                port: port.parse().ok()?,
+            })
+        };
+        parts().context("the address of a server is not `scheme://user:password@host:port`")
+    }
+
+    fn url(&self, user: &str, password: &str, database: &str) -> String {
+        let Address { host, port, .. } = self;
+        format!("postgres://{user}:{password}@{host}:{port}/{database}")
+    }
+
+    /// Runs statements in psql. They come by a pipe and the password by the environment, where
+    /// other users of the machine do not see them.
+    fn run_script(&self, script: &str) -> anyhow::Result<()> {
+        let mut child = Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
+            .env("PGHOST", &self.host)
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", &self.user)
+            .env("PGPASSWORD", &self.password)
+            .env("PGDATABASE", "postgres")
+            .env("PGCONNECT_TIMEOUT", "10")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .context(
+                "failed to run `psql`, which comes with PostgreSQL's client programs \
+                 (on Debian: `apt-get install postgresql-client`)",
+            )?;
+        if let Some(mut input) = child.stdin.take() {
+            input
+                .write_all(script.as_bytes())
+                .context("psql takes no statements")?;
+        }
+        let status = child.wait()?;
+        ensure!(
+            status.success(),
+            "failed to make the database: psql ended with {status}"
+        );
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Address {
+            user, host, port, ..
+        } = self;
+        write!(f, "{user}@{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_and_shown_without_its_password() {
+        let address = Address::parse("postgres://root:secret@127.0.0.1:5433/postgres?a=b").unwrap();
+        assert_eq!(format!("{address:?}"), "root@127.0.0.1:5433");
+        assert_eq!(
+            address.url("a", "b", "c"),
+            "postgres://a:b@127.0.0.1:5433/c"
+        );
+        let redis = Address::parse("redis://:secret@127.0.0.1:6380").unwrap();
+        assert_eq!((redis.user.as_str(), redis.port), ("", 6380));
+        let error = Address::parse("postgres://secret").unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Runs programs to their end, also when somebody presses Ctrl-C meanwhile.
+
+use std::{
+    process::{Child, Command, ExitCode, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// How often a running program and the request to stop are looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// How long a program gets to end by itself: a terminal sends Ctrl-C to it as well.
+const OWN_ACCORD: Duration = Duration::from_secs(3);
+/// How long it gets after it was told.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Whether this process was told to stop, by Ctrl-C or SIGTERM.
+///
+/// While the value exists neither ends the process, so that whoever holds servers or programs can
+/// end them first.
+#[derive(Clone, Debug)]
+pub(crate) struct Interrupt {
+    seen: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Begins to listen.
+    pub(crate) fn install() -> anyhow::Result<Interrupt> {
+        let seen = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&seen))
+                .context("failed to listen for Ctrl-C")?;
+        }
+        Ok(Interrupt { seen })
+    }
+
+    /// Tells this process to stop.
+    pub(crate) fn tell(&self) {
+        self.seen.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn seen(&self) -> bool {
+        self.seen.load(Ordering::Relaxed)
+    }
+
+    /// Fails if this process was told to stop.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        match self.seen() {
+            true => bail!("interrupted"),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits, but no longer than until this process is told to stop.
+    pub(crate) fn sleep(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.seen() && Instant::now() < end {
+            thread::sleep(POLL.min(time));
+        }
+    }
+}
+
+/// Runs a program to its end, with this process's input and output.
+pub(crate) fn status(command: &mut Command, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
+    interrupt.check()?;
+    let mut child = spawn(command)?;
+    wait(&mut child, interrupt)
+}
+
+/// Runs a program to its end, which has to be a good one.
+pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> anyhow::Result<()> {
+    let status = status(command, interrupt)?;
+    interrupt.check()?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Starts a program.
+pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    command
+        .spawn()
+        .with_context(|| format!("failed to run `{}`", shown(command)))
+}
+
+/// Waits for the end of a program. It is ended when this process is told to stop.
+pub(crate) fn wait(child: &mut Child, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
+    if let Some(status) = wait_unless_told(child, interrupt)? {
+        return Ok(status);
+    }
+    match ended_within(child, OWN_ACCORD)? {
+        Some(status) => Ok(status),
+        None => stop(child),
+    }
+}
+
+/// Waits for the end of a program, but no longer than until this process is told to stop.
+pub(crate) fn wait_unless_told(
+    child: &mut Child,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Option<ExitStatus>> {
+    while !interrupt.seen() {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(POLL);
+    }
+    Ok(None)
+}
+
+/// Tells a program to stop, and kills it when it does not.
+pub(crate) fn stop(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let (Some(pid), None) = (pid, child.try_wait()?) {
+        kill_process(pid, Signal::TERM)?;
+    }
+    if let Some(status) = ended_within(child, GRACE)? {
+        return Ok(status);
+    }
+    child.kill()?;
+    Ok(child.wait()?)
+}
+
+/// The exit code to hand on. A program that a signal ended has none, which is a failure.
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|it| u8::try_from(it).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The command line, for messages. Secrets travel in the environment, never here.
+pub(crate) fn shown(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program());
+    let program = program.file_name().unwrap_or(command.get_program());
+    std::iter::once(program)
+        .chain(command.get_args())
+        .map(|it| it.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The end of a program, unless it takes longer than this.
+pub(crate) fn ended_within(
+    child: &mut Child,
+    limit: Duration,
+) -> anyhow::Result<Option<ExitStatus>> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() > end {
+            return Ok(None);
+        }
+        thread::sleep(POLL);
+    }
+}
