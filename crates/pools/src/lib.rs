@@ -1,1 +1,28 @@
 #![doc = include_str!("../README.md")]
+
+#[cfg(not(any(feature = "postgres", feature = "redis")))]
+compile_error!("ruleiq-pools without `postgres` and `redis` has nothing to manage: enable one");
+
+mod builder;
+mod manager;
+mod metrics;
+mod stats;
+mod tls;
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{
+    CheckoutError, ConnectError, PostgresConfig, Session, Transaction, autosized,
+};
+#[cfg(feature = "redis")]
+pub use crate::redis::RedisConfig;
+pub use crate::{
+    builder::{BuildError, Builder},
+    manager::PoolManager,
+    metrics::PoolMetrics,
+    stats::{Health, PoolStats, ResourceStats},
+};

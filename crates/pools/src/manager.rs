@@ -1,0 +1,147 @@
+//! The manager: what a service holds of its database and its Redis.
+
+use std::{fmt, sync::Arc};
+
+#[cfg(feature = "postgres")]
+use crate::postgres::{CheckoutError, Pool, Session};
+#[cfg(feature = "redis")]
+use crate::redis::Redis;
+use crate::{BuildError, Builder, Health, PoolMetrics, PoolStats};
+
+/// The connections of a service. Clones are the same one.
+#[derive(Clone)]
+pub struct PoolManager {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    #[cfg(feature = "postgres")]
+    postgres: Option<Arc<Pool>>,
+    #[cfg(feature = "redis")]
+    redis: Option<Redis>,
+}
+
+impl PoolManager {
+    /// The options of a manager.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        #[cfg(feature = "postgres")] postgres: Option<Arc<Pool>>,
+        #[cfg(feature = "redis")] redis: Option<Redis>,
+        metrics: &PoolMetrics,
+    ) -> Result<PoolManager, BuildError> {
+        let inner = Arc::new(Inner {
+            #[cfg(feature = "postgres")]
+            postgres,
+            #[cfg(feature = "redis")]
+            redis,
+        });
+        metrics.watch(&inner);
+        Ok(PoolManager { inner })
+    }
+
+    /// Checks a connection to the database out.
+    ///
+    /// It waits while all are in use: up to the pool's time-out, and never past the deadline of
+    /// the current scope. A connection that cannot be opened is an error at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`CheckoutError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the place in the queue, or the connection, back.
+    #[cfg(feature = "postgres")]
+    #[track_caller]
+    pub fn session(&self) -> impl Future<Output = Result<Session, CheckoutError>> + Send + use<> {
+        let call_site = std::panic::Location::caller();
+        let pool = self.inner.postgres.clone();
+        async move {
+            let pool = pool.ok_or(CheckoutError::NotConfigured)?;
+            pool.checkout(call_site).await
+        }
+    }
+
+    /// A client of Redis, if there is one.
+    ///
+    /// It is connected in the background when this is first called, and reconnects for ever. Each
+    /// command is answered or fails within the command time-out; with
+    /// [`fail_fast`](fred::types::config::Options::fail_fast) it fails at once while Redis is
+    /// away.
+    #[cfg(feature = "redis")]
+    pub fn redis(&self) -> Option<fred::clients::Client> {
+        self.inner.redis.as_ref().map(Redis::client)
+    }
+
+    /// What the pools hold now.
+    pub fn stats(&self) -> PoolStats {
+        self.inner.stats()
+    }
+
+    /// Asks each server for an answer, all at once and for at most two seconds.
+    ///
+    /// A database that is merely busy is healthy: where no connection comes free in time, an
+    /// answer to anybody's statement counts.
+    pub async fn health_check(&self) -> Health {
+        #[cfg(feature = "postgres")]
+        let database = async {
+            match &self.inner.postgres {
+                Some(pool) => Some(pool.is_healthy().await),
+                None => None,
+            }
+        };
+        #[cfg(not(feature = "postgres"))]
+        let database = std::future::ready(None);
+        #[cfg(feature = "redis")]
+        let redis = async {
+            match &self.inner.redis {
+                Some(redis) => Some(redis.is_healthy().await),
+                None => None,
+            }
+        };
+        #[cfg(not(feature = "redis"))]
+        let redis = std::future::ready(None);
+        let (database, redis) = futures_util::join!(database, redis);
+        Health { database, redis }
+    }
+
+    /// Refuses checkouts from now on and closes what nobody uses. Sessions in use go on; their
+    /// connections are closed when they come back.
+    pub async fn close(&self) {
+        #[cfg(feature = "postgres")]
+        if let Some(pool) = &self.inner.postgres {
+            pool.close().await;
+        }
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.inner.redis {
+            redis.close().await;
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn stats(&self) -> PoolStats {
+        PoolStats {
+            #[cfg(feature = "postgres")]
+            database: self.postgres.as_ref().map(|pool| pool.stats()),
+            #[cfg(not(feature = "postgres"))]
+            database: None,
+            #[cfg(feature = "redis")]
+            redis: self.redis.as_ref().map(Redis::stats),
+            #[cfg(not(feature = "redis"))]
+            redis: None,
+        }
+    }
+}
+
+impl fmt::Debug for PoolManager {
+    /// Without URLs: they carry passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolManager")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

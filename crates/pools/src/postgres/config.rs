@@ -1,0 +1,78 @@
+//! The settings of the database's pool.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// How PostgreSQL is reached, and by how many connections.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// `postgres://user:password@host:port/database`, with the parameters of the driver: several
+    /// hosts, `target_session_attrs`, `sslmode` (`disable`; `prefer`, the default, takes TLS where
+    /// it is offered and believes any certificate; `require` checks the certificate).
+    pub url: SecretString,
+    /// Connections that stay open. Default 10. Too many make the server slower, not faster: the
+    /// best size is a few per processor of the database. Too few make callers wait.
+    pub size: NonZeroUsize,
+    /// Connections beyond these, opened under load and closed when they come back. Default 20.
+    /// `size + max_overflow`, times the instances of the service, must stay below the server's
+    /// `max_connections`.
+    pub max_overflow: usize,
+    /// How long a caller waits for a connection. Default 30 s. A deadline of the scope shortens it.
+    pub timeout: Duration,
+    /// How many callers may wait. Default 10,000. Beyond it they are refused at once.
+    pub max_waiting: usize,
+    /// The age at which a connection is replaced, less a random part of up to a tenth, so that not
+    /// all are replaced at once. Default 3600 s.
+    pub recycle: Duration,
+    /// Whether `size` is raised on large machines, by [`autosized`](crate::autosized). Default yes.
+    pub autosize: bool,
+    /// How long opening a connection may take, TLS and login included. Default 5 s.
+    pub connect_timeout: Duration,
+    /// The longest that a statement may run, set once at connect and kept by the server. Default
+    /// 60 s. `None` where a pooler stands between: poolers refuse it. Use `ALTER ROLE` there.
+    pub statement_timeout: Option<Duration>,
+    /// How many statements each connection keeps prepared. Default 256. Each costs the server a
+    /// few kilobytes per connection.
+    pub prepared_statements: NonZeroUsize,
+    /// Certificates to trust besides the system's, in PEM. With it, `prefer` checks too.
+    pub ca_file: Option<PathBuf>,
+    /// What `pg_stat_activity` shows. Default: what the URL says, else `ruleiq`.
+    pub application_name: Option<String>,
+}
+
+impl PostgresConfig {
+    /// The defaults, for this URL.
+    pub fn new(url: impl Into<SecretString>) -> PostgresConfig {
+        PostgresConfig {
+            url: url.into(),
+            ..PostgresConfig::default()
+        }
+    }
+}
+
+impl Default for PostgresConfig {
+    /// Everything but the URL.
+    fn default() -> PostgresConfig {
+        PostgresConfig {
+            url: SecretString::default(),
+            size: nonzero(10),
+            max_overflow: 20,
+            timeout: Duration::from_secs(30),
+            max_waiting: 10_000,
+            recycle: Duration::from_secs(3600),
+            autosize: true,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Some(Duration::from_secs(60)),
+            prepared_statements: nonzero(256),
+            ca_file: None,
+            application_name: None,
+        }
+    }
+}
+
+fn nonzero(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).expect("the defaults are not zero")
+}

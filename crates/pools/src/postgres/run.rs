@@ -1,0 +1,394 @@
+//! Running one statement: its deadline, its line in the scope's log, and the plan that a schema
+//! change has spoiled.
+
+use std::{
+    panic::Location,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, Stream, StreamExt as _};
+use ruleiq_query::{Error, Fingerprint, Sql, Statement};
+use ruleiq_scope::Scope;
+use tokio::time::{self, Instant, Sleep};
+use tokio_postgres::{Client, Row, RowStream, error::SqlState, types::ToSql};
+
+use super::connection::Link;
+
+/// Where SQL text came from.
+pub(crate) type CallSite = &'static Location<'static>;
+
+type Driver<T> = Result<T, tokio_postgres::Error>;
+
+/// A client whose statements are run by the rules of the pool.
+#[derive(Clone, Copy)]
+pub(crate) struct Runner<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) link: &'a Link,
+}
+
+/// A statement that runs. Dropped before its end, it stays pending for ever, and the connection
+/// is not given to anybody else.
+pub(crate) struct Run<'a> {
+    runner: Runner<'a>,
+    call_site: CallSite,
+    scope: Option<Scope>,
+    fingerprint: Option<Fingerprint>,
+    started: Instant,
+    until: Option<Instant>,
+    rows: u64,
+    ended: bool,
+}
+
+/// The rows of a statement as they arrive.
+pub(crate) struct Rows<'a> {
+    rows: Pin<Box<RowStream>>,
+    limit: Option<Pin<Box<Sleep>>>,
+    run: Run<'a>,
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) async fn prepare(self, sql: &str, call_site: CallSite) -> Result<Statement, Error> {
+        let known = self.link.statements().get(sql);
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let run = Run::begin(self, call_site)?;
+        let result = run.limit(self.prepare_anew(sql)).await?;
+        run.finish(result, |_| 0)
+    }
+
+    pub(crate) async fn query(
+        self,
+        sql: &(impl Sql + ?Sized),
+        params: &[&(dyn ToSql + Sync)],
+        call_site: CallSite,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.client;
+        let query = |it: tokio_postgres::Statement| async move { client.query(&it, params).await };
+        let mut run = Run::begin(self, call_site)?;
+        let rows = run.prepared(sql, query).await?;
+        run.finish(rows, |rows| rows.len() as u64)
+    }
+
+    pub(crate) async fn execute(
+        self,
+        sql: &(impl Sql + ?Sized),
+        params: &[&(dyn ToSql + Sync)],
+        call_site: CallSite,
+    ) -> Result<u64, Error> {
+        let client = self.client;
+        let execute =
+            |it: tokio_postgres::Statement| async move { client.execute(&it, params).await };
+        let mut run = Run::begin(self, call_site)?;
+        let rows = run.prepared(sql, execute).await?;
+        run.finish(rows, |rows| *rows)
+    }
+
+    pub(crate) async fn batch_execute(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
+        if names_transaction_start(sql) {
+            self.link.suspect_transaction();
+        }
+        self.command(sql, call_site).await
+    }
+
+    /// A text of ours or one that has been looked at.
+    pub(crate) async fn command(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
+        let mut run = Run::begin(self, call_site)?;
+        if run.scope.is_some() {
+            run.fingerprint = Some(Fingerprint::of(sql));
+        }
+        let result = run.limit(self.client.batch_execute(sql)).await?;
+        run.finish(result, |()| 0)
+    }
+
+    pub(crate) async fn copy_in(
+        self,
+        sql: &str,
+        chunks: impl Stream<Item = Bytes> + Send,
+        call_site: CallSite,
+    ) -> Result<u64, Error> {
+        let client = self.client;
+        let mut run = Run::begin(self, call_site)?;
+        let statement = run.limit(self.statement(sql)).await?;
+        let result = match statement {
+            Ok((fingerprint, statement)) => {
+                run.fingerprint = Some(fingerprint);
+                let copy = async {
+                    let mut sink = pin!(client.copy_in::<_, Bytes>(&statement).await?);
+                    let mut chunks = pin!(chunks);
+                    while let Some(chunk) = chunks.next().await {
+                        sink.feed(chunk).await?;
+                    }
+                    sink.finish().await
+                };
+                run.limit(copy).await?
+            }
+            Err(error) => Err(error),
+        };
+        run.finish(result, |rows| *rows)
+    }
+
+    pub(crate) async fn stream(
+        self,
+        sql: &(impl Sql + ?Sized),
+        params: &[&(dyn ToSql + Sync)],
+        call_site: CallSite,
+    ) -> Result<Rows<'a>, Error> {
+        let client = self.client;
+        let start = |it: tokio_postgres::Statement| async move {
+            let params = params.iter().map(|it| *it as &(dyn ToSql + Sync));
+            client.query_raw(&it, params).await
+        };
+        let mut run = Run::begin(self, call_site)?;
+        match run.prepared(sql, start).await? {
+            Ok(rows) => Ok(Rows {
+                rows: Box::pin(rows),
+                limit: run.until.map(|until| Box::pin(time::sleep_until(until))),
+                run,
+            }),
+            Err(error) => {
+                run.fail(&error);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The driver's handle for a text or a prepared statement.
+    async fn statement(
+        self,
+        sql: &(impl Sql + ?Sized),
+    ) -> Driver<(Fingerprint, tokio_postgres::Statement)> {
+        if begins_transaction(sql.text()) {
+            self.link.suspect_transaction();
+        }
+        if let Some(prepared) = sql.prepared() {
+            return Ok((sql.fingerprint(), prepared.clone()));
+        }
+        let known = self.link.statements().get(sql.text());
+        let statement = match known {
+            Some(statement) => statement,
+            None => self.prepare_anew(sql.text()).await?,
+        };
+        Ok((statement.fingerprint(), handle(&statement)))
+    }
+
+    async fn prepare_anew(self, sql: &str) -> Driver<Statement> {
+        let statement = Statement::new(sql, self.client.prepare(sql).await?);
+        self.link.statements().insert(sql, statement.clone());
+        Ok(statement)
+    }
+}
+
+impl<'a> Run<'a> {
+    fn begin(runner: Runner<'a>, call_site: CallSite) -> Result<Run<'a>, Error> {
+        let started = Instant::now();
+        let scope = Scope::current();
+        let deadline = scope.as_ref().and_then(Scope::deadline);
+        let passed = deadline.is_some_and(|deadline| deadline <= started);
+        // Where one statement has run out of time, the connection is being cancelled: a later one
+        // could be hit.
+        if passed || runner.link.has_timed_out() {
+            return Err(Error::DeadlinePassed);
+        }
+        let own = runner
+            .link
+            .engine
+            .statement_limit
+            .map(|limit| started + limit);
+        runner.link.statement_began();
+        Ok(Run {
+            runner,
+            call_site,
+            scope,
+            fingerprint: None,
+            started,
+            until: deadline.into_iter().chain(own).min(),
+            rows: 0,
+            ended: false,
+        })
+    }
+
+    /// Waits for what the driver does, until the time is up.
+    async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let Some(until) = self.until else {
+            return Ok(work.await);
+        };
+        time::timeout_at(until, work)
+            .await
+            .map_err(|_| self.time_out())
+    }
+
+    fn time_out(&self) -> Error {
+        self.runner.link.time_out(self.runner.client.cancel_token());
+        Error::TimedOut {
+            after: self.started.elapsed(),
+        }
+    }
+
+    /// Runs a statement by its prepared handle, and once more where the handle is known to be
+    /// spoiled: the server refuses it before it begins, so that nothing has happened yet.
+    async fn prepared<T, F>(
+        &mut self,
+        sql: &(impl Sql + ?Sized),
+        run: impl Fn(tokio_postgres::Statement) -> F,
+    ) -> Result<Driver<T>, Error>
+    where
+        F: Future<Output = Driver<T>>,
+    {
+        let runner = self.runner;
+        let (fingerprint, statement) = match self.limit(runner.statement(sql)).await? {
+            Ok(found) => found,
+            Err(error) => {
+                self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
+                return Ok(Err(error));
+            }
+        };
+        self.fingerprint = Some(fingerprint);
+        let result = self.limit(run(statement)).await?;
+        let Err(error) = &result else {
+            return Ok(result);
+        };
+        if !is_spoiled(error) {
+            return Ok(result);
+        }
+        runner.link.statements().forget(sql.text());
+        // There the transaction has failed with it.
+        if runner.link.may_be_in_transaction() {
+            return Ok(result);
+        }
+        runner.link.engine.counters.statements_healed.inc();
+        let again = async { run(handle(&runner.prepare_anew(sql.text()).await?)).await };
+        self.limit(again).await
+    }
+
+    /// The statement has its answer.
+    fn finish<T>(mut self, result: Driver<T>, rows: impl FnOnce(&T) -> u64) -> Result<T, Error> {
+        match &result {
+            Ok(answer) => {
+                self.rows = rows(answer);
+                self.end();
+            }
+            Err(error) => self.fail(error),
+        }
+        Ok(result?)
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.runner.link.engine.answered();
+    }
+
+    fn fail(&mut self, error: &tokio_postgres::Error) {
+        self.ended = true;
+        if error.as_db_error().is_some() {
+            self.runner.link.statement_failed();
+            self.runner.link.engine.answered();
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if self.ended {
+            self.runner.link.statement_ended();
+        }
+        if let (Some(scope), Some(fingerprint)) = (&self.scope, self.fingerprint) {
+            let elapsed = self.started.elapsed();
+            scope.record_statement(fingerprint, self.call_site, elapsed, self.rows);
+        }
+    }
+}
+
+impl Stream for Rows<'_> {
+    type Item = Result<Row, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.run.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(limit) = &mut this.limit
+            && limit.as_mut().poll(cx).is_ready()
+        {
+            // Not seen to end, so it stays pending.
+            this.limit = None;
+            return Poll::Ready(Some(Err(this.run.time_out())));
+        }
+        let row = ready!(this.rows.as_mut().poll_next(cx));
+        match &row {
+            Some(Ok(_)) => this.run.rows += 1,
+            Some(Err(error)) => this.run.fail(error),
+            None => this.run.end(),
+        }
+        Poll::Ready(row.map(|row| Ok(row?)))
+    }
+}
+
+fn handle(statement: &Statement) -> tokio_postgres::Statement {
+    let prepared = Sql::prepared(statement);
+    prepared
+        .expect("a statement of a connection is prepared")
+        .clone()
+}
+
+/// Whether the server refused a prepared statement because it does not know it (any more), or
+/// because its result would have other types than were promised.
+fn is_spoiled(error: &tokio_postgres::Error) -> bool {
+    let Some(refusal) = error.as_db_error() else {
+        return false;
+    };
+    match *refusal.code() {
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // Much else has this code too; the text is translated, the routine is not.
+        SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
+    }
+}
+
+/// Whether a single command begins a transaction.
+fn begins_transaction(sql: &str) -> bool {
+    let first = sql
+        .trim_start()
+        .split(|c: char| !c.is_ascii_alphabetic())
+        .next();
+    match first {
+        // A comment or a bracket comes first.
+        None | Some("") => names_transaction_start(sql),
+        Some(word) => is_transaction_start(word),
+    }
+}
+
+/// Whether any word of several commands could begin a transaction. A false alarm costs a round trip
+/// when the connection comes back.
+fn names_transaction_start(sql: &str) -> bool {
+    sql.split(|c: char| !c.is_ascii_alphabetic())
+        .any(is_transaction_start)
+}
+
+fn is_transaction_start(word: &str) -> bool {
+    word.eq_ignore_ascii_case("begin") || word.eq_ignore_ascii_case("start")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_begin_a_transaction_is_recognized() {
+        for (sql, single, several) in [
+            ("BEGIN", true, true),
+            ("  begin isolation level serializable", true, true),
+            ("START TRANSACTION", true, true),
+            ("/* why */ BEGIN", true, true),
+            ("SELECT 1; BEGIN", false, true),
+            ("SELECT beginning FROM starters", false, false),
+            ("INSERT INTO t VALUES (1)", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(begins_transaction(sql), single, "{sql}");
+            assert_eq!(names_transaction_start(sql), several, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A connection in somebody's hands.
+
+use std::{fmt, panic::Location, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use ruleiq_query::{Error, Queries, Read, Sql, Statement};
+use tokio_postgres::{Client, Row, types::ToSql};
+
+use super::{
+    Transaction,
+    admission::Place,
+    pool::{Object, Pool},
+    run::{CallSite, Runner},
+};
+
+/// A connection that is checked out. Dropping it checks it in.
+///
+/// Every statement is bounded by the deadline of the current scope, cancelled on the server when
+/// its time runs out, and written into the scope's log with the line that ran it. SQL text is
+/// prepared once per connection.
+///
+/// # Cancel safety
+///
+/// The future of a statement may be dropped at any point. If the server had begun the statement,
+/// it is cancelled when the session is dropped, and the connection is closed instead of given to
+/// the next caller.
+pub struct Session {
+    /// Taken when the session is dropped.
+    held: Option<Held>,
+    pool: Arc<Pool>,
+    call_site: CallSite,
+}
+
+struct Held {
+    connection: Object,
+    place: Place,
+}
+
+impl Session {
+    pub(crate) fn new(
+        connection: Object,
+        place: Place,
+        pool: Arc<Pool>,
+        call_site: CallSite,
+    ) -> Session {
+        Session {
+            held: Some(Held { connection, place }),
+            pool,
+            call_site,
+        }
+    }
+
+    /// Begins a transaction. It is rolled back when it is dropped without a commit.
+    ///
+    /// # Errors
+    ///
+    /// Those of a statement.
+    ///
+    /// # Cancel safety
+    ///
+    /// A transaction whose beginning was dropped half-way is rolled back.
+    #[track_caller]
+    pub fn transaction(&mut self) -> impl Future<Output = Result<Transaction<'_>, Error>> + Send {
+        let call_site = Location::caller();
+        Transaction::begin(self.runner(), call_site)
+    }
+
+    /// The driver's client, for what this crate has no word for.
+    ///
+    /// What runs there is not logged, has no deadline and is not cancelled. When the session is
+    /// dropped, the connection is rolled back if need be, and given to the next caller only once
+    /// it answers. Each use is counted.
+    pub fn driver(&self) -> &Client {
+        let connection = self.connection();
+        let link = connection.link();
+        link.engine.counters.driver_uses.inc();
+        link.suspect_transaction();
+        connection.client()
+    }
+
+    /// Whether the server answers. Bounding the wait is the caller's.
+    pub(crate) async fn is_answering(&self) -> bool {
+        let connection = self.connection();
+        connection.link().statement_began();
+        let answer = connection.client().check_connection().await;
+        connection.link().statement_ended();
+        answer.is_ok()
+    }
+
+    fn connection(&self) -> &Object {
+        &self
+            .held
+            .as_ref()
+            .expect("a session has its connection until it is dropped")
+            .connection
+    }
+
+    fn runner(&self) -> Runner<'_> {
+        let connection = self.connection();
+        Runner {
+            client: connection.client(),
+            link: connection.link(),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(Held { connection, place }) = self.held.take() {
+            self.pool.check_in(connection, place, self.call_site);
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("call_site", &format_args!("{}", self.call_site))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sessions and transactions have the same methods, and both know how to run.
+macro_rules! run_by_the_rules {
+    ($runs:ty) => {
+        impl Read for $runs {
+            fn prepare(&self, sql: &str) -> impl Future<Output = Result<Statement, Error>> + Send {
+                self.runner().prepare(sql, Location::caller())
+            }
+
+            fn query(
+                &self,
+                sql: &(impl Sql + ?Sized),
+                params: &[&(dyn ToSql + Sync)],
+            ) -> impl Future<Output = Result<Vec<Row>, Error>> + Send {
+                self.runner().query(sql, params, Location::caller())
+            }
+        }
+
+        impl Queries for $runs {
+            fn execute(
+                &self,
+                sql: &(impl Sql + ?Sized),
+                params: &[&(dyn ToSql + Sync)],
+            ) -> impl Future<Output = Result<u64, Error>> + Send {
+                self.runner().execute(sql, params, Location::caller())
+            }
+
+            fn batch_execute(&self, sql: &str) -> impl Future<Output = Result<(), Error>> + Send {
+                self.runner().batch_execute(sql, Location::caller())
+            }
+
+            fn copy_in(
+                &self,
+                sql: &str,
+                chunks: impl Stream<Item = Bytes> + Send,
+            ) -> impl Future<Output = Result<u64, Error>> + Send {
+                self.runner().copy_in(sql, chunks, Location::caller())
+            }
+
+            fn stream(
+                &self,
+                sql: &(impl Sql + ?Sized),
+                params: &[&(dyn ToSql + Sync)],
+            ) -> impl Future<Output = Result<impl Stream<Item = Result<Row, Error>> + Send, Error>> + Send
+            {
+                self.runner().stream(sql, params, Location::caller())
+            }
+        }
+    };
+}
+
+run_by_the_rules!(Session);
+run_by_the_rules!(Transaction<'_>);

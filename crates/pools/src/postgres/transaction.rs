@@ -1,0 +1,102 @@
+//! A transaction on a session.
+
+use std::{fmt, panic::Location};
+
+use futures_util::FutureExt as _;
+use ruleiq_query::Error;
+use ruleiq_scope::{OpenTransaction, Scope};
+
+use super::run::{CallSite, Runner};
+
+/// A transaction. Dropping it without a commit rolls it back: the server is told at once, and the
+/// connection is given to the next caller once it has answered.
+///
+/// Statements follow the rules of [`Session`](crate::Session).
+pub struct Transaction<'a> {
+    runner: Runner<'a>,
+    /// Whether nothing is left to roll back.
+    done: bool,
+    _open: Option<OpenTransaction>,
+}
+
+impl<'a> Transaction<'a> {
+    pub(crate) async fn begin(
+        runner: Runner<'a>,
+        call_site: CallSite,
+    ) -> Result<Transaction<'a>, Error> {
+        runner.link.begin_transaction();
+        runner.command("BEGIN", call_site).await?;
+        Ok(Transaction {
+            runner,
+            done: false,
+            _open: Scope::current().map(|scope| scope.open_transaction()),
+        })
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    ///
+    /// Those of a statement. Where a statement of the transaction has failed, so does this: the
+    /// server answers a COMMIT there with a rollback, which the driver takes for a success.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped half-way, the transaction may be committed or not.
+    #[track_caller]
+    pub fn commit(mut self) -> impl Future<Output = Result<(), Error>> + Send {
+        let call_site = Location::caller();
+        async move {
+            if self.runner.link.has_failed() {
+                // In a transaction that is beyond rescue every statement fails.
+                self.runner.command("SELECT 1", call_site).await?;
+            }
+            self.end("COMMIT", call_site).await
+        }
+    }
+
+    /// Rolls the transaction back and waits until it is done.
+    ///
+    /// # Errors
+    ///
+    /// Those of a statement.
+    #[track_caller]
+    pub fn rollback(mut self) -> impl Future<Output = Result<(), Error>> + Send {
+        let call_site = Location::caller();
+        async move { self.end("ROLLBACK", call_site).await }
+    }
+
+    async fn end(&mut self, command: &str, call_site: CallSite) -> Result<(), Error> {
+        // From when it is sent, a rollback of ours would come too late. If the answer is not seen,
+        // the connection is closed.
+        self.done = true;
+        let result = self.runner.command(command, call_site).await;
+        match &result {
+            Err(Error::DeadlinePassed) => self.done = false,
+            Err(error) if error.as_db_error().is_none() => {}
+            // A refused COMMIT ends the transaction too.
+            _ => self.runner.link.end_transaction(),
+        }
+        result
+    }
+
+    pub(crate) fn runner(&self) -> Runner<'_> {
+        self.runner
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // The driver sends when it is polled first. The answer is waited for at the check-in.
+            let sent = self.runner.client.batch_execute("ROLLBACK").now_or_never();
+            debug_assert!(!matches!(sent, Some(Ok(()))), "no answer comes at once");
+        }
+    }
+}
+
+impl fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}

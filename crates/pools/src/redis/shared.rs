@@ -1,0 +1,192 @@
+//! The shared connections: connected when first asked for, reconnected for ever.
+
+use std::{fmt, sync::Once, time::Duration};
+
+use fred::{
+    clients::{Client, Pool},
+    interfaces::{ClientLike as _, MetricsInterface as _},
+    types::{
+        Builder, ClientState,
+        config::{
+            Config, Options, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector,
+            UnresponsiveConfig,
+        },
+    },
+};
+use futures_util::future::join_all;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{runtime::Handle, time};
+
+use super::RedisConfig;
+use crate::{BuildError, ResourceStats, tls};
+
+/// Two, so that a large value does not hold everybody up; more were measured to bring nothing.
+const MAX_CONNECTIONS: usize = 2;
+/// From 50 ms to 2 s between attempts, doubled each time, for ever.
+const RECONNECT_MIN_MS: u32 = 50;
+const RECONNECT_MAX_MS: u32 = 2_000;
+const RECONNECT_JITTER_MS: u32 = 50;
+/// A connection that owes an answer for so long is closed and opened anew.
+const UNRESPONSIVE: UnresponsiveConfig = UnresponsiveConfig {
+    max_timeout: Some(Duration::from_secs(1)),
+    interval: Duration::from_millis(300),
+};
+/// How long Redis may take to answer a health check or a farewell.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+pub(crate) struct Redis {
+    pool: Pool,
+    connected: Once,
+    runtime: Handle,
+    max_connections: usize,
+}
+
+impl Redis {
+    pub(crate) fn new(config: &RedisConfig, runtime: Handle) -> Result<Redis, BuildError> {
+        let size = config.max_connections.get().min(MAX_CONNECTIONS);
+        let pool = builder(config)?.build_pool(size);
+        Ok(Redis {
+            pool: pool.map_err(|_| BuildError::RedisUrl)?,
+            connected: Once::new(),
+            runtime,
+            max_connections: size,
+        })
+    }
+
+    /// A client on one of the connections, a live one if there is one.
+    pub(crate) fn client(&self) -> Client {
+        self.connected.call_once(|| {
+            let _on_our_runtime = self.runtime.enter();
+            // The tasks end when the clients quit; nobody waits for them.
+            drop(self.pool.connect_pool());
+        });
+        self.pool.next_connected().clone()
+    }
+
+    pub(crate) fn stats(&self) -> ResourceStats {
+        let clients = self.pool.clients();
+        let count = |is: fn(&Client) -> bool| clients.iter().filter(|it| is(it)).count();
+        ResourceStats {
+            size: self.max_connections,
+            max_overflow: 0,
+            checked_out: count(|it| it.is_connected() && it.command_queue_len() > 0),
+            checked_in: count(|it| it.is_connected() && it.command_queue_len() == 0),
+            overflow: 0,
+            waiting: clients.iter().map(Client::command_queue_len).sum(),
+            connecting: count(|it| it.state() == ClientState::Connecting),
+            closing: count(|it| it.state() == ClientState::Disconnecting),
+            utilization: 0.0,
+        }
+        .derive()
+    }
+
+    /// Whether Redis answers within a limit.
+    pub(crate) async fn is_healthy(&self) -> bool {
+        let client = self.client();
+        let answer = async {
+            if !client.is_connected() {
+                client.wait_for_connect().await?;
+            }
+            let options = Options {
+                timeout: Some(HEALTH_TIMEOUT),
+                ..Options::default()
+            };
+            client.with_options(&options).ping::<()>(None).await
+        };
+        matches!(time::timeout(HEALTH_TIMEOUT, answer).await, Ok(Ok(())))
+    }
+
+    pub(crate) async fn close(&self) {
+        let farewells = self.pool.clients().iter().map(|client| async move {
+            if time::timeout(HEALTH_TIMEOUT, client.quit()).await.is_err() {
+                tracing::debug!("Redis did not answer the farewell in time");
+            }
+        });
+        join_all(farewells).await;
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+fn builder(config: &RedisConfig) -> Result<Builder, BuildError> {
+    let (url, with_tls) = plain_url(&config.url);
+    // The error may quote a part of the password, and is dropped.
+    let parsed = Config::from_url(url.expose_secret());
+    let mut server = parsed.map_err(|_| BuildError::RedisUrl)?;
+    if with_tls {
+        let tls = tls::verifying(config.ca_file.as_deref())?;
+        server.tls = Some(TlsConfig::from(TlsConnector::from(tls)));
+    }
+    // A service starts while its Redis is away.
+    server.fail_fast = false;
+    let mut builder = Builder::from_config(server);
+    builder
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = config.command_timeout;
+        })
+        .with_connection_config(|connection| {
+            connection.connection_timeout = config.connect_timeout;
+            connection.internal_command_timeout = config.connect_timeout;
+            // A command that was sent may have run: whoever sent it decides.
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = config.max_waiting.get();
+            connection.unresponsive = UNRESPONSIVE;
+            connection.tcp = TcpConfig {
+                nodelay: Some(true),
+                ..TcpConfig::default()
+            };
+        });
+    let mut policy = ReconnectPolicy::new_exponential(0, RECONNECT_MIN_MS, RECONNECT_MAX_MS, 2);
+    policy.set_jitter(RECONNECT_JITTER_MS);
+    builder.set_policy(policy);
+    Ok(builder)
+}
+
+/// The URL without its wish for TLS. fred would grant it by the process's default provider of
+/// cryptography, which may be missing; ours is named.
+fn plain_url(url: &SecretString) -> (SecretString, bool) {
+    let text = url.expose_secret();
+    for (with_tls, plain) in [("rediss", "redis"), ("valkeys", "valkey")] {
+        if let Some(rest) = text.strip_prefix(with_tls) {
+            return (SecretString::from(format!("{plain}{rest}")), true);
+        }
+    }
+    (url.clone(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_is_taken_out_of_the_url() {
+        let check = |url: &str, plain: &str, with_tls: bool| {
+            let (found, tls) = plain_url(&SecretString::from(url));
+            assert_eq!((found.expose_secret(), tls), (plain, with_tls));
+        };
+        check("redis://h", "redis://h", false);
+        check("rediss://u:p@h/1", "redis://u:p@h/1", true);
+        check("rediss-sentinel://h", "redis-sentinel://h", true);
+        check("valkeys-cluster://h:1", "valkey-cluster://h:1", true);
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_quoted() {
+        for url in [
+            "",
+            "nonsense",
+            "http://hunter2@h",
+            "redis://u:hunter2@h:port",
+        ] {
+            let error = builder(&RedisConfig::new(url)).unwrap_err();
+            assert!(matches!(error, BuildError::RedisUrl), "{url}: {error}");
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
+    }
+}
