@@ -30,6 +30,8 @@ pub enum Error {
     },
     /// A name in the shared temporary folder is taken by somebody else.
     Foreign(PathBuf),
+    /// A folder for data to be kept holds something else.
+    NotEmpty(PathBuf),
     /// The data were made by another version of PostgreSQL.
     OtherVersion {
         /// The folder.
@@ -110,6 +112,11 @@ impl fmt::Display for Error {
             Error::Foreign(path) => write!(
                 out,
                 "`{}` is needed and belongs to somebody else; remove it",
+                path.display()
+            ),
+            Error::NotEmpty(path) => write!(
+                out,
+                "`{}` holds files that are not a server's; name an empty folder for its data",
                 path.display()
             ),
             Error::OtherVersion {

@@ -21,6 +21,8 @@ use crate::{
     secret,
 };
 
+/// Where data are made before they are moved to `data`, so that a crash leaves no half of them.
+pub(crate) const UNFINISHED: &str = "unfinished";
 const HOME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A locked folder.
@@ -57,6 +59,7 @@ impl Instance {
 
     fn kept(folder: PathBuf, which: Which, account: Account) -> Result<Instance, Error> {
         make_folder(&folder)?;
+        refuse_foreign(&folder)?;
         let lock = lock(&folder)?;
         if let Some(process) = running(&folder) {
             process.ask_to_end(which.stop_signals());
@@ -230,6 +233,16 @@ pub(crate) fn lock_home(home: &Path) -> Result<File, Error> {
     }
 }
 
+/// What is kept may be removed as a whole one day, so it must not move in with anything else.
+fn refuse_foreign(folder: &Path) -> Result<(), Error> {
+    let mut entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
+    if entries.next().is_none() || folder.join("lock").exists() {
+        Ok(())
+    } else {
+        Err(Error::NotEmpty(folder.to_owned()))
+    }
+}
+
 fn temporary(home: &Path) -> PathBuf {
     home.join("temporary")
 }
@@ -268,9 +281,11 @@ fn end_leftovers(folder: &Path) {
     }
     // The supervisor may have died between starting a server and noting it.
     let data = data(folder);
-    for name in ["postgres", "redis-server", "valkey-server"] {
-        for process in table::working_in(&data, name) {
-            process.kill();
+    for folder in [&data, &folder.join(UNFINISHED)] {
+        for name in ["initdb", "postgres", "redis-server", "valkey-server"] {
+            for process in table::working_in(folder, name) {
+                process.kill();
+            }
         }
     }
     postgres::free_shared_memory(&data);

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     DataDir, Error, PostgresSpec, Which,
     install::postgres as find,
-    instance::{self, Instance},
+    instance::{self, Instance, UNFINISHED},
     programs::PostgresPrograms,
     run::run,
 };
@@ -82,12 +82,11 @@ impl Postgres {
         if data.exists() {
             return Ok(());
         }
-        // Made elsewhere and moved, so that a crash leaves no half of it.
-        let unfinished = instance.path("unfinished");
+        let unfinished = instance.path(UNFINISHED);
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
         }
-        instance.make_private_folder("unfinished")?;
+        instance.make_private_folder(UNFINISHED)?;
         let password_file = instance.write_for_server("initial-password", password)?;
         let mut command = command(&self.programs.initdb(), &unfinished);
         command

@@ -1,6 +1,6 @@
 //! Servers side by side.
 
-use std::thread;
+use std::{fs, thread};
 
 use ruleiq_servers::{Error, PostgresSpec, RedisSpec, Spec, Supervised, remove_kept};
 
@@ -69,6 +69,24 @@ fn a_kept_folder_is_refused_while_another_supervisor_holds_it() {
     drop(home.start(&spec));
     remove_kept(&folder).unwrap();
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_folder_with_other_files_is_neither_used_nor_removed() {
+    let home = Home::new();
+    let folder = home.path().join("photos");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("holiday.jpg"), "").unwrap();
+    let spec = Spec {
+        postgres: None,
+        redis: Some(RedisSpec::kept(&folder)),
+    };
+
+    let refused = Supervised::start(&home.program(), &spec).unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("not a server's"), "{text}");
+    remove_kept(&folder).unwrap();
+    assert!(folder.join("holiday.jpg").exists());
 }
 
 #[test]
