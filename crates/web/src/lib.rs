@@ -1,1 +1,17 @@
 #![doc = include_str!("../README.md")]
+
+mod compression;
+mod failure;
+mod problem;
+mod request_id;
+mod request_scope;
+mod route;
+mod timing;
+
+pub use crate::{
+    compression::{CompressionBuilder, CompressionMiddleware, CompressionService, Uncompressed},
+    problem::Problem,
+    request_id::{RequestId, RequestIdMiddleware},
+    request_scope::{RequestScope, RequestScopeMiddleware},
+    timing::{Timing, TimingMiddleware},
+};

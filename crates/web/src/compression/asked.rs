@@ -1,0 +1,57 @@
+//! What must be known of a request when its response is there, and the request is not.
+
+use actix_web::{
+    dev::ServiceRequest,
+    http::{Method, header},
+};
+use ruleiq_compression::{AcceptEncoding, Coding, Policy, Skip};
+
+use super::headers::has_no_transform;
+
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The coding that the client prefers of those on offer.
+    pub(super) coding: Option<Coding>,
+    /// Whether the client refuses a body without a coding, and there is one that it accepts.
+    pub(super) refuses_identity: bool,
+    /// Whether the answer has no body.
+    pub(super) is_head: bool,
+    /// Why no response to this request is encoded.
+    pub(super) skip: Option<Skip>,
+    refuses_all: bool,
+    is_get: bool,
+}
+
+impl Asked {
+    pub(super) fn of(request: &ServiceRequest, policy: &Policy) -> Asked {
+        let lines = request.headers().get_all(header::ACCEPT_ENCODING);
+        let accepts = AcceptEncoding::parse(lines.map(header::HeaderValue::as_bytes));
+        let negotiated = accepts.negotiate(policy.codings());
+        let coding = negotiated.unwrap_or(None);
+        Asked {
+            coding,
+            refuses_identity: coding.is_some() && !accepts.accepts_identity(),
+            is_head: *request.method() == Method::HEAD,
+            skip: skip(request, policy),
+            refuses_all: negotiated.is_err(),
+            is_get: *request.method() == Method::GET,
+        }
+    }
+
+    /// Whether there is nothing to send that the client would accept, and nothing lost by saying so.
+    pub(super) fn is_not_acceptable(&self) -> bool {
+        self.refuses_all && self.skip.is_none() && (self.is_get || self.is_head)
+    }
+}
+
+fn skip(request: &ServiceRequest, policy: &Policy) -> Option<Skip> {
+    if policy.excludes(request.path()) {
+        Some(Skip::Path)
+    } else if has_no_transform(request.headers()) {
+        Some(Skip::NoTransform)
+    } else if request.headers().contains_key(header::RANGE) {
+        Some(Skip::Range)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,128 @@
+//! What [`CompressionMiddleware`] makes of a handler's response.
+
+mod headers;
+mod negotiation;
+mod offload;
+mod skips;
+
+use actix_web::{
+    App, HttpResponse,
+    body::MessageBody,
+    test::{self, TestRequest},
+    web,
+};
+use bytes::Bytes;
+use prometheus::Registry;
+use ruleiq_compression::{Coding, CompressionMetrics, Config, Encoder};
+use ruleiq_web::{CompressionBuilder, CompressionMiddleware};
+
+use crate::answer::{Answer, ask};
+
+/// A list as an API would send it, of more than 2 kB.
+fn text() -> Bytes {
+    let rows = (0..100).map(|n| format!(r#"{{"id":{n},"title":"Control {n}"}},"#));
+    rows.collect::<String>().into()
+}
+
+fn json(body: impl MessageBody + 'static) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(body)
+}
+
+/// The same body as the middleware must have sent; that it decodes is the encoder's own test.
+fn encoded(coding: Coding, body: &[u8]) -> Bytes {
+    let encoder = Encoder::new(&Config::default()).unwrap();
+    encoder.encode(coding, body).unwrap()
+}
+
+/// A GET that accepts these codings.
+fn get(accept_encoding: &str) -> TestRequest {
+    TestRequest::get().insert_header(("accept-encoding", accept_encoding))
+}
+
+/// A middleware, and what it counts.
+struct Counted {
+    middleware: CompressionMiddleware,
+    registry: Registry,
+}
+
+impl Counted {
+    fn new(builder: CompressionBuilder) -> Counted {
+        let registry = Registry::new();
+        let metrics = CompressionMetrics::register(&registry).unwrap();
+        Counted {
+            middleware: builder.metrics(metrics).build().unwrap(),
+            registry,
+        }
+    }
+
+    fn default() -> Counted {
+        Counted::new(CompressionMiddleware::builder())
+    }
+
+    async fn ask(
+        &self,
+        request: TestRequest,
+        answer: impl Fn() -> HttpResponse + Clone + 'static,
+    ) -> Answer {
+        let handler = move || {
+            let answer = answer();
+            async move { answer }
+        };
+        let app = App::new()
+            .default_service(web::to(handler))
+            .wrap(self.middleware.clone());
+        ask(&test::init_service(app).await, request).await
+    }
+
+    /// What was counted, each with its label.
+    fn counts(&self, family: &str) -> Vec<(String, u64)> {
+        let name = format!("ruleiq_compression_{family}_total");
+        let families = self.registry.gather();
+        let family = families.iter().find(|it| it.name() == name).unwrap();
+        family
+            .get_metric()
+            .iter()
+            .map(|metric| {
+                let label = metric.get_label()[0].value().to_owned();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "few"
+                )]
+                let count = metric.get_counter().get_value() as u64;
+                (label, count)
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// The reasons for which responses were not encoded.
+    fn skips(&self) -> Vec<(String, u64)> {
+        self.counts("skips")
+    }
+}
+
+#[track_caller]
+fn assert_encoded(answer: &Answer, coding: Coding, body: &[u8]) {
+    assert_eq!(answer.header("content-encoding"), Some(coding.as_str()));
+    assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+    assert_eq!(answer.body, encoded(coding, body));
+}
+
+/// As the handler gave it, for whatever client.
+#[track_caller]
+fn assert_untouched(answer: &Answer, body: &[u8]) {
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.header("vary"), None);
+    assert_eq!(answer.body, body);
+}
+
+/// As the handler gave it, for this client.
+#[track_caller]
+fn assert_identity(answer: &Answer, body: &[u8]) {
+    assert_eq!(answer.header("content-encoding"), None);
+    assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+    assert_eq!(answer.body, body);
+}

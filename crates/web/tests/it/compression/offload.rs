@@ -1,0 +1,98 @@
+//! Bodies that are too large for the worker's own thread.
+
+use std::time::Duration;
+
+use actix_web::{App, test, web};
+use futures_util::{future::join_all, poll};
+use ruleiq_compression::Coding;
+use ruleiq_web::CompressionMiddleware;
+use tokio::time::timeout;
+
+use super::{Counted, assert_encoded, assert_identity, get, json, text};
+use crate::answer::ask;
+
+/// Nothing is cheap enough for the worker.
+fn offloading(limit: usize) -> Counted {
+    let builder = CompressionMiddleware::builder()
+        .inline_cost(Duration::ZERO)
+        .offload_limit(limit);
+    Counted::new(builder)
+}
+
+#[actix_web::test]
+async fn a_body_that_costs_much_is_encoded_on_another_thread() {
+    let counted = offloading(1);
+    let app = App::new()
+        .default_service(web::to(|| async { json(text()) }))
+        .wrap(counted.middleware.clone());
+    let app = test::init_service(app).await;
+    let mut answer = ask(&app, get("gzip"));
+    // The handler is ready at once: what is waited for is the other thread.
+    assert!(poll!(&mut answer).is_pending());
+    assert_encoded(&answer.await, Coding::Gzip, &text());
+}
+
+#[actix_web::test]
+async fn a_body_that_costs_little_is_encoded_at_once() {
+    let counted = Counted::new(CompressionMiddleware::builder().inline_cost(Duration::MAX));
+    let app = App::new()
+        .default_service(web::to(|| async { json(text()) }))
+        .wrap(counted.middleware.clone());
+    let app = test::init_service(app).await;
+    let mut answer = ask(&app, get("gzip"));
+    assert!(poll!(&mut answer).is_ready());
+}
+
+#[actix_web::test]
+async fn beyond_the_limit_bodies_are_sent_as_they_are() {
+    let counted = offloading(0);
+    let answer = counted.ask(get("br"), || json(text())).await;
+    assert_identity(&answer, &text());
+    assert_eq!(counted.skips(), [("busy".into(), 1)]);
+}
+
+#[actix_web::test]
+async fn many_at_once_are_all_answered_and_give_their_places_back() {
+    let counted = offloading(2);
+    let asked = (0..40).map(|_| counted.ask(get("zstd"), || json(text())));
+    for answer in join_all(asked).await {
+        match answer.header("content-encoding") {
+            Some(_) => assert_encoded(&answer, Coding::Zstd, &text()),
+            None => assert_identity(&answer, &text()),
+        }
+    }
+    let encoded: u64 = counted.counts("responses").iter().map(|it| it.1).sum();
+    let busy: u64 = counted.skips().iter().map(|it| it.1).sum();
+    assert_eq!(encoded + busy, 40);
+
+    // Both places are there again.
+    let (one, other) = tokio::join!(
+        counted.ask(get("zstd"), || json(text())),
+        counted.ask(get("zstd"), || json(text())),
+    );
+    assert_encoded(&one, Coding::Zstd, &text());
+    assert_encoded(&other, Coding::Zstd, &text());
+}
+
+#[actix_web::test]
+async fn a_request_that_is_dropped_while_its_body_is_encoded_gives_its_place_back() {
+    let counted = offloading(1);
+    let app = App::new()
+        .default_service(web::to(|| async { json(text()) }))
+        .wrap(counted.middleware.clone());
+    let app = test::init_service(app).await;
+    let mut answer = ask(&app, get("gzip"));
+    assert!(poll!(&mut answer).is_pending());
+    drop(answer);
+
+    let encoded = async {
+        while ask(&app, get("gzip"))
+            .await
+            .header("content-encoding")
+            .is_none()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(10), encoded).await.unwrap();
+}

@@ -1,0 +1,245 @@
+//! Responses that are left as they are.
+
+use actix_web::{
+    App, HttpResponse, HttpResponseBuilder,
+    body::{BodySize, BodyStream, SizedStream, to_bytes},
+    http::{StatusCode, header::CONTENT_TYPE},
+    middleware::{Next, from_fn},
+    test::{self, TestRequest},
+    web,
+};
+use bytes::Bytes;
+use futures_util::stream::{iter, once};
+use ruleiq_compression::{Coding, Config};
+use ruleiq_web::{CompressionMiddleware, Problem, Uncompressed};
+
+use super::{Counted, assert_encoded, assert_identity, assert_untouched, get, json, text};
+use crate::answer::ask;
+
+#[track_caller]
+fn assert_skipped(counted: &Counted, reason: &str) {
+    assert_eq!(counted.skips(), [(reason.into(), 1)]);
+    assert!(counted.counts("responses").is_empty());
+}
+
+/// Asks with a client that accepts everything.
+async fn check(reason: &str, answer: impl Fn() -> HttpResponse + Clone + 'static) {
+    let counted = Counted::default();
+    let before = answer();
+    let headers = before.headers().clone();
+    let body = to_bytes(before.into_body()).await.unwrap();
+    let answer = counted.ask(get("br, zstd, gzip"), answer).await;
+    assert_eq!(answer.body, body);
+    for (name, value) in &headers {
+        assert_eq!(answer.headers.get(name), Some(value));
+    }
+    assert_eq!(answer.headers.len(), headers.len());
+    assert_skipped(&counted, reason);
+}
+
+fn with(name: &'static str, value: &'static str) -> impl Fn() -> HttpResponse + Clone {
+    move || {
+        let mut response = json(text());
+        let value = value.parse().unwrap();
+        response.headers_mut().append(name.parse().unwrap(), value);
+        response
+    }
+}
+
+fn status(status: StatusCode) -> impl Fn() -> HttpResponse + Clone {
+    move || {
+        HttpResponseBuilder::new(status)
+            .content_type("application/json")
+            .body(text())
+    }
+}
+
+#[actix_web::test]
+async fn small_and_large_bodies_and_those_that_do_not_shrink_are_left_alone() {
+    check("too_small", || json("x".repeat(1000))).await;
+    check("too_small", || json("")).await;
+    check("too_small", || HttpResponse::Ok().finish()).await;
+    check("too_large", || json("x".repeat(8 * 1024 * 1024 + 1))).await;
+    check("content_type", || {
+        HttpResponse::Ok().content_type("image/png").body(text())
+    })
+    .await;
+    let untyped = || {
+        let mut response = json(text());
+        response.headers_mut().remove(CONTENT_TYPE);
+        response
+    };
+    check("content_type", untyped).await;
+}
+
+#[actix_web::test]
+async fn a_body_just_above_the_minimum_is_encoded() {
+    let answer = Counted::default()
+        .ask(get("gzip"), || json("x".repeat(1001)))
+        .await;
+    assert_encoded(&answer, Coding::Gzip, "x".repeat(1001).as_bytes());
+}
+
+#[actix_web::test]
+async fn a_status_without_a_body_or_with_a_part_of_one_is_left_alone() {
+    for code in [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT] {
+        check("status", status(code)).await;
+    }
+    check("status", status(StatusCode::PARTIAL_CONTENT)).await;
+    check("range", with("content-range", "bytes 0-99/200")).await;
+}
+
+#[actix_web::test]
+async fn errors_are_encoded_as_well() {
+    for code in [StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR] {
+        let answer = Counted::default().ask(get("zstd"), status(code)).await;
+        assert_eq!(answer.status, code);
+        assert_encoded(&answer, Coding::Zstd, &text());
+    }
+}
+
+#[actix_web::test]
+async fn a_response_that_is_encoded_or_digested_or_must_not_change_is_left_alone() {
+    check("encoded", with("content-encoding", "br")).await;
+    check("encoded", with("content-encoding", "identity")).await;
+    check(
+        "no_transform",
+        with("cache-control", "max-age=60, No-Transform"),
+    )
+    .await;
+    check("digest", with("content-digest", "sha-256=:AAAA:")).await;
+    check("digest", with("repr-digest", "sha-256=:AAAA:")).await;
+    check("digest", with("content-md5", "AAAA")).await;
+    let opted_out = || {
+        let mut response = json(text());
+        response.extensions_mut().insert(Uncompressed);
+        response
+    };
+    check("opt_out", opted_out).await;
+}
+
+#[actix_web::test]
+async fn a_directive_that_only_looks_like_no_transform_is_none() {
+    let answer = Counted::default()
+        .ask(
+            get("br"),
+            with("cache-control", "x-no-transform, no-transform-x"),
+        )
+        .await;
+    assert_encoded(&answer, Coding::Brotli, &text());
+}
+
+#[actix_web::test]
+async fn a_request_for_a_range_or_without_changes_is_left_alone() {
+    for (header, reason) in [
+        (("range", "bytes=0-99"), "range"),
+        (("cache-control", "no-transform"), "no_transform"),
+    ] {
+        let counted = Counted::default();
+        let answer = counted
+            .ask(get("br").insert_header(header), || json(text()))
+            .await;
+        assert_untouched(&answer, &text());
+        assert_skipped(&counted, reason);
+    }
+}
+
+#[actix_web::test]
+async fn streams_pass_whatever_they_say_of_their_size() {
+    let counted = Counted::default();
+    let stream = || {
+        let chunks = ["a".repeat(2000), "b".repeat(2000)];
+        json(BodyStream::new(iter(
+            chunks.map(|chunk| Ok::<_, actix_web::Error>(Bytes::from(chunk))),
+        )))
+    };
+    let answer = counted.ask(get("br"), stream).await;
+    assert_eq!(answer.size, BodySize::Stream);
+    assert_untouched(
+        &answer,
+        ["a".repeat(2000), "b".repeat(2000)].concat().as_bytes(),
+    );
+
+    let sized = || {
+        let chunk = once(async { Ok::<_, actix_web::Error>(text()) });
+        let size = u64::try_from(text().len()).unwrap();
+        json(SizedStream::new(size, Box::pin(chunk)))
+    };
+    let answer = counted.ask(get("br"), sized).await;
+    assert_untouched(&answer, &text());
+    assert_eq!(counted.skips(), [("stream".into(), 2)]);
+}
+
+#[actix_web::test]
+async fn a_body_that_would_grow_is_sent_as_it_is() {
+    // Knuth's linear congruential generator, whose high bits are good.
+    let mut seed = 11_u64;
+    let noise: Bytes = std::iter::repeat_with(|| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        seed.to_be_bytes()[0]
+    })
+    .take(1500)
+    .collect();
+    let counted = Counted::default();
+    let body = noise.clone();
+    let answer = counted.ask(get("gzip"), move || json(body.clone())).await;
+    assert_identity(&answer, &noise);
+    assert_skipped(&counted, "not_smaller");
+}
+
+#[actix_web::test]
+async fn an_excluded_path_is_left_alone_with_all_below_it() {
+    let builder = CompressionMiddleware::builder().exclude_paths(["/static", "/api/raw"]);
+    let counted = Counted::new(builder);
+    for uri in ["/static", "/static/x.css", "/api/raw?x=1"] {
+        let answer = counted.ask(get("br").uri(uri), || json(text())).await;
+        assert_untouched(&answer, &text());
+    }
+    assert_eq!(counted.skips(), [("path".into(), 3)]);
+    for uri in ["/statics", "/api", "/health"] {
+        let answer = counted.ask(get("br").uri(uri), || json(text())).await;
+        assert_encoded(&answer, Coding::Brotli, &text());
+    }
+}
+
+#[actix_web::test]
+async fn turned_off_it_changes_nothing() {
+    let config = Config {
+        enabled: false,
+        ..Config::default()
+    };
+    let counted = Counted::new(CompressionMiddleware::builder().config(config));
+    for request in [get("br"), get("*;q=0")] {
+        let answer = counted.ask(request, || json(text())).await;
+        assert_eq!(answer.status, 200);
+        assert_untouched(&answer, &text());
+    }
+    assert!(counted.skips().is_empty());
+}
+
+#[actix_web::test]
+async fn what_a_middleware_failed_with_passes() {
+    let fails = |_, _: Next<actix_web::body::BoxBody>| async {
+        let problem = Problem::new(StatusCode::IM_A_TEAPOT, "teapot", "no coffee");
+        Err::<actix_web::dev::ServiceResponse, actix_web::Error>(problem.into())
+    };
+    let app = App::new()
+        .default_service(web::to(|| async { "" }))
+        .wrap(from_fn(fails))
+        .wrap(CompressionMiddleware::builder().build().unwrap());
+    let app = test::init_service(app).await;
+    assert_eq!(ask(&app, TestRequest::get()).await.code(), "teapot");
+}
+
+#[test]
+fn a_level_that_does_not_exist_is_refused_when_the_middleware_is_built() {
+    let config = Config {
+        gzip_level: 10,
+        ..Config::default()
+    };
+    let builder = CompressionMiddleware::builder().config(config);
+    let said = builder.build().unwrap_err().to_string();
+    assert_eq!(said, "gzip has no level `10`; choose one of 1 to 9");
+}

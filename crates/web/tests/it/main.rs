@@ -1,0 +1,12 @@
+//! Drives the middlewares through services, as actix-web does.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod answer;
+mod compression;
+mod log;
+mod problem;
+mod request_id;
+mod request_scope;
+mod timing;
+mod wire;
