@@ -80,7 +80,7 @@ fn env(services: &Services, output: &mut impl io::Write) -> anyhow::Result<()> {
         .context("type `cargo xtask services up` first")?;
     for (name, value) in variables {
         if value.contains('\'') {
-            bail!("`{value}` holds a quote, which this shell line cannot");
+            bail!("the value of {name} holds a quote, which a shell line like this cannot");
         }
         writeln!(output, "export {name}='{value}'")?;
     }

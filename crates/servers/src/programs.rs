@@ -179,13 +179,13 @@ mod tests {
         }
         for (bin, version) in [(&real, "16.1"), (&old, "9.6")] {
             for name in ["postgres", "initdb"] {
-                let program = bin.join(name);
-                fs::write(
-                    &program,
-                    format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'"),
-                )
-                .unwrap();
-                fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+                // By another process: a file that this one had open for writing might still be
+                // open in a child of another test, and could not be run.
+                let script = "printf '#!/bin/sh\necho \"postgres (PostgreSQL) %s\"' \"$1\" >\"$0\" \
+                              && chmod +x \"$0\"";
+                let mut writer = Command::new("sh");
+                writer.args(["-c", script]).arg(bin.join(name)).arg(version);
+                assert!(writer.status().unwrap().success());
             }
         }
         symlink(real.join("postgres"), links.join("postgres")).unwrap();

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -11,7 +12,7 @@ use std::{
 
 use ruleiq_servers::{Spec, Supervised};
 
-/// The supervisor, with the home of one test.
+/// The home of one test's servers.
 pub(crate) struct Home {
     folder: PathBuf,
 }
@@ -27,17 +28,9 @@ impl Home {
         );
         let folder = env::temp_dir().join(name);
         fs::create_dir(&folder).unwrap();
-        // The supervisor is found by a script that bears the home, as tests share one environment.
-        let script = format!(
-            "#!/bin/sh\nTEST_HOME='{}' exec '{}' \"$@\"\n",
-            folder.display(),
-            env!("CARGO_BIN_EXE_ruleiq-servers-supervise")
-        );
         let home = Home { folder };
-        fs::write(home.program(), script).unwrap();
-        let mut rights = fs::metadata(home.program()).unwrap().permissions();
-        std::os::unix::fs::PermissionsExt::set_mode(&mut rights, 0o755);
-        fs::set_permissions(home.program(), rights).unwrap();
+        let supervisor = env!("CARGO_BIN_EXE_ruleiq-servers-supervise");
+        symlink(supervisor, home.program()).unwrap();
         home
     }
 
@@ -45,20 +38,21 @@ impl Home {
         &self.folder
     }
 
+    /// The program takes the folder from which it was started for its home.
     pub(crate) fn program(&self) -> PathBuf {
-        self.folder.join("supervise.sh")
+        self.folder.join("supervisor")
     }
 
     pub(crate) fn start(&self, spec: &Spec) -> Supervised {
-        Supervised::start(&self.program(), spec).unwrap()
+        // Its text says how to install what is missing.
+        Supervised::start(&self.program(), spec).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A parent that can be killed, holding servers.
     pub(crate) fn start_parent(&self, spec: &Spec) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_ruleiq-servers-supervise"))
+        Command::new(self.program())
             .arg("hold")
             .args(spec.to_words())
-            .env("TEST_HOME", &self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

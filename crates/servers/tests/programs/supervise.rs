@@ -1,29 +1,33 @@
-//! `supervise WORDS…` as xtask has it, with the folder for data taken from `TEST_HOME`.
-//! `hold WORDS…` is a parent that starts it and says the addresses, then waits to be killed.
+//! `supervise WORDS…` as xtask has it; data are in the folder from which the program is started.
+//! `hold WORDS…` is a parent that starts it, says the addresses and waits to be killed.
 
-use std::{env, io, path::Path};
+use std::{
+    env,
+    error::Error,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
-use ruleiq_servers::{Error, Spec, Supervised, supervise};
+use ruleiq_servers::{Spec, Supervised, supervise};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = env::args_os().skip(1);
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut words = env::args_os();
+    let program = PathBuf::from(words.next().unwrap_or_default());
     let task = words.next().unwrap_or_default();
     let spec = Spec::from_words(words)?;
-    if task == "supervise" {
-        let home = env::var_os("TEST_HOME").ok_or("TEST_HOME is not set")?;
-        let (input, output) = (io::stdin().lock(), io::stdout().lock());
-        supervise(&spec, Path::new(&home), input, output, &mut io::stderr())?;
-        return Ok(());
+    if task == "hold" {
+        return hold(&program, &spec);
     }
-    hold(&spec)
+    let home = program.parent().ok_or("start it by its path")?;
+    let (input, output) = (io::stdin().lock(), io::stdout().lock());
+    supervise(&spec, home, input, output, &mut io::stderr())?;
+    Ok(())
 }
 
-fn hold(spec: &Spec) -> Result<(), Box<dyn std::error::Error>> {
-    let supervised: Result<Supervised, Error> = Supervised::start(&env::current_exe()?, spec);
-    let supervised = supervised?;
+fn hold(program: &Path, spec: &Spec) -> Result<(), Box<dyn Error>> {
+    let supervised = Supervised::start(program, spec)?;
     let mut output = io::stdout();
     for url in [supervised.postgres_url(), supervised.redis_url()] {
-        use io::Write as _;
         writeln!(output, "{}", url.unwrap_or("-"))?;
     }
     // Nobody writes to it: this is where the parent is killed.
