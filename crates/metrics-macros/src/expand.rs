@@ -130,6 +130,10 @@ fn check(function: &ItemFn) -> syn::Result<()> {
         return Err(Error::new(track.span(), message));
     }
     match &function.sig.output {
+        ReturnType::Type(_, returned) if matches!(**returned, Type::Never(_)) => {
+            let message = "a function that never returns has no end to measure: measure its parts";
+            Err(Error::new(returned.span(), message))
+        }
         ReturnType::Type(_, returned) if is_future(returned) => {
             let message = "only the making of this future would be measured: write `async fn`, or \
                            measure an async function that it calls";

@@ -62,6 +62,12 @@ fn a_function_that_tells_its_callers_line_is_refused() {
 }
 
 #[test]
+fn a_function_that_never_returns_is_refused() {
+    let message = "a function that never returns has no end to measure: measure its parts";
+    check("", "fn f() -> ! { loop {} }", message, "!");
+}
+
+#[test]
 fn a_function_that_only_makes_a_future_is_refused() {
     let message = "only the making of this future would be measured: write `async fn`, or \
                    measure an async function that it calls";
