@@ -31,7 +31,7 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
         Some(cache) => quote!(::core::option::Option::Some(
             <::ruleiq_cache::CacheManager as ::core::clone::Clone>::clone(&#cache)
         )),
-        None => quote!(::core::option::Option::cloned(::ruleiq_cache::installed())),
+        None => quote!(::ruleiq_cache::__macro::ambient()),
     };
     let ttl = &options.ttl;
     let (cache_name, key_name, body_name) = (name("cache"), name("key"), name("body"));

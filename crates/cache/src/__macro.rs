@@ -4,7 +4,12 @@ use std::{convert::Infallible, fmt, marker::PhantomData, sync::Arc, time::Durati
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{CacheManager, LoadError};
+use crate::{CacheManager, LoadError, installed};
+
+/// The installed cache, if there is one.
+pub fn ambient() -> Option<CacheManager> {
+    installed().cloned()
+}
 
 /// An argument that can be a part of a key.
 #[diagnostic::on_unimplemented(

@@ -177,12 +177,14 @@ mod tests {
 
     #[test]
     fn its_bytes_are_bounded_and_evictions_are_counted() {
-        let l1 = l1(1_000_000);
+        let evictions = IntCounter::new("evictions", "Evictions.").unwrap();
+        let l1 = L1::new(1_000_000, evictions.clone());
         for n in 0..10_000 {
             insert(&l1, format!("key:{n}"), 1_000);
             assert!(l1.bytes() <= 1_000_000, "{} bytes after {n}", l1.bytes());
         }
         assert!(l1.bytes() > 900_000, "only {} bytes are used", l1.bytes());
+        assert_eq!(evictions.get(), 10_000 - l1.entries() as u64);
     }
 
     #[test]

@@ -1,0 +1,216 @@
+//! `#[cached]` on every kind of function that it takes.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use ruleiq_cache::{CacheManager, LoadError, cached, install, installed};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::place::in_process;
+
+/// Something that cannot be a part of a key, and counts.
+#[derive(Debug, Default)]
+struct Database {
+    queries: AtomicU32,
+}
+
+impl Database {
+    fn query(&self) -> u32 {
+        self.queries.fetch_add(1, SeqCst) + 1
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+enum Failure {
+    #[error("there is no user `{0}`")]
+    NoUser(u32),
+    #[error("loading failed: {0}")]
+    Load(String),
+}
+
+impl From<LoadError<Failure>> for Failure {
+    fn from(error: LoadError<Failure>) -> Failure {
+        match error {
+            LoadError::Failed(error) => Failure::clone(&error),
+            other => Failure::Load(other.to_string()),
+        }
+    }
+}
+
+type Fallible<T> = Result<T, Failure>;
+
+#[cached(ttl = 60, prefix = "user", cache = cache, skip(cache, db))]
+async fn user(cache: &CacheManager, db: &Database, id: u32, fields: &[&str]) -> Fallible<String> {
+    let query = db.query();
+    if id == 0 {
+        return Err(Failure::NoUser(id));
+    }
+    let id = Some(id).ok_or(Failure::NoUser(id))?;
+    Ok(format!("user {id} {fields:?} by query {query}"))
+}
+
+#[tokio::test]
+async fn a_result_is_kept_under_its_arguments_if_it_is_ok() {
+    let (cache, db) = (in_process(), Database::default());
+    let first = user(&cache, &db, 1, &["name"]).await.unwrap();
+    assert_eq!(first, "user 1 [\"name\"] by query 1");
+    assert_eq!(user(&cache, &db, 1, &["name"]).await.unwrap(), first);
+    user(&cache, &db, 1, &["name", "email"]).await.unwrap();
+    user(&cache, &db, 2, &["name"]).await.unwrap();
+    assert_eq!(db.queries.load(SeqCst), 3);
+
+    for _ in 0..2 {
+        assert_eq!(user(&cache, &db, 0, &[]).await, Err(Failure::NoUser(0)));
+    }
+    assert_eq!(db.queries.load(SeqCst), 5, "an error is not kept");
+
+    cache.delete(&[r#"user:[1,["name"]]"#]).await;
+    user(&cache, &db, 1, &["name"]).await.unwrap();
+    assert_eq!(db.queries.load(SeqCst), 6, "the key is as documented");
+}
+
+#[cached(ttl = Duration::from_millis(1_500), prefix = "count", cache = cache, skip(cache, db))]
+async fn count<T>(cache: CacheManager, db: Arc<Database>, mut of: Vec<T>) -> usize
+where
+    T: Serialize + Send,
+{
+    of.clear();
+    db.query() as usize
+}
+
+#[tokio::test]
+async fn the_same_arguments_of_another_type_are_another_key() {
+    let (cache, db) = (in_process(), Arc::new(Database::default()));
+    let (one, two) = (cache.clone(), cache.clone());
+    assert_eq!(count::<u8>(one, Arc::clone(&db), vec![1]).await, 1);
+    assert_eq!(count::<u16>(two, Arc::clone(&db), vec![1]).await, 2);
+    assert_eq!(count::<u8>(cache, db, vec![1]).await, 1);
+}
+
+#[derive(Debug)]
+struct Repository {
+    cache: CacheManager,
+    db: Database,
+}
+
+impl Repository {
+    #[cached(ttl = 60, prefix = "repository:get", cache = self.cache, skip(self))]
+    async fn get<T>(&self, id: u32) -> Option<T>
+    where
+        T: From<u8> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.db.query();
+        (id > 0).then(|| T::from(7))
+    }
+
+    #[cached(ttl = 60, prefix = "user", key = format!("{tenant}:{}", id + 1), cache = &self.cache)]
+    async fn of_tenant(&self, tenant: &str, (id, _): (u32, Database)) -> Arc<Vec<u32>> {
+        assert!(!tenant.is_empty());
+        Arc::new(vec![id, self.db.query()])
+    }
+
+    #[cached(ttl = 60, key = "now", cache = self.cache)]
+    async fn now(&mut self) -> u32 {
+        self.db.query()
+    }
+}
+
+#[tokio::test]
+async fn methods_generics_and_keys_of_ones_own_work() {
+    let (cache, db) = (in_process(), Database::default());
+    let mut repository = Repository { cache, db };
+    assert_eq!(repository.get::<u8>(1).await, Some(7));
+    assert_eq!(repository.get::<u8>(1).await, Some(7));
+    assert_eq!(repository.get::<u64>(1).await, Some(7));
+    assert_eq!(repository.get::<u64>(0).await, None);
+    assert_eq!(repository.get::<u64>(0).await, None, "nothing is something");
+    assert_eq!(repository.db.queries.load(SeqCst), 3);
+
+    let list = repository.of_tenant("acme", (1, Database::default())).await;
+    assert_eq!(*list, [1, 4]);
+    let kept = repository.cache.get::<Arc<Vec<u32>>>("user:acme:2").await;
+    assert_eq!(**kept.unwrap(), [1, 4]);
+
+    assert_eq!(repository.now().await, 5);
+    assert_eq!(repository.now().await, 5);
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Profile {
+    id: u32,
+    query: u32,
+}
+
+static AMBIENT_DATABASE: Database = Database {
+    queries: AtomicU32::new(0),
+};
+
+#[cached(ttl = 3600, prefix = "user_profile")]
+async fn user_profile(id: u32) -> Profile {
+    let query = AMBIENT_DATABASE.query();
+    Profile { id, query }
+}
+
+#[tokio::test]
+async fn without_a_cache_it_runs_plainly_and_then_the_installed_one_serves() {
+    assert!(installed().is_none());
+    assert_eq!(user_profile(1).await.query, 1);
+    assert_eq!(user_profile(1).await.query, 2);
+
+    install(in_process()).unwrap();
+    let error = install(in_process()).unwrap_err();
+    assert!(error.to_string().contains("cache = ..."), "{error}");
+    let first = user_profile(1).await;
+    assert_eq!(user_profile(1).await, first);
+    assert_eq!(installed().unwrap().stats().l1_hits, 1);
+}
+
+#[cached(ttl = 60, prefix = "panics", cache = cache, skip(cache))]
+async fn panics(cache: &CacheManager) -> u8 {
+    assert!(cache.stats().loads > 0, "the first time");
+    1
+}
+
+#[tokio::test]
+async fn a_panic_of_a_plain_function_stays_a_panic() {
+    let cache = in_process();
+    let own = cache.clone();
+    let panicked = tokio::spawn(async move { panics(&own).await }).await;
+    let said = panicked.unwrap_err().into_panic();
+    let said = said.downcast_ref::<String>().unwrap();
+    assert!(said.contains("the first time"), "{said}");
+    assert_eq!(panics(&cache).await, 1);
+}
+
+#[cached(ttl = 60, prefix = "odd", cache = cache, skip(cache))]
+async fn odd(cache: &CacheManager, map: std::collections::BTreeMap<Vec<u8>, u8>) -> usize {
+    map.len()
+}
+
+#[tokio::test]
+async fn an_argument_that_is_no_json_runs_the_function_plainly() {
+    let cache = in_process();
+    assert_eq!(odd(&cache, [(vec![1], 1)].into()).await, 1);
+    assert_eq!(cache.stats().loads, 0);
+}
+
+#[tokio::test]
+async fn a_hundred_calls_run_the_function_once() {
+    let (cache, db) = (in_process(), Database::default());
+    let calls = (0..100).map(|_| user(&cache, &db, 1, &[]));
+    futures_util::future::join_all(calls).await;
+    assert_eq!(db.queries.load(SeqCst), 1);
+}
+
+#[test]
+fn a_cached_future_is_send_where_its_body_is() {
+    fn check<T: Send>(_: T) {}
+    let (cache, db) = (in_process(), Database::default());
+    check(user(&cache, &db, 1, &[]));
+    check(user_profile(1));
+}

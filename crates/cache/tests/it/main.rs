@@ -1,0 +1,15 @@
+//! The cache as a stranger sees it.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cached;
+mod example;
+mod fencing;
+mod flight;
+mod metrics;
+mod model;
+mod outage;
+mod pattern;
+mod place;
+mod storm;
+mod values;

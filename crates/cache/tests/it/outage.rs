@@ -1,0 +1,257 @@
+//! Without Redis everything is slower, nothing is wrong, and nothing fails.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use fred::interfaces::ClientLike as _;
+use futures_util::future::join_all;
+use ruleiq_cache::{CacheManager, Error};
+use ruleiq_test_support::{FaultProxy, TestRedis, eventually};
+
+use crate::place::{LIMIT, Place, TTL, client, healed};
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Refuse,
+    Stall,
+    Cut,
+}
+
+const FAULTS: [Fault; 3] = [Fault::Refuse, Fault::Stall, Fault::Cut];
+
+async fn make(proxy: &FaultProxy, fault: Fault) {
+    match fault {
+        Fault::Refuse => proxy.refuse().await,
+        Fault::Stall => proxy.stall().await,
+        Fault::Cut => proxy.cut().await,
+    }
+}
+
+async fn load(cache: &CacheManager, key: &str, value: u32) -> u32 {
+    *cache
+        .get_or_load(key, TTL, || async { Ok::<_, ()>(value) })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn loads_and_reads_go_on() {
+    for fault in FAULTS {
+        let place = Place::new().await;
+        let proxy = place.proxy().await;
+        let cache = place
+            .behind(&proxy)
+            .await
+            .l1_ttl(Duration::ZERO)
+            .build()
+            .unwrap();
+        load(&cache, "before", 1).await;
+        make(&proxy, fault).await;
+        for n in 0..50 {
+            assert_eq!(load(&cache, &format!("key:{n}"), n).await, n, "{fault:?}");
+            let _: Option<_> = cache.get::<u32>("before").await;
+            cache.delete(&["before"]).await;
+            cache.delete_pattern("before*").await;
+        }
+        proxy.heal().await;
+        healed(&cache).await;
+        let stats = cache.stats();
+        assert_eq!(stats.load_failures, 0, "{fault:?} {stats:?}");
+        assert_eq!(stats.redis_available, Some(true), "{fault:?}");
+        load(&cache, "after", 1).await;
+        assert_eq!(
+            cache.get::<u32>("after").await.as_deref(),
+            Some(&1),
+            "{fault:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_is_left_alone() {
+    let place = Place::new().await;
+    let proxy = place.proxy().await;
+    let cache = place.behind(&proxy).await.build().unwrap();
+    proxy.stall().await;
+    for n in 0..3 {
+        load(&cache, &format!("key:{n}"), n).await;
+    }
+    let stats = cache.stats();
+    assert_eq!(stats.redis_available, Some(false));
+    // Now it is asked once a pause, not a thousand times.
+    join_all((0..1_000).map(|n| {
+        let cache = &cache;
+        async move { load(cache, &format!("more:{n}"), n).await }
+    }))
+    .await;
+    let errors = cache.stats().redis_errors - stats.redis_errors;
+    assert!(errors < 50, "{errors} of 1,000 loads waited for redis");
+}
+
+#[tokio::test]
+async fn what_the_process_has_is_served() {
+    let place = Place::new().await;
+    let proxy = place.proxy().await;
+    let options = place.behind(&proxy).await;
+    let cache = options.l1_ttl(LIMIT * 10).build().unwrap();
+    load(&cache, "old", 1).await;
+    proxy.refuse().await;
+    load(&cache, "new", 2).await;
+    assert_eq!(cache.get::<u32>("old").await.as_deref(), Some(&1));
+    assert_eq!(cache.get::<u32>("new").await.as_deref(), Some(&2));
+}
+
+#[tokio::test]
+async fn manual_writes_and_questions_say_that_redis_is_away() {
+    let place = Place::new().await;
+    let proxy = place.proxy().await;
+    let cache = place.behind(&proxy).await.build().unwrap();
+    cache.set("k", 1_u32, TTL).await.unwrap();
+    proxy.refuse().await;
+    let away = |error| match error {
+        Error::Unavailable { .. } | Error::TimedOut { .. } => {}
+        other => panic!("{other:?}"),
+    };
+    away(cache.set("k", 2_u32, TTL).await.unwrap_err());
+    away(cache.mset([("other", 2_u32)], TTL).await.unwrap_err());
+    away(cache.ttl("another").await.unwrap_err());
+    away(cache.expire("another", TTL).await.unwrap_err());
+    assert!(
+        !cache.exists("k").await.unwrap(),
+        "its old value must not be seen"
+    );
+
+    proxy.heal().await;
+    healed(&cache).await;
+    let other = place.cache().await;
+    let old = other.get::<u32>("k").await;
+    assert_ne!(
+        old.as_deref(),
+        Some(&1),
+        "the write has taken the old value away"
+    );
+}
+
+#[tokio::test]
+async fn a_deletion_during_an_outage_never_shows_the_old_value_again() {
+    for fault in FAULTS {
+        let place = Place::new().await;
+        let proxy = place.proxy().await;
+        let options = place.behind(&proxy).await;
+        let cache = options.l1_ttl(Duration::ZERO).build().unwrap();
+        let other = place.redis_alone().await;
+        cache
+            .mset([("key", 1_u32), ("many:1", 1), ("many:2", 1)], TTL)
+            .await
+            .unwrap();
+
+        make(&proxy, fault).await;
+        cache.delete(&["key"]).await;
+        cache.delete_pattern("many:*").await;
+        proxy.heal().await;
+        // While it heals, at every moment.
+        eventually(LIMIT, || async {
+            for key in ["key", "many:1", "many:2"] {
+                assert_eq!(load(&cache, key, 2).await, 2, "{fault:?} `{key}`");
+            }
+            cache.stats().pending_invalidations == 0
+        })
+        .await;
+        for key in ["key", "many:1", "many:2"] {
+            let seen = other.get::<u32>(key).await;
+            assert_ne!(seen.as_deref(), Some(&1), "{fault:?} `{key}`");
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_deletions_than_are_remembered_clear_everything() {
+    let place = Place::new().await;
+    let proxy = place.proxy().await;
+    let options = place.behind(&proxy).await;
+    let cache = options.l1_ttl(Duration::ZERO).build().unwrap();
+    let other = place.redis_alone().await;
+    let untouched = {
+        let prefix = format!("{}-untouched", place.redis.prefix());
+        let client = place.redis.client().await;
+        let options = CacheManager::builder().redis(client).prefix(prefix);
+        options.build().unwrap()
+    };
+    for instance in [&cache, &untouched] {
+        instance
+            .mset([("key:7", 1_u32), ("other", 1)], TTL)
+            .await
+            .unwrap();
+    }
+
+    proxy.refuse().await;
+    let keys: Vec<String> = (0..25_000).map(|n| format!("key:{n}")).collect();
+    for keys in keys.chunks(1_000) {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        cache.delete(&keys).await;
+    }
+    assert!(cache.stats().pending_invalidations < 20_000);
+    proxy.heal().await;
+    eventually(LIMIT, || async {
+        assert_eq!(load(&cache, "key:7", 2).await, 2);
+        cache.stats().pending_invalidations == 0
+    })
+    .await;
+    assert!(other.get::<u32>("other").await.is_none());
+    assert_eq!(untouched.get::<u32>("key:7").await.as_deref(), Some(&1));
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_later_is_used_when_it_is_there() {
+    let redis = TestRedis::namespace().await;
+    let proxy = FaultProxy::in_front_of(redis.url()).await;
+    proxy.refuse().await;
+    let client = client(&proxy.url(redis.url()));
+    let connection = client.connect();
+    let options = CacheManager::builder().redis(client).prefix(redis.prefix());
+    let cache = options.build().unwrap();
+    assert_eq!(load(&cache, "k", 1).await, 1);
+    proxy.heal().await;
+    healed(&cache).await;
+    cache.set("k", 2_u32, TTL).await.unwrap();
+    connection.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_nobody_connects_is_a_redis_that_is_away() {
+    let redis = TestRedis::namespace().await;
+    let options = CacheManager::builder().redis(client(redis.url()));
+    let cache = options.prefix(redis.prefix()).build().unwrap();
+    for n in 0..5 {
+        assert_eq!(load(&cache, &format!("key:{n}"), n).await, n);
+        cache.delete(&["key:0"]).await;
+    }
+    assert_eq!(cache.stats().redis_available, Some(false));
+}
+
+#[tokio::test]
+async fn a_hundred_callers_share_one_load_without_redis_too() {
+    for fault in FAULTS {
+        let place = Place::new().await;
+        let proxy = place.proxy().await;
+        let cache = place.behind(&proxy).await.build().unwrap();
+        let loads = Arc::new(AtomicU32::new(0));
+        make(&proxy, fault).await;
+        let calls = (0..100).map(|_| {
+            cache.get_or_load("k", TTL, || async {
+                loads.fetch_add(1, SeqCst);
+                tokio::task::yield_now().await;
+                Ok::<_, ()>(1_u8)
+            })
+        });
+        for value in join_all(calls).await {
+            assert_eq!(*value.unwrap(), 1);
+        }
+        assert_eq!(loads.load(SeqCst), 1, "{fault:?}");
+    }
+}

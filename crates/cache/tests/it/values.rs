@@ -1,0 +1,331 @@
+//! What is stored comes back, as what it was, for as long as it was said.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+
+use fred::interfaces::KeysInterface as _;
+use ruleiq_cache::{BuildError, CacheManager, Error, MAX_TTL};
+use ruleiq_test_support::eventually;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::place::{LIMIT, Place, TTL, in_process};
+
+async fn comes_back<T>(cache: &CacheManager, other: &CacheManager, value: T)
+where
+    T: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send + Sync + 'static,
+{
+    let key = std::any::type_name::<T>();
+    cache.set(key, value.clone(), TTL).await.unwrap();
+    for instance in [cache, other] {
+        assert_eq!(instance.get(key).await, Some(Arc::new(value.clone())));
+        let loaded = instance.get_or_load(key, TTL, || async { Err::<T, _>("a miss") });
+        assert_eq!(*loaded.await.unwrap(), value);
+    }
+}
+
+#[tokio::test]
+async fn values_that_look_like_nothing_are_hits() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis_alone().await);
+    comes_back(&cache, &other, 0_i64).await;
+    comes_back(&cache, &other, false).await;
+    comes_back(&cache, &other, String::new()).await;
+    comes_back(&cache, &other, Vec::<u8>::new()).await;
+    comes_back(&cache, &other, None::<u8>).await;
+    comes_back(&cache, &other, ()).await;
+    comes_back(&cache, &other, BTreeMap::<String, u8>::new()).await;
+    comes_back(&cache, &other, "ünï\0cödé".to_owned()).await;
+}
+
+#[tokio::test]
+async fn a_struct_that_has_changed_is_a_miss_and_is_replaced() {
+    mod before {
+        #[derive(serde::Deserialize, serde::Serialize)]
+        pub(super) struct Profile {
+            pub(super) name: String,
+        }
+    }
+    #[derive(Deserialize, Serialize)]
+    struct Profile {
+        name: String,
+        email: String,
+    }
+
+    let place = Place::new().await;
+    let (cache, other) = (place.redis_alone().await, place.redis_alone().await);
+    let profile = before::Profile { name: "Ada".into() };
+    cache.set("user:1", profile, TTL).await.unwrap();
+
+    assert!(other.get::<Profile>("user:1").await.is_none());
+    let load = || async {
+        Ok::<_, ()>(Profile {
+            name: "Ada".into(),
+            email: "ada@example.org".into(),
+        })
+    };
+    other.get_or_load("user:1", TTL, load).await.unwrap();
+    let profile = other.get::<Profile>("user:1").await.unwrap();
+    assert_eq!(
+        (&*profile.name, &*profile.email),
+        ("Ada", "ada@example.org")
+    );
+    assert!(cache.get::<before::Profile>("user:1").await.is_none());
+}
+
+/// Puts into Redis what a type of the same name once was.
+async fn spoil(place: &Place, cache: &CacheManager, key: &str, json: &str) {
+    cache.set(key, 7_u32, TTL).await.unwrap();
+    let client = place.redis.client().await;
+    let name = format!("{}:{key}", place.redis.prefix());
+    let envelope: Vec<u8> = client.get(&name).await.unwrap();
+    let header = envelope.strip_suffix(b"7").unwrap();
+    let spoilt = [header, json.as_bytes()].concat();
+    client
+        .set::<(), _, _>(name, spoilt.as_slice(), None, None, false)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_type_that_reads_its_old_values_no_more_replaces_them() {
+    let place = Place::new().await;
+    let cache = place.redis_alone().await;
+    spoil(&place, &cache, "k", "\"seven\"").await;
+    assert!(cache.get::<u32>("k").await.is_none());
+    let loaded = cache.get_or_load("k", TTL, || async { Ok::<_, ()>(8_u32) });
+    assert_eq!(*loaded.await.unwrap(), 8);
+    assert_eq!(cache.get::<u32>("k").await.as_deref(), Some(&8));
+}
+
+#[tokio::test]
+async fn what_somebody_else_left_under_the_name_is_a_miss() {
+    let place = Place::new().await;
+    let cache = place.redis_alone().await;
+    let client = place.redis.client().await;
+    let name = |key: &str| format!("{}:{key}", place.redis.prefix());
+    client
+        .set::<(), _, _>(name("text"), "7", None, None, false)
+        .await
+        .unwrap();
+    // Not even a string.
+    let push = "return redis.call('RPUSH', KEYS[1], 'a')";
+    use fred::interfaces::LuaInterface as _;
+    client
+        .eval::<(), _, _, _>(push, name("list"), Vec::<String>::new())
+        .await
+        .unwrap();
+
+    for key in ["text", "list"] {
+        assert!(cache.get::<u32>(key).await.is_none(), "{key}");
+        let loaded = cache.get_or_load(key, TTL, || async { Ok::<_, ()>(8_u32) });
+        assert_eq!(*loaded.await.unwrap(), 8, "{key}");
+        cache.set(key, 9_u32, TTL).await.unwrap();
+        assert_eq!(cache.get::<u32>(key).await.as_deref(), Some(&9), "{key}");
+    }
+    assert_eq!(cache.stats().redis_available, Some(true));
+}
+
+#[tokio::test]
+async fn a_hit_in_the_process_is_the_same_value_and_not_a_copy() {
+    let cache = in_process();
+    cache.set("k", vec![1_u8], TTL).await.unwrap();
+    let (one, two) = (cache.get::<Vec<u8>>("k").await, cache.get("k").await);
+    assert!(Arc::ptr_eq(&one.unwrap(), &two.unwrap()));
+}
+
+#[tokio::test]
+async fn long_keys_are_told_apart() {
+    let place = Place::new().await;
+    let cache = place.redis_alone().await;
+    let start = "user:ü".repeat(500);
+    let keys = [format!("{start}1"), format!("{start}2"), start];
+    for (n, key) in keys.iter().enumerate() {
+        cache.set(key, n, TTL).await.unwrap();
+    }
+    for (n, key) in keys.iter().enumerate() {
+        assert_eq!(cache.get::<usize>(key).await.as_deref(), Some(&n));
+    }
+    cache.delete(&[&keys[0]]).await;
+    assert!(!cache.exists(&keys[0]).await.unwrap());
+    assert!(cache.exists(&keys[1]).await.unwrap());
+}
+
+#[tokio::test]
+async fn many_keys_are_read_and_written_in_their_order() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis_alone().await);
+    let entries = (0..600).map(|n| (format!("key:{n}"), n));
+    cache.mset(entries, TTL).await.unwrap();
+
+    assert!(other.mget::<i32>(&[]).await.is_empty());
+    let keys: Vec<String> = (0..700).rev().map(|n| format!("key:{n}")).collect();
+    let mut keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    keys.push("key:5");
+    for instance in [&cache, &other] {
+        let values = instance.mget::<i32>(&keys).await;
+        let values: Vec<Option<i32>> = values.iter().map(|it| it.as_deref().copied()).collect();
+        let mut expected: Vec<Option<i32>> =
+            (0..700).rev().map(|n| (n < 600).then_some(n)).collect();
+        expected.push(Some(5));
+        assert_eq!(values, expected);
+    }
+}
+
+#[tokio::test]
+async fn of_two_values_for_one_key_the_last_stays() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis_alone().await);
+    cache.mset([("k", 1), ("k", 2)], TTL).await.unwrap();
+    assert_eq!(cache.get::<i32>("k").await.as_deref(), Some(&2));
+    assert_eq!(other.get::<i32>("k").await.as_deref(), Some(&2));
+}
+
+#[tokio::test]
+async fn times_to_live_are_told_and_changed() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis_alone().await);
+    for instance in [&cache, &in_process()] {
+        assert_eq!(instance.ttl("k").await.unwrap(), None);
+        assert!(!instance.expire("k", TTL).await.unwrap());
+        instance.set("k", 1, TTL).await.unwrap();
+        let left = instance.ttl("k").await.unwrap().unwrap();
+        assert!(left <= TTL && left > TTL / 2, "{left:?}");
+        assert!(instance.expire("k", TTL * 4).await.unwrap());
+        let left = instance.ttl("k").await.unwrap().unwrap();
+        assert!(left <= TTL * 4 && left > TTL * 2, "{left:?}");
+        assert!(instance.exists("k").await.unwrap());
+        instance.delete(&["k"]).await;
+        assert!(!instance.exists("k").await.unwrap());
+    }
+
+    cache.set("k", 1, TTL).await.unwrap();
+    cache.expire("k", Duration::from_millis(1)).await.unwrap();
+    for instance in [&cache, &other] {
+        eventually(LIMIT, || async { instance.get::<i32>("k").await.is_none() }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_being_loaded_has_no_value_yet() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis_alone().await);
+    let load = || async {
+        assert!(!other.exists("k").await.unwrap());
+        assert_eq!(other.ttl("k").await.unwrap(), None);
+        assert!(!other.expire("k", TTL).await.unwrap());
+        assert!(other.get::<u8>("k").await.is_none());
+        Ok::<_, ()>(1_u8)
+    };
+    cache.get_or_load("k", TTL, load).await.unwrap();
+    assert!(other.exists("k").await.unwrap());
+}
+
+#[tokio::test]
+async fn times_that_make_no_sense_are_refused_by_writes_and_kept_to_by_loads() {
+    let place = Place::new().await;
+    for cache in [place.cache().await, in_process()] {
+        for ttl in [
+            Duration::ZERO,
+            MAX_TTL + Duration::from_secs(1),
+            Duration::MAX,
+        ] {
+            let refused = cache.set("k", 1, ttl).await;
+            assert!(
+                matches!(refused, Err(Error::TtlOutOfBounds { .. })),
+                "{refused:?}"
+            );
+            let refused = cache.expire("k", ttl).await;
+            assert!(
+                matches!(refused, Err(Error::TtlOutOfBounds { .. })),
+                "{refused:?}"
+            );
+        }
+        let load = || async { Ok::<_, ()>(1) };
+        cache
+            .get_or_load("zero", Duration::ZERO, load)
+            .await
+            .unwrap();
+        assert!(cache.get::<i32>("zero").await.is_none());
+        cache.get_or_load("max", Duration::MAX, load).await.unwrap();
+        assert!(cache.ttl("max").await.unwrap().unwrap() <= MAX_TTL);
+        cache.set("max", 1, MAX_TTL).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_no_json_is_an_error_of_a_write_and_none_of_a_load() {
+    #[derive(Clone, Debug, Deserialize, Serialize)]
+    struct Odd(BTreeMap<Vec<u8>, u8>);
+    let odd = Odd(BTreeMap::from([(vec![1], 1)]));
+
+    let place = Place::new().await;
+    for cache in [place.cache().await, in_process()] {
+        let refused = cache.set("k", odd.clone(), TTL).await.unwrap_err();
+        assert!(
+            matches!(&refused, Error::Encode { key, .. } if key == "k"),
+            "{refused:?}"
+        );
+        let load = || async { Ok::<_, ()>(odd.clone()) };
+        assert_eq!(cache.get_or_load("k", TTL, load).await.unwrap().0, odd.0);
+        assert!(cache.get::<Odd>("k").await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_redis_a_value_lives_its_whole_time_in_the_process() {
+    let cache = in_process();
+    cache.set("k", 1, TTL).await.unwrap();
+    tokio::time::advance(TTL - Duration::from_millis(1)).await;
+    assert!(cache.get::<i32>("k").await.is_some());
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(cache.get::<i32>("k").await.is_none());
+}
+
+#[tokio::test]
+async fn another_instance_sees_a_deletion_when_its_own_copy_has_grown_old() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis.client().await);
+    let other = place
+        .options(other)
+        .l1_ttl(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    cache.set("k", 1, TTL).await.unwrap();
+    assert!(other.get::<i32>("k").await.is_some());
+    cache.delete(&["k"]).await;
+    eventually(LIMIT, || async { other.get::<i32>("k").await.is_none() }).await;
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    for prefix in ["", "a#b"] {
+        let refused = CacheManager::builder().prefix(prefix).build();
+        assert!(
+            matches!(refused, Err(BuildError::Prefix { .. })),
+            "{refused:?}"
+        );
+    }
+    let refused = CacheManager::builder().load_timeout(Duration::ZERO).build();
+    assert!(refused.unwrap_err().to_string().contains("`load_timeout`"));
+    let refused = CacheManager::builder()
+        .command_timeout(Duration::ZERO)
+        .build();
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("`command_timeout`")
+    );
+}
+
+#[tokio::test]
+async fn debug_output_holds_no_password() {
+    let place = Place::new().await;
+    let options = place.options(place.redis.client().await);
+    let printed = format!("{options:?} {:?}", options.clone().build().unwrap());
+    let password = place.redis.url().split('@').next().unwrap();
+    let password = password.rsplit(':').next().unwrap();
+    assert!(
+        !password.is_empty() && !printed.contains(password),
+        "{printed}"
+    );
+}
