@@ -6,14 +6,12 @@ use url::Url;
 
 use crate::error::SetupError;
 
-/// The server of the shared PostgreSQL, as a superuser.
-pub(crate) const DATABASE: &str = "TEST_DATABASE_URL";
-/// The server of the shared Redis.
-pub(crate) const REDIS: &str = "TEST_REDIS_URL";
-
 /// The address in an environment variable.
 pub(crate) fn of_variable(variable: &'static str) -> Result<Url, SetupError> {
-    let text = env::var(variable).map_err(|_| SetupError::Unset { variable })?;
+    let text = env::var(variable).unwrap_or_default();
+    if text.is_empty() {
+        return Err(SetupError::Unset { variable });
+    }
     Url::parse(&text).map_err(|_| SetupError::Address { variable })
 }
 

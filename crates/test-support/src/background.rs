@@ -31,7 +31,16 @@ pub(crate) fn spawn<T: Send + 'static>(
 
 /// Runs a task to its end, from any runtime. Its panic is the caller's.
 pub(crate) async fn run<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
-    match spawn(task).await {
+    output(spawn(task)).await
+}
+
+/// Runs code that blocks, from any runtime.
+pub(crate) async fn run_sync<T: Send + 'static>(task: impl FnOnce() -> T + Send + 'static) -> T {
+    output(RUNTIME.spawn_blocking(task)).await
+}
+
+async fn output<T>(task: JoinHandle<T>) -> T {
+    match task.await {
         Ok(output) => output,
         Err(error) => panic::resume_unwind(error.into_panic()),
     }

@@ -35,6 +35,13 @@ pub(crate) enum SetupError {
 
     #[error("Redis failed")]
     Redis(#[source] fred::error::Error),
+
+    #[error("a server of the test's own failed to {task}")]
+    OwnServers {
+        task: &'static str,
+        #[source]
+        source: ruleiq_servers::Error,
+    },
 }
 
 impl SetupError {

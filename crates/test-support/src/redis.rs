@@ -13,6 +13,7 @@ use fred::{
     interfaces::{ClientLike as _, KeysInterface as _},
     types::{Builder, config::Config},
 };
+use ruleiq_servers::REDIS_URL_VARIABLE;
 use uuid::Uuid;
 
 use crate::{
@@ -45,7 +46,7 @@ impl TestRedis {
     }
 
     async fn try_namespace() -> Result<TestRedis, SetupError> {
-        let url = address::of_variable(address::REDIS)?;
+        let url = address::of_variable(REDIS_URL_VARIABLE)?;
         let redis = TestRedis {
             url: url.into(),
             prefix: prefix_at(SystemTime::now()),

@@ -4,6 +4,7 @@
 //! a random id; the names of its databases bear it too. The server knows who is connected, so that
 //! this works from other machines and containers, where a process id means nothing.
 
+use ruleiq_servers::DATABASE_URL_VARIABLE;
 use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 
@@ -25,7 +26,7 @@ struct Lease {
 pub(crate) async fn id() -> Result<&'static str, SetupError> {
     let lease = LEASE.get_or_try_init(|| async {
         let id = random()[..12].to_owned();
-        let url = address::of_variable(address::DATABASE)?;
+        let url = address::of_variable(DATABASE_URL_VARIABLE)?;
         let client = server::connect(&url, &format!("{APPLICATION}{id}")).await?;
         // The test need not wait for it. A sweep that fails is made up for by a later one.
         background::spawn(async { drop(sweep::sweep().await) });

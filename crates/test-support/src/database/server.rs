@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ruleiq_servers::DATABASE_URL_VARIABLE;
 use tokio::time::{self, Instant};
 use tokio_postgres::{Client, Config, NoTls};
 use url::Url;
@@ -32,7 +33,7 @@ pub(crate) enum Lock {
 
 impl Server {
     pub(crate) async fn connect() -> Result<Server, SetupError> {
-        let url = address::of_variable(address::DATABASE)?;
+        let url = address::of_variable(DATABASE_URL_VARIABLE)?;
         let client = connect(&url, "ruleiq-test").await?;
         Ok(Server { client, url })
     }

@@ -3,7 +3,8 @@
 use std::{process::Command, time::Duration};
 
 use ruleiq_migrator::Migrator;
-use ruleiq_test_support::{TestDatabase, eventually};
+use ruleiq_servers::{DATABASE_URL_VARIABLE, REDIS_URL_VARIABLE};
+use ruleiq_test_support::{OwnServers, PostgresSpec, Spec, TestDatabase, eventually};
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -203,6 +204,69 @@ async fn what_a_killed_process_has_left_is_swept_and_what_a_living_one_has_stays
     })
     .await;
     assert_eq!(databases_like(&client, living.name()).await, 1);
+}
+
+#[tokio::test]
+async fn many_processes_make_one_template_on_a_server_that_has_nothing() {
+    let servers = OwnServers::start(Spec {
+        postgres: Some(PostgresSpec::default()),
+        redis: None,
+    })
+    .await;
+    let url = servers.postgres_url();
+    let tests = [
+        "database::a_migrated_database_has_the_whole_schema_and_no_data",
+        "database::the_application_has_the_rights_of_its_role_and_no_others",
+        "database::an_ordinary_owner_owns_the_database_and_nothing_else",
+    ];
+    let processes: Vec<_> = tests
+        .iter()
+        .cycle()
+        .take(9)
+        .map(|test| {
+            let mut process = another_process(test);
+            process.env(DATABASE_URL_VARIABLE, url);
+            tokio::task::spawn_blocking(move || process.output().unwrap())
+        })
+        .collect();
+    for process in processes {
+        let output = process.await.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+    }
+
+    let client = connect(url).await;
+    assert_eq!(databases_like(&client, "ruleiq\\_template\\_%").await, 1);
+    assert_eq!(databases_like(&client, "ruleiq\\_test\\_%").await, 0);
+}
+
+#[tokio::test]
+async fn a_test_without_servers_says_how_to_start_them() {
+    for (test, variable) in [
+        (
+            "database::an_empty_database_has_nothing",
+            DATABASE_URL_VARIABLE,
+        ),
+        ("redis::a_namespace_hides_its_password", REDIS_URL_VARIABLE),
+    ] {
+        for address in [None, Some("postgres://u:hunter2@127.0.0.1:1/x")] {
+            let mut process = another_process(test);
+            match address {
+                Some(address) => process.env(variable, address),
+                None => process.env_remove(variable),
+            };
+            let output = tokio::task::spawn_blocking(move || process.output().unwrap());
+            let output = output.await.unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success());
+            assert!(told.contains("cargo xtask services up"), "{told}");
+            assert!(
+                told.contains("eval \"$(cargo xtask services env)\""),
+                "{told}"
+            );
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,5 +8,6 @@
 
 mod database;
 mod eventually;
+mod own_servers;
 mod proxy;
 mod redis;

@@ -1,0 +1,68 @@
+//! Servers of a test's own.
+
+use std::time::Duration;
+
+use fred::interfaces::ClientLike as _;
+use ruleiq_test_support::{OwnServers, PostgresSpec, RedisSpec, Spec, Which, eventually};
+use tokio::time::timeout;
+use tokio_postgres::{Client, NoTls};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn connect(servers: &OwnServers) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(servers.postgres_url(), NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+#[tokio::test]
+async fn a_killed_postgresql_is_away_until_it_is_started_again_and_keeps_what_was_committed() {
+    let servers = OwnServers::start(Spec {
+        postgres: Some(PostgresSpec::default().durable()),
+        redis: None,
+    })
+    .await;
+    let client = connect(&servers).await.unwrap();
+    client.batch_execute("CREATE TABLE t ()").await.unwrap();
+
+    servers.kill(Which::Postgres).await;
+
+    assert!(client.batch_execute("SELECT 1").await.is_err());
+    assert!(connect(&servers).await.is_err());
+
+    servers.start_again(Which::Postgres).await;
+
+    let client = connect(&servers).await.unwrap();
+    client.query("SELECT FROM t", &[]).await.unwrap();
+
+    servers.pause(Which::Postgres).await;
+    let stuck = client.batch_execute("SELECT 1");
+    let mut stuck = std::pin::pin!(stuck);
+    let limit = Duration::from_millis(100);
+    assert!(timeout(limit, &mut stuck).await.is_err());
+    servers.resume(Which::Postgres).await;
+    timeout(PATIENCE, stuck).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_redis_is_away_until_it_is_started_again() {
+    let servers = OwnServers::start(Spec {
+        postgres: None,
+        redis: Some(RedisSpec::default()),
+    })
+    .await;
+    let ping = || async {
+        let config = fred::types::config::Config::from_url(servers.redis_url()).unwrap();
+        let client = fred::types::Builder::from_config(config).build().unwrap();
+        client.init().await?;
+        client.ping::<()>(None).await
+    };
+    ping().await.unwrap();
+
+    servers.stop(Which::Redis).await;
+    assert!(ping().await.is_err());
+
+    servers.start_again(Which::Redis).await;
+    eventually(PATIENCE, || async { ping().await.is_ok() }).await;
+    assert!(!format!("{servers:?}").contains("redis://"));
+}
