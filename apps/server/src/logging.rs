@@ -1,0 +1,35 @@
+//! Logs to standard error: JSON in production, readable lines in development.
+
+use anyhow::Context as _;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::settings::Environment;
+
+/// Installs the process's log.
+///
+/// # Errors
+///
+/// A filter that cannot be read.
+pub(crate) fn install(environment: Environment, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .with_context(|| format!("LOG is `{filter}`, expected a level or `target=level,…`"))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match environment {
+        Environment::Production => {
+            let layer = fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .with_writer(std::io::stderr);
+            registry.with(layer).try_init()?;
+        }
+        Environment::Development => {
+            let layer = fmt::layer()
+                .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+                .with_target(false)
+                .with_writer(std::io::stderr);
+            registry.with(layer).try_init()?;
+        }
+    }
+    Ok(())
+}

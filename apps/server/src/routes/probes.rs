@@ -1,0 +1,100 @@
+//! What orchestrators and monitoring ask.
+//!
+//! `/livez` says that the process turns, whatever state its neighbours are in. `/readyz` says
+//! whether it wants traffic: the database answers and has the schema that this program knows, and
+//! the server is not going down. `/metrics` is closed unless a token is set; with an address of its
+//! own it is served there instead, without one.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header},
+    web,
+};
+use ruleiq_metrics::Metrics;
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::resource;
+use crate::{
+    app::App,
+    auth::sha256,
+    error::{ApiError, Problem},
+    store::schema,
+};
+
+/// How the server is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Alive {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+pub(super) fn configure(config: &mut web::ServiceConfig) {
+    const GET: &[Method] = &[Method::GET];
+    config
+        .service(resource("/livez", GET).route(web::get().to(livez)))
+        .service(resource("/readyz", GET).route(web::get().to(readyz)))
+        .service(resource("/metrics", GET).route(web::get().to(metrics)));
+}
+
+/// Mounts `/metrics` alone, for an address that only monitoring reaches.
+pub(crate) fn metrics_only(config: &mut web::ServiceConfig) {
+    config.service(resource("/metrics", &[Method::GET]).route(web::get().to(exposition)));
+}
+
+/// Whether the process turns.
+#[utoipa::path(get, path = "/livez", tag = "probes", responses((status = 200, body = Alive)))]
+pub(crate) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(Alive { status: "ok" })
+}
+
+/// Whether the server wants traffic.
+#[utoipa::path(get, path = "/readyz", tag = "probes",
+    responses((status = 200, body = Alive), (status = 503, body = Problem)))]
+pub(crate) async fn readyz(app: web::Data<App>) -> Result<HttpResponse, ApiError> {
+    if app.is_draining() {
+        return Err(ApiError::unavailable(
+            "draining",
+            "the server is going down",
+        ));
+    }
+    if !schema::is_expected(&app.session().await?).await? {
+        return Err(ApiError::unavailable(
+            "schema_outdated",
+            "the database lacks migrations that this program needs",
+        ));
+    }
+    Ok(HttpResponse::Ok().json(Alive { status: "ok" }))
+}
+
+async fn metrics(
+    request: HttpRequest,
+    app: web::Data<App>,
+    all: web::Data<Metrics>,
+) -> Result<HttpResponse, ApiError> {
+    let expected = app
+        .metrics_token
+        .as_ref()
+        .ok_or_else(|| ApiError::not_found("route"))?;
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|it| it.to_str().ok()?.strip_prefix("Bearer "))
+        .unwrap_or_default();
+    // Comparing digests tells nothing about the token by the time that it takes.
+    if sha256(given.as_bytes()) != sha256(expected.expose_secret().as_bytes()) {
+        return Err(ApiError::unauthorized(
+            "token_invalid",
+            "the token is not valid",
+        ));
+    }
+    exposition(all).await
+}
+
+async fn exposition(metrics: web::Data<Metrics>) -> Result<HttpResponse, ApiError> {
+    let text = metrics.encode().map_err(ApiError::internal)?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(text))
+}

@@ -1,0 +1,192 @@
+//! The parts of the server, made from its settings.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use actix_web::web;
+use anyhow::Context as _;
+use prometheus::Registry;
+use ruleiq_cache::{CacheManager, CacheMetrics};
+use ruleiq_compression::CompressionMetrics;
+use ruleiq_metrics::Metrics;
+use ruleiq_performance::Performance;
+use ruleiq_pools::{PoolManager, PoolMetrics, PostgresConfig, RedisConfig};
+use ruleiq_web::CompressionMiddleware;
+use tokio::time;
+
+use crate::{
+    app::App,
+    auth::{Identity, LoginLimit, Passwords, Tokens},
+    settings::{Faults, Settings},
+};
+
+/// The connections through which the statistics are read.
+const MONITOR_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) app: web::Data<App>,
+    pub(super) metrics: Metrics,
+    pub(super) compression: CompressionMiddleware,
+    pub(super) performance: Performance,
+    monitor: Option<PoolManager>,
+}
+
+impl Parts {
+    /// Makes the parts. No connection is opened: a server starts while its database is away.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot work.
+    pub(super) fn new(settings: &Settings) -> anyhow::Result<Parts> {
+        let metrics = Metrics::new();
+        let registry = metrics.registry();
+        let pools = pools(settings, PoolMetrics::register(registry)?)?;
+        if let Some(database) = pools.stats().database {
+            let (size, max_overflow) = (database.size, database.max_overflow);
+            tracing::info!(size, max_overflow, "connections to the database");
+        }
+        let monitor = monitor_pool(settings)?;
+        let cache = cache(settings, &pools, registry)?;
+        let performance = performance(settings, &pools, monitor.as_ref(), &cache, &metrics)?;
+        Ok(Parts {
+            app: web::Data::new(app(settings, pools, cache)?),
+            compression: compression(settings, registry)?,
+            performance,
+            metrics,
+            monitor,
+        })
+    }
+
+    /// Closes the connections, for as long as that may take.
+    pub(super) async fn close(&self, limit: Duration) {
+        let close = async {
+            self.app.pools.close().await;
+            if let Some(monitor) = &self.monitor {
+                monitor.close().await;
+            }
+        };
+        if time::timeout(limit, close).await.is_err() {
+            tracing::warn!("connections were cut off: they did not close in time");
+        }
+    }
+}
+
+/// The connections of the application.
+///
+/// # Errors
+///
+/// Settings that cannot work.
+pub(crate) fn pools(settings: &Settings, metrics: PoolMetrics) -> Result<PoolManager, Faults> {
+    let redis = RedisConfig {
+        max_connections: settings.redis.max_connections,
+        ..RedisConfig::new(settings.redis.url.clone())
+    };
+    PoolManager::builder()
+        .postgres(postgres(settings))
+        .redis(redis)
+        .metrics(metrics)
+        .build()
+        .map_err(|error| Faults::of(&error))
+}
+
+/// The connections through which the statistics are read, where they have a role of their own.
+///
+/// # Errors
+///
+/// Settings that cannot work.
+pub(crate) fn monitor_pool(settings: &Settings) -> Result<Option<PoolManager>, Faults> {
+    let Some(url) = &settings.database.monitor_url else {
+        return Ok(None);
+    };
+    let config = PostgresConfig {
+        url: url.clone(),
+        size: MONITOR_CONNECTIONS,
+        max_overflow: 0,
+        autosize: false,
+        ..postgres(settings)
+    };
+    let pool = PoolManager::builder().postgres(config).build();
+    pool.map(Some).map_err(|error| Faults::of(&error))
+}
+
+fn postgres(settings: &Settings) -> PostgresConfig {
+    let database = &settings.database;
+    PostgresConfig {
+        size: database.pool_size,
+        max_overflow: database.max_overflow,
+        timeout: database.pool_timeout,
+        recycle: database.pool_recycle,
+        autosize: database.pool_autosize,
+        connect_timeout: database.connect_timeout,
+        statement_timeout: database.statement_timeout,
+        ca_file: database.ca_file.clone(),
+        application_name: Some("ruleiq-server".to_owned()),
+        ..PostgresConfig::new(database.url.clone())
+    }
+}
+
+fn cache(
+    settings: &Settings,
+    pools: &PoolManager,
+    registry: &Registry,
+) -> anyhow::Result<CacheManager> {
+    let mut cache = CacheManager::builder()
+        .prefix(&settings.cache.prefix)
+        .l1_max_bytes(settings.cache.l1_max_bytes)
+        .load_timeout(settings.http.request_timeout)
+        .metrics(CacheMetrics::register(registry)?);
+    if let Some(redis) = pools.redis() {
+        cache = cache.redis(redis);
+    }
+    Ok(cache.build().map_err(|error| Faults::of(&error))?)
+}
+
+fn compression(settings: &Settings, registry: &Registry) -> anyhow::Result<CompressionMiddleware> {
+    let config = ruleiq_compression::Config {
+        enabled: settings.compression,
+        ..ruleiq_compression::Config::default()
+    };
+    let middleware = CompressionMiddleware::builder()
+        .config(config)
+        .metrics(CompressionMetrics::register(registry)?)
+        .build();
+    middleware.context("failed to set compression up")
+}
+
+fn app(settings: &Settings, pools: PoolManager, cache: CacheManager) -> Result<App, Faults> {
+    let auth = &settings.auth;
+    let tokens = Tokens::new(&auth.jwt_keys, auth.access_token_ttl);
+    let metrics_token = &settings.monitoring.metrics_token;
+    Ok(App {
+        pools,
+        cache,
+        tokens: tokens.map_err(|error| Faults::of(&error))?,
+        refresh_token_ttl: auth.refresh_token_ttl,
+        passwords: Passwords::new(),
+        login_limit: LoginLimit::new(auth.login_attempts_per_minute),
+        metrics_token: metrics_token
+            .clone()
+            .filter(|_| settings.monitoring.enabled),
+        draining: false.into(),
+    })
+}
+
+fn performance(
+    settings: &Settings,
+    pools: &PoolManager,
+    monitor: Option<&PoolManager>,
+    cache: &CacheManager,
+    metrics: &Metrics,
+) -> anyhow::Result<Performance> {
+    let mut performance = Performance::builder()
+        .pools(pools.clone())
+        .cache(cache.clone())
+        .metrics(metrics.clone())
+        .slow_threshold(settings.monitoring.slow_request_threshold)
+        .admin(|request| Ok(Identity::admin_of(request).map(drop)?));
+    if let Some(monitor) = monitor {
+        performance = performance.monitor(monitor.clone());
+    }
+    Ok(performance.build()?)
+}

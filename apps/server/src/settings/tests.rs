@@ -1,0 +1,198 @@
+//! The settings as an operator meets them.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::*;
+
+const SECRETS: &str = "DATABASE_URL=postgres://app:hidden@db/ruleiq REDIS_URL=redis://:hidden@cache JWT_KEYS=k1:hidden";
+
+fn variables(text: &str) -> BTreeMap<String, String> {
+    text.split_whitespace()
+        .map(|it| it.split_once('=').expect("a test writes NAME=value"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn sources(text: &str) -> Sources {
+    Sources::new(variables(text), Path::new("/nowhere")).unwrap()
+}
+
+fn load(text: &str) -> Result<Settings, Faults> {
+    Settings::load(&sources(text))
+}
+
+/// An environment file of the guide, as it stands in the repository.
+fn example(name: &str) -> BTreeMap<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../deploy/env")
+        .join(name);
+    dotenvy::from_path_iter(path)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_guide() {
+    let settings = load(SECRETS).unwrap();
+
+    assert_eq!(settings.environment, Environment::Production);
+    assert_eq!(settings.database.pool_size.get(), 10);
+    assert_eq!(settings.database.max_overflow, 20);
+    assert_eq!(settings.database.pool_timeout, Duration::from_secs(30));
+    assert_eq!(settings.database.pool_recycle, Duration::from_secs(3600));
+    assert_eq!(
+        settings.monitoring.slow_request_threshold,
+        Duration::from_secs(1)
+    );
+    assert!(settings.database.pool_autosize);
+    assert!(settings.compression);
+    assert!(settings.monitoring.enabled);
+}
+
+#[test]
+fn the_guides_development_file_works_as_written() {
+    let mut variables = variables(SECRETS);
+    variables.extend(example(".env.local"));
+    let settings =
+        Settings::load(&Sources::new(variables, Path::new("/nowhere")).unwrap()).unwrap();
+
+    assert_eq!(settings.database.pool_size.get(), 5);
+    assert_eq!(settings.database.max_overflow, 10);
+    assert_eq!(settings.redis.max_connections.get(), 10);
+    assert_eq!(
+        settings.monitoring.slow_request_threshold,
+        Duration::from_secs(2)
+    );
+    assert!(settings.monitoring.enabled);
+}
+
+#[test]
+fn the_guides_production_file_works_as_written() {
+    let mut variables = variables(SECRETS);
+    variables.extend(example(".env.production"));
+    let settings =
+        Settings::load(&Sources::new(variables, Path::new("/nowhere")).unwrap()).unwrap();
+
+    assert_eq!(settings.database.pool_size.get(), 20);
+    assert_eq!(settings.database.max_overflow, 40);
+    assert_eq!(settings.redis.max_connections.get(), 50);
+    assert_eq!(
+        settings.monitoring.slow_request_threshold,
+        Duration::from_secs(1)
+    );
+    assert!(settings.monitoring.enabled && settings.compression);
+}
+
+#[test]
+fn all_faults_are_reported_at_once_and_no_secret_is() {
+    let faults = load(
+        "DATABASE_URL=postgres://app:hidden@db/ruleiq DATABASE_POOL_SIZE=0 \
+         ENABLE_COMPRESSION=perhaps BIND_ADDRESS=here REQUEST_TIMEOUT=-1 RULEIQ_ENV=staging",
+    )
+    .unwrap_err()
+    .to_string();
+
+    insta::assert_snapshot!(faults, @r"
+    7 faults in the settings:
+      RULEIQ_ENV is `staging`, expected `development` or `production` (from environment)
+      BIND_ADDRESS is `here`, expected an address with a port, such as 127.0.0.1:8080 (from environment)
+      REQUEST_TIMEOUT is `-1`, expected a number of seconds, at most a year (from environment)
+      DATABASE_POOL_SIZE is `0`, expected a whole number above 0 (from environment)
+      REDIS_URL is not set (Redis, such as redis://127.0.0.1:6379)
+      JWT_KEYS is not set (Signing keys `kid:key,…`, base64url of 32 bytes each; the first signs, all verify)
+      ENABLE_COMPRESSION is `perhaps`, expected `true` or `false` (from environment)
+    ");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    let file = std::env::temp_dir().join(format!("ruleiq-settings-{}.toml", std::process::id()));
+    fs::write(&file, "database_pool_size = 7\ndatabase_max_overflow = 8\n").unwrap();
+    let text = format!(
+        "{SECRETS} DATABASE_POOL_SIZE=9 RULEIQ_CONFIG={}",
+        file.display()
+    );
+    let settings = load(&text).unwrap();
+    fs::write(&file, "database_pol_size = 7\n").unwrap();
+    let faults = load(&text).unwrap_err().to_string();
+    fs::remove_file(&file).unwrap();
+
+    assert_eq!(settings.database.pool_size.get(), 9);
+    assert_eq!(settings.database.max_overflow, 8);
+    assert!(
+        faults.contains("`database_pol_size`, which is no setting"),
+        "{faults}"
+    );
+}
+
+#[test]
+fn the_owners_commands_read_the_servers_file() {
+    let file = std::env::temp_dir().join(format!("ruleiq-owner-{}.toml", std::process::id()));
+    fs::write(
+        &file,
+        "database_owner_url = \"postgres://db/ruleiq\"\nworkers = 2\n",
+    )
+    .unwrap();
+    let text = format!("RULEIQ_CONFIG={}", file.display());
+    let owner = OwnerSettings::load(&sources(&text));
+    let server = load(&format!("{SECRETS} {text}"));
+    fs::remove_file(&file).unwrap();
+
+    assert!(owner.is_ok(), "{owner:?}");
+    assert!(server.is_ok(), "{server:?}");
+}
+
+#[test]
+fn a_missing_file_is_a_fault() {
+    let variables = variables("RULEIQ_CONFIG=/nowhere/ruleiq.toml");
+    let faults = Sources::new(variables, Path::new("/nowhere"))
+        .unwrap_err()
+        .to_string();
+    assert!(faults.contains("/nowhere/ruleiq.toml"), "{faults}");
+}
+
+#[test]
+fn env_local_counts_in_development_alone() {
+    let folder = std::env::temp_dir().join(format!("ruleiq-env-local-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(".env.local"), "DATABASE_POOL_SIZE=3\n").unwrap();
+    let load = |environment: &str| {
+        let variables = variables(&format!("{SECRETS} RULEIQ_ENV={environment}"));
+        Settings::load(&Sources::new(variables, &folder).unwrap()).unwrap()
+    };
+    let (development, production) = (load("development"), load("production"));
+    fs::remove_dir_all(&folder).unwrap();
+
+    assert_eq!(development.database.pool_size.get(), 3);
+    assert_eq!(production.database.pool_size.get(), 10);
+}
+
+#[test]
+fn a_listing_shows_every_setting_and_no_secret() {
+    let listings = Settings::list(&sources(SECRETS));
+    let text: String = listings.iter().map(|it| format!("{it}\n")).collect();
+
+    assert!(!text.contains("hidden"), "{text}");
+    assert!(text.contains("DATABASE_URL=(secret)"), "{text}");
+    assert!(text.contains("DATABASE_POOL_SIZE=10"), "{text}");
+    assert_eq!(
+        format!("{:?}", load(SECRETS).unwrap())
+            .matches("hidden")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn the_owners_commands_need_no_more_than_a_database() {
+    let load = |text: &str| OwnerSettings::load(&sources(text));
+    assert!(load("DATABASE_URL=postgres://db/ruleiq").is_ok());
+    assert!(load("DATABASE_OWNER_URL=postgres://db/ruleiq").is_ok());
+    assert!(
+        load("")
+            .unwrap_err()
+            .to_string()
+            .contains("DATABASE_URL is not set")
+    );
+}

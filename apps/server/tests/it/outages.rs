@@ -1,0 +1,129 @@
+//! What callers see while the database or Redis is away, and that all is well when it is back.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use ruleiq_test_support::{FaultProxy, TestDatabase, TestRedis, eventually};
+
+use crate::server::{Server, User, problem_of};
+
+/// Longer than any of these waits; far less than the time that a pool would let a caller wait.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn status(server: &Server, path: &str) -> u16 {
+    let response = server.request(Method::GET, path).send().await.unwrap();
+    response.status().as_u16()
+}
+
+async fn fresh(server: &Server, user: &User, id: &str) -> reqwest::Response {
+    server
+        .request(Method::GET, &format!("/api/v1/assessments/{id}"))
+        .bearer_auth(&user.token)
+        .header("Cache-Control", "no-cache")
+        .send()
+        .await
+        .unwrap()
+}
+
+/// A server that reaches its database through a proxy.
+async fn behind_proxy(database: &TestDatabase) -> (FaultProxy, String) {
+    let proxy = FaultProxy::in_front_of(database.app_url()).await;
+    let url = proxy.url(database.app_url());
+    (proxy, url)
+}
+
+#[tokio::test]
+async fn without_its_database_the_server_answers_503_at_once_and_heals() {
+    let database = TestDatabase::migrated().await;
+    let (proxy, url) = behind_proxy(&database).await;
+    // A pool that lets callers wait for a minute: whoever waits for it would fail this test.
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("DATABASE_POOL_TIMEOUT", "60"),
+        ("REQUEST_TIMEOUT", "50"),
+    ];
+    let server = Server::start_on(database, &settings).await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+    assert_eq!(fresh(&server, &ada, &id).await.status(), 200);
+
+    proxy.refuse().await;
+
+    for _ in 0..5 {
+        problem_of(fresh(&server, &ada, &id).await, 503, "database_unavailable").await;
+    }
+    assert_eq!(status(&server, "/readyz").await, 503);
+    assert_eq!(status(&server, "/livez").await, 200);
+
+    proxy.heal().await;
+
+    eventually(PATIENCE, || async {
+        status(&server, "/readyz").await == 200
+    })
+    .await;
+    eventually(PATIENCE, || async {
+        fresh(&server, &ada, &id).await.status() == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_answers_nothing_costs_a_request_its_time_and_no_more() {
+    let database = TestDatabase::migrated().await;
+    let (proxy, url) = behind_proxy(&database).await;
+    let settings = [("DATABASE_URL", url.as_str()), ("REQUEST_TIMEOUT", "1")];
+    let server = Server::start_on(database, &settings).await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+
+    proxy.stall().await;
+
+    let answer = fresh(&server, &ada, &id).await;
+    assert_eq!(answer.status(), 504);
+    assert_eq!(status(&server, "/livez").await, 200);
+
+    proxy.heal().await;
+    eventually(PATIENCE, || async {
+        fresh(&server, &ada, &id).await.status() == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_redis_no_status_changes() {
+    let redis = TestRedis::namespace().await;
+    let proxy = FaultProxy::in_front_of(redis.url()).await;
+    let url = proxy.url(redis.url());
+    let server = Server::start_with(&[("REDIS_URL", &url)]).await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+
+    for outage in 0..3 {
+        match outage {
+            0 => proxy.refuse().await,
+            1 => proxy.stall().await,
+            _ => proxy.cut().await,
+        }
+        for _ in 0..10 {
+            for path in [
+                "/api/v1/frameworks".to_owned(),
+                format!("/api/v1/assessments/{id}"),
+            ] {
+                assert_eq!(server.get(&ada, &path).await.status(), 200, "{path}");
+            }
+        }
+        let other = server.assessment(&ada, 1).await;
+        assert_eq!(server.detail(&ada, &other).await["status"], "draft");
+        assert_eq!(status(&server, "/readyz").await, 200);
+        proxy.heal().await;
+    }
+    assert_eq!(fresh(&server, &ada, &id).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_server_starts_without_redis() {
+    let server = Server::start_with(&[("REDIS_URL", "redis://127.0.0.1:1")]).await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+    assert_eq!(server.detail(&ada, &id).await["status"], "draft");
+}
