@@ -88,9 +88,9 @@ impl<'a> Transaction<'a> {
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if !self.done {
-            // The driver sends when it is polled first. The answer is waited for at the check-in.
-            let sent = self.runner.client.batch_execute("ROLLBACK").now_or_never();
-            debug_assert!(!matches!(sent, Some(Ok(()))), "no answer comes at once");
+            // The driver sends when it is polled first. The answer is waited for at the check-in,
+            // whether or not it has come already: the connection is driven by another thread.
+            drop(self.runner.client.batch_execute("ROLLBACK").now_or_never());
         }
     }
 }
