@@ -68,9 +68,12 @@ stored AS (
 ),
 found AS (
     SELECT stored.key,
-           -- Null for a table that is being dropped.
-           coalesce(pg_relation_size(stored.relid), 0) AS bytes,
-           -- Negative as long as nothing has counted the rows.
+           -- The size itself waits for whoever has locked the table, a migration for instance, and
+           -- is null for one that is being dropped. It is asked for only where nothing has counted
+           -- the pages and rows yet.
+           CASE WHEN rel.reltuples >= 0
+                THEN rel.relpages * current_setting('block_size')::bigint
+                ELSE coalesce(pg_relation_size(stored.relid), 0) END AS bytes,
            CASE WHEN rel.reltuples >= 0 THEN rel.reltuples
                 ELSE coalesce(pg_stat_get_live_tuples(stored.relid), 0) END AS row_count,
            serving.is_valid, serving.invalid

@@ -20,7 +20,8 @@ pub struct Recommendation {
     pub foreign_keys: Vec<ForeignKey>,
     /// How many rows the table has, as the planner believes.
     pub rows_estimate: u64,
-    /// How many bytes its rows take, without indexes and what is stored out of line.
+    /// How many bytes its rows take, without indexes and what is stored out of line: as of the last
+    /// vacuum or analyze, where there was one.
     pub table_bytes: u64,
     /// What is wrong without the index.
     pub reason: String,

@@ -129,6 +129,18 @@ async fn small_tables_are_left_out_and_large_ones_come_first() {
     assert_eq!(found[1].rows_estimate, 4000);
 }
 
+#[tokio::test]
+async fn a_table_that_somebody_has_locked_is_not_waited_for() {
+    let (database, client) = database(TABLES).await;
+    client.batch_execute("ANALYZE").await.unwrap();
+    let mut other = database.client().await;
+    let migration = other.transaction().await.unwrap();
+    let lock = "LOCK TABLE parent, child IN ACCESS EXCLUSIVE MODE";
+    migration.batch_execute(lock).await.unwrap();
+    assert_eq!(missing(&client).await, ["one", "two"]);
+    migration.rollback().await.unwrap();
+}
+
 const PARTITIONED: &str = "
     CREATE TABLE parent (id int PRIMARY KEY);
     CREATE TABLE event (id int, parent int CONSTRAINT to_parent REFERENCES parent, at date)

@@ -1,0 +1,88 @@
+//! The endpoints: one file per resource.
+//!
+//! None may be stored by anybody on the way, errors included: what they tell is true for a moment,
+//! and for administrators.
+
+pub(crate) mod cache;
+pub(crate) mod database;
+pub(crate) mod health;
+pub(crate) mod metrics;
+mod parameters;
+pub(crate) mod pool;
+
+use actix_web::{
+    Error, HttpRequest, HttpResponse, Resource, ResponseError as _, Route,
+    http::{
+        Method, StatusCode,
+        header::{ALLOW, CACHE_CONTROL, HeaderValue},
+    },
+    middleware::DefaultHeaders,
+    web::{self, ServiceConfig},
+};
+use ruleiq_web::Problem;
+
+use crate::Performance;
+
+/// Mounts what only administrators see.
+pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
+    let paths = [
+        ("metrics", admin(performance, metrics::metrics)),
+        ("database/stats", admin(performance, database::stats)),
+        ("cache/stats", admin(performance, cache::stats)),
+        ("pool/stats", admin(performance, pool::stats)),
+    ];
+    for (path, route) in paths {
+        let resource = resource(&format!("/api/v1/performance/{path}"), "GET");
+        config.service(resource.route(route).wrap(no_store()));
+    }
+}
+
+/// Mounts what everybody sees.
+pub(crate) fn configure_health(performance: &Performance, config: &mut ServiceConfig) {
+    for path in ["/health", "/api/v1/performance/health"] {
+        let resource = resource(path, "GET, HEAD")
+            .route(open(performance, Method::GET))
+            .route(open(performance, Method::HEAD));
+        config.service(resource.wrap(no_store()));
+    }
+}
+
+/// A route that asks the guard first.
+fn admin<H, R>(performance: &Performance, handler: H) -> Route
+where
+    H: Fn(Performance, HttpRequest) -> R + Copy + 'static,
+    R: Future<Output = Result<HttpResponse, Error>> + 'static,
+{
+    let performance = performance.clone();
+    web::get().to(move |request: HttpRequest| {
+        let performance = performance.clone();
+        async move {
+            performance.admit(&request)?;
+            handler(performance, request).await
+        }
+    })
+}
+
+fn open(performance: &Performance, method: Method) -> Route {
+    let performance = performance.clone();
+    web::method(method).to(move || health::health(performance.clone()))
+}
+
+/// A resource that answers other methods with 405 and those that it knows.
+fn resource(path: &str, methods: &'static str) -> Resource {
+    web::resource(path).default_service(web::to(move || async move {
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("this resource knows {methods}"),
+        );
+        let mut response = problem.error_response();
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
+        response
+    }))
+}
+
+fn no_store() -> DefaultHeaders {
+    DefaultHeaders::new().add((CACHE_CONTROL, "no-store"))
+}

@@ -1,0 +1,48 @@
+//! What a request may ask for. A parameter that nobody knows is refused: it was meant for something.
+
+use actix_web::{Error, HttpRequest, error::QueryPayloadError, http::StatusCode, web::Query};
+use ruleiq_web::Problem;
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::IntoParams;
+
+/// No parameters at all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+/// What counts as slow.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Threshold {
+    /// What has to be exceeded to be called slow, in milliseconds. Default: the server's.
+    pub(super) threshold_ms: Option<u64>,
+}
+
+/// What to tell of the database.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DatabaseStats {
+    /// A table to tell about as well, written as in SQL: `users`, `public.users`.
+    pub(super) table_name: Option<String>,
+    /// What a statement's mean or longest run has to exceed to be called slow, in milliseconds.
+    /// Default: the server's.
+    pub(super) threshold_ms: Option<u64>,
+}
+
+/// The parameters of a request.
+///
+/// # Errors
+///
+/// 400 for those that are unknown or cannot be read.
+pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Error> {
+    let parameters = Query::<T>::from_query(request.query_string()).map_err(|error| {
+        let detail = match error {
+            QueryPayloadError::Deserialize(fault) => format!("in the query string: {fault}"),
+            _ => "the query string could not be read".to_owned(),
+        };
+        Problem::new(StatusCode::BAD_REQUEST, "invalid_query", detail)
+    })?;
+    Ok(parameters.into_inner())
+}

@@ -1,0 +1,107 @@
+//! What the pools hold.
+
+use actix_web::{Error, HttpRequest, HttpResponse};
+use ruleiq_pools::ResourceStats;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::parameters::{Nothing, query};
+use crate::{Performance, problem::Described};
+
+/// The guide's limit, above which a pool wants to be larger.
+const HIGH_UTILIZATION: f64 = 0.8;
+
+/// The connections at this moment.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PoolReport {
+    /// The application's connections to PostgreSQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<Judged>,
+    /// The connections through which statistics are read, where they are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monitor: Option<Judged>,
+    /// The connections to Redis, which all callers share: how many are in use says nothing of how
+    /// many there should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    redis: Option<ResourceStats>,
+}
+
+/// A pool and what to think of it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Judged {
+    /// `size`, `max_overflow`, `checked_out`, `checked_in`, `overflow`, `waiting`, `connecting`,
+    /// `closing`, `utilization`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    stats: ResourceStats,
+    /// Whether there are enough connections.
+    verdict: Verdict,
+    /// What to do, if anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+}
+
+/// Whether a pool has enough connections.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// There are connections to spare.
+    Ok,
+    /// More than 80 % of all that there may be are in use.
+    HighUtilization,
+    /// All that there may be are in use, and callers wait.
+    Exhausted,
+}
+
+/// What the pools hold, and whether it is enough.
+#[utoipa::path(get, path = "/api/v1/performance/pool/stats", tag = "performance",
+    responses(
+        (status = 200, description = "The connections at this moment", body = PoolReport),
+        (status = 400, description = "Unknown parameters", body = Described),
+        (status = 401, description = "No valid token", body = Described),
+        (status = 403, description = "Not an administrator", body = Described),
+    ),
+    security(("token" = [])))]
+pub(crate) async fn stats(
+    performance: Performance,
+    request: HttpRequest,
+) -> Result<HttpResponse, Error> {
+    query::<Nothing>(&request)?;
+    let inner = performance.inner();
+    let stats = inner.pools.stats();
+    let monitor = inner.monitor.as_ref().and_then(|it| it.stats().database);
+    Ok(HttpResponse::Ok().json(PoolReport {
+        database: stats.database.map(judge),
+        monitor: monitor.map(judge),
+        redis: stats.redis,
+    }))
+}
+
+fn judge(stats: ResourceStats) -> Judged {
+    let is_full = stats.connections() >= stats.size + stats.max_overflow;
+    let (verdict, advice) = if is_full && stats.waiting > 0 {
+        (
+            Verdict::Exhausted,
+            Some(
+                "callers wait for connections: find what holds these, as a transaction that waits \
+                 for something else; then raise the pool's size if the database can bear it",
+            ),
+        )
+    } else if stats.utilization > HIGH_UTILIZATION {
+        (
+            Verdict::HighUtilization,
+            Some(
+                "more than 80 % of the connections are in use: if that lasts, raise the pool's \
+                 size, or make its statements faster",
+            ),
+        )
+    } else {
+        (Verdict::Ok, None)
+    };
+    Judged {
+        stats,
+        verdict,
+        advice,
+    }
+}

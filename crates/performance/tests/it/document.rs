@@ -1,0 +1,82 @@
+//! The description of the endpoints.
+
+use actix_web::http::Method;
+use serde_json::Value;
+
+use crate::service::Service;
+
+fn document() -> Value {
+    serde_json::to_value(ruleiq_performance::openapi()).unwrap()
+}
+
+#[actix_web::test]
+async fn every_endpoint_is_described_and_every_description_is_an_endpoint() {
+    let (service, _database, _redis) = Service::start().await;
+    let document = document();
+    let paths = document["paths"].as_object().unwrap();
+    let expected = [
+        "/api/v1/performance/cache/stats",
+        "/api/v1/performance/database/stats",
+        "/api/v1/performance/health",
+        "/api/v1/performance/metrics",
+        "/api/v1/performance/pool/stats",
+        "/health",
+    ];
+    let mut described: Vec<_> = paths.keys().collect();
+    described.sort();
+    assert_eq!(described, expected);
+
+    for (path, item) in paths {
+        let get = &item["get"];
+        assert!(get["summary"].is_string(), "{path}");
+        let is_open = get.get("security").is_none();
+        let without = service.send(Method::GET, path, None).await;
+        assert_eq!(is_open, without.status == 200, "{path}");
+        let report = service.get(path).await.ok();
+        let schema = get.pointer("/responses/200/content/application~1json/schema");
+        assert_describes(&document, schema.unwrap(), &report);
+    }
+}
+
+/// Every field of the answer is in the schema, and every required one is in the answer.
+fn assert_describes(document: &Value, schema: &Value, report: &Value) {
+    let Some(reference) = schema["$ref"].as_str() else {
+        return;
+    };
+    let schema = document.pointer(&reference[1..]).unwrap();
+    let Some(properties) = schema["properties"].as_object() else {
+        return;
+    };
+    for field in report.as_object().unwrap().keys() {
+        assert!(
+            properties.contains_key(field),
+            "`{field}` is not in {schema}"
+        );
+    }
+    for field in schema["required"].as_array().into_iter().flatten() {
+        let field = field.as_str().unwrap();
+        assert!(report.get(field).is_some(), "no `{field}` in {report}");
+    }
+}
+
+#[test]
+fn every_reference_is_resolved() {
+    fn check(document: &Value, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+                }
+                fields.values().for_each(|it| check(document, it));
+            }
+            Value::Array(items) => items.iter().for_each(|it| check(document, it)),
+            _ => {}
+        }
+    }
+    let document = document();
+    check(&document, &document);
+    assert_eq!(
+        document["components"]["securitySchemes"]["token"]["scheme"],
+        "bearer"
+    );
+}

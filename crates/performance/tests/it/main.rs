@@ -1,0 +1,12 @@
+//! Asks the endpoints over real servers.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod access;
+mod cache;
+mod database;
+mod document;
+mod health;
+mod metrics;
+mod pool;
+mod service;
