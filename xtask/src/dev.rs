@@ -19,22 +19,19 @@ use ruleiq_servers::Which;
 
 pub(crate) use self::target::{Ownership, Target};
 use self::{app::App, database::Database, home::Home, outage::Outage};
-use crate::{process, process::Interrupt, progress};
+use crate::{
+    process,
+    process::{Interrupt, Interrupted},
+    progress,
+};
 
 /// How often the program and its servers are looked at.
 const POLL: Duration = Duration::from_secs(1);
-const DEMO: Login = Login {
-    email: "demo@example.com",
-    name: "Demo User",
-    secret: "demo-password",
-    admin: false,
-};
-const ADMIN: Login = Login {
-    email: "admin@example.com",
-    name: "Demo Administrator",
-    secret: "admin-password",
-    admin: true,
-};
+/// The login that the server's seed makes, with data of its own.
+const DEMO_EMAIL: &str = "demo@ruleiq.example";
+const DEMO_PASSWORD: &str = "demo-password";
+const ADMIN_EMAIL: &str = "admin@ruleiq.example";
+const ADMIN_PASSWORD: &str = "admin-password";
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -57,13 +54,6 @@ pub(crate) enum Scale {
     /// 10,000 users, 100,000 assessments and a million questions
     #[default]
     Demo,
-}
-
-struct Login {
-    email: &'static str,
-    name: &'static str,
-    secret: &'static str,
-    admin: bool,
 }
 
 impl Scale {
@@ -93,9 +83,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         drop(database);
         Ok(())
     })?;
-    match interrupt.seen() {
-        true => Ok(ExitCode::SUCCESS),
-        false => outcome.map(|()| ExitCode::SUCCESS),
+    match outcome {
+        Err(error) if !error.is::<Interrupted>() => Err(error),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -105,24 +95,18 @@ fn prepare(
     arguments: &Arguments,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
-    let owner = |words: &[&str]| {
-        let mut command = database.owner_command();
-        command.args(words);
-        command
-    };
-    process::run(&mut owner(&["migrate", "up"]), interrupt)?;
-    process::run(
-        &mut owner(&["seed", "--scale", arguments.scale.word()]),
-        interrupt,
-    )?;
-    for login in [&DEMO, &ADMIN] {
-        let mut command = owner(&["user", "create", "--if-absent"]);
-        command.args(["--email", login.email, "--name", login.name]);
-        command.args(login.admin.then_some("--admin"));
-        let password = database.home().secret(login.secret, random::password)?;
-        process::run(command.env("RULEIQ_USER_PASSWORD", password), interrupt)?;
-    }
-    Ok(())
+    let secret = |name| database.home().secret(name, random::password);
+    let mut migrate = database.owner_command();
+    process::run(migrate.args(["migrate", "up"]), interrupt)?;
+    let mut seed = database.owner_command();
+    seed.args(["seed", "--scale", arguments.scale.word()]);
+    seed.env("RULEIQ_DEMO_PASSWORD", secret(DEMO_PASSWORD)?);
+    process::run(&mut seed, interrupt)?;
+    let mut user = database.owner_command();
+    user.args(["user", "create", "--admin", "--if-absent"]);
+    user.args(["--email", ADMIN_EMAIL, "--name", "Administrator"]);
+    user.env("RULEIQ_USER_PASSWORD", secret(ADMIN_PASSWORD)?);
+    process::run(&mut user, interrupt)
 }
 
 /// Runs the server until somebody interrupts. Its database and its cache come back by themselves.
@@ -150,9 +134,12 @@ fn greet(app: &App, database: &Database) -> anyhow::Result<()> {
     println!("  API          {api}/api/v1");
     println!("  description  {api}/docs");
     println!("  metrics      {metrics}/metrics");
-    for (kind, login) in [("login", &DEMO), ("admin login", &ADMIN)] {
-        let password = database.home().secret(login.secret, random::password)?;
-        println!("  {kind:11}  {}  {password}", login.email);
+    for (kind, email, password) in [
+        ("login", DEMO_EMAIL, DEMO_PASSWORD),
+        ("admin login", ADMIN_EMAIL, ADMIN_PASSWORD),
+    ] {
+        let password = database.home().secret(password, random::password)?;
+        println!("  {kind:11}  {email}  {password}");
     }
     println!();
     println!("  Ctrl-C stops it; the data stay, and `cargo xtask dev --fresh` starts over.");

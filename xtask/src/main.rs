@@ -28,6 +28,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::process::Interrupted;
+
+/// What a shell reports of a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
 /// Develop, test and check RuleIQ.
 ///
 /// Tasks that need PostgreSQL or Redis start private ones and stop them at the end.
@@ -79,9 +84,12 @@ fn main() -> ExitCode {
         Task::Hold(arguments) => hold::run(arguments),
         Task::Supervise(arguments) => supervise::run(arguments).map(|()| ExitCode::SUCCESS),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
+    outcome.unwrap_or_else(|error| match error.is::<Interrupted>() {
+        true => EXIT_INTERRUPTED.into(),
+        false => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     })
 }
 

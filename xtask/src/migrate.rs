@@ -27,8 +27,11 @@ enum Action {
     /// Revert the last migration
     Down {
         /// Revert all of them
-        #[arg(long)]
+        #[arg(long, conflicts_with = "to")]
         all: bool,
+        /// Revert all that came after this version
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
         #[command(flatten)]
         target: dev::Target,
         #[command(flatten)]
@@ -64,12 +67,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Action::Status { target } => (target, vec!["status"]),
         Action::Down {
             all,
+            to,
             target,
             ownership,
         } => {
-            let all = all.then_some("--all");
-            let words = std::iter::once("down").chain(all).chain(ownership.words());
-            (target, words.collect())
+            let mut words = vec!["down"];
+            words.extend(all.then_some("--all"));
+            words.extend(to.iter().flat_map(|it| ["--to", it.as_str()]));
+            words.extend(ownership.words());
+            (target, words)
         }
     };
     let interrupt = Interrupt::install()?;

@@ -1,6 +1,7 @@
 //! Runs programs to their end, also when somebody presses Ctrl-C meanwhile.
 
 use std::{
+    fmt,
     process::{Child, Command, ExitCode, ExitStatus},
     sync::{
         Arc,
@@ -30,6 +31,10 @@ pub(crate) struct Interrupt {
     seen: Arc<AtomicBool>,
 }
 
+/// The error of work that was given up because this process was told to stop.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
 impl Interrupt {
     /// Begins to listen.
     pub(crate) fn install() -> anyhow::Result<Interrupt> {
@@ -53,7 +58,7 @@ impl Interrupt {
     /// Fails if this process was told to stop.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         match self.seen() {
-            true => bail!("interrupted"),
+            true => Err(Interrupted.into()),
             false => Ok(()),
         }
     }
@@ -66,6 +71,14 @@ impl Interrupt {
         }
     }
 }
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl std::error::Error for Interrupted {}
 
 /// Runs a program to its end, with this process's input and output.
 pub(crate) fn status(command: &mut Command, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
