@@ -19,7 +19,7 @@ pub use crate::postgres::{
     CheckoutError, ConnectError, PostgresConfig, Session, Transaction, autosized,
 };
 #[cfg(feature = "redis")]
-pub use crate::redis::RedisConfig;
+pub use crate::redis::{RedisConfig, RedisInfo};
 pub use crate::{
     builder::{BuildError, Builder},
     manager::PoolManager,

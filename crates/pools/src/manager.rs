@@ -76,6 +76,13 @@ impl PoolManager {
         self.inner.redis.as_ref().map(Redis::client)
     }
 
+    /// What Redis says of itself; `None` where there is none, or it does not answer within two
+    /// seconds.
+    #[cfg(feature = "redis")]
+    pub async fn redis_info(&self) -> Option<crate::RedisInfo> {
+        self.inner.redis.as_ref()?.info().await
+    }
+
     /// What the pools hold now.
     pub fn stats(&self) -> PoolStats {
         self.inner.stats()

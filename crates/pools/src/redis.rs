@@ -1,7 +1,8 @@
 //! Redis: a few connections that all callers share.
 
 mod config;
+mod info;
 mod shared;
 
-pub use self::config::RedisConfig;
 pub(crate) use self::shared::Redis;
+pub use self::{config::RedisConfig, info::RedisInfo};

@@ -6,7 +6,7 @@ use fred::{
     clients::{Client, Pool},
     interfaces::{ClientLike as _, MetricsInterface as _},
     types::{
-        Builder, ClientState,
+        Builder, ClientState, InfoKind,
         config::{
             Config, Options, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector,
             UnresponsiveConfig,
@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{runtime::Handle, time};
 
-use super::RedisConfig;
+use super::{RedisConfig, RedisInfo};
 use crate::{BuildError, ResourceStats, tls};
 
 /// Two, so that a large value does not hold everybody up; more were measured to bring nothing.
@@ -94,6 +94,21 @@ impl Redis {
             client.with_options(&options).ping::<()>(None).await
         };
         matches!(time::timeout(HEALTH_TIMEOUT, answer).await, Ok(Ok(())))
+    }
+
+    /// What Redis says of itself; `None` where it does not answer within a limit.
+    pub(crate) async fn info(&self) -> Option<RedisInfo> {
+        let client = self.client();
+        let answer = async {
+            if !client.is_connected() {
+                client.wait_for_connect().await?;
+            }
+            let server: String = client.info(Some(InfoKind::Server)).await?;
+            let memory: String = client.info(Some(InfoKind::Memory)).await?;
+            Ok::<_, fred::error::Error>(server + &memory)
+        };
+        let text = time::timeout(HEALTH_TIMEOUT, answer).await.ok()?.ok()?;
+        RedisInfo::parse(&text)
     }
 
     pub(crate) async fn close(&self) {
