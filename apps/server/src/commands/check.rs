@@ -47,7 +47,7 @@ pub(crate) async fn check(sources: &Sources) -> anyhow::Result<ExitCode> {
     let scope = Scope::builder().deadline(Instant::now() + LIMIT).build();
     let findings = scope.run(async {
         let mut findings = database::check(&pools, monitor.as_ref()).await;
-        findings.extend(redis::check(&pools).await);
+        findings.push(redis::check(&pools).await);
         findings
     });
     let findings = findings.await;

@@ -37,7 +37,7 @@ async fn ten_programs_build_an_index_concurrently_on_a_filled_database() {
     let database = TestDatabase::empty().await;
     run(&database, UP).await;
     let seed = ["seed", "--scale", "small", "--i-own", database.name()];
-    run_in_development(&database, &seed).await;
+    run(&database, &seed).await;
     let all = applied(&database).await;
     // The last three build their index concurrently.
     for _ in 0..3 {
@@ -57,20 +57,4 @@ async fn ten_programs_build_an_index_concurrently_on_a_filled_database() {
         .await
         .unwrap();
     assert!(invalid.is_empty());
-}
-
-async fn run_in_development(database: &TestDatabase, arguments: &[&str]) {
-    let mut command = crate::server::program();
-    command
-        .args(arguments)
-        .env("DATABASE_OWNER_URL", database.url())
-        .env("RULEIQ_ENV", "development");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
-        .await
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use ruleiq_test_support::{FaultProxy, TestDatabase, TestRedis, eventually};
+use ruleiq_test_support::{
+    FaultProxy, OwnServers, Spec, TestDatabase, TestRedis, Which, eventually,
+};
 
-use crate::server::{Server, User, problem_of};
+use crate::server::{Server, User, json_of, problem_of, run_on, text};
 
 /// Longer than any of these waits; far less than the time that a pool would let a caller wait.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -126,4 +128,70 @@ async fn a_server_starts_without_redis() {
     let ada = server.user("ada").await;
     let id = server.assessment(&ada, 1).await;
     assert_eq!(server.detail(&ada, &id).await["status"], "draft");
+}
+
+#[tokio::test]
+async fn a_server_starts_without_its_database() {
+    let nowhere = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")];
+    let server = Server::start_with(&nowhere).await;
+    let ready = server.request(Method::GET, "/readyz").send().await.unwrap();
+    problem_of(ready, 503, "database_unavailable").await;
+    assert_eq!(status(&server, "/livez").await, 200);
+    assert_eq!(status(&server, "/health").await, 503);
+}
+
+#[tokio::test]
+async fn a_database_without_the_schema_is_not_ready() {
+    let empty = TestDatabase::empty().await;
+    let server = Server::start_with(&[("DATABASE_URL", empty.url())]).await;
+    let ready = server.request(Method::GET, "/readyz").send().await.unwrap();
+    problem_of(ready, 503, "schema_outdated").await;
+
+    run_on(empty.url(), &["migrate", "up"]).await;
+
+    assert_eq!(status(&server, "/readyz").await, 200);
+}
+
+#[tokio::test]
+async fn servers_that_are_killed_are_found_again_when_they_are_back() {
+    let servers = OwnServers::start(Spec::temporary()).await;
+    let url = servers.postgres_url();
+    run_on(url, &["migrate", "up"]).await;
+    run_on(url, &["seed", "--scale", "small"]).await;
+    let settings = [("DATABASE_URL", url), ("REDIS_URL", servers.redis_url())];
+    let server = Server::start_with(&settings).await;
+    let demo = server.login("demo@ruleiq.example").await;
+    let page = json_of(server.get(&demo, "/api/v1/assessments?limit=1").await, 200).await;
+    let id = text(&page, "/items/0/id");
+    assert_eq!(server.detail(&demo, &id).await["id"], id.as_str());
+
+    servers.kill(Which::Redis).await;
+    for _ in 0..5 {
+        assert_eq!(server.detail(&demo, &id).await["id"], id.as_str());
+        assert_eq!(fresh(&server, &demo, &id).await.status(), 200);
+    }
+    servers.kill(Which::Postgres).await;
+    for _ in 0..5 {
+        problem_of(
+            fresh(&server, &demo, &id).await,
+            503,
+            "database_unavailable",
+        )
+        .await;
+    }
+    assert_eq!(status(&server, "/readyz").await, 503);
+    assert_eq!(status(&server, "/livez").await, 200);
+
+    servers.start_again(Which::Postgres).await;
+    servers.start_again(Which::Redis).await;
+    eventually(PATIENCE, || async {
+        status(&server, "/readyz").await == 200
+    })
+    .await;
+    assert_eq!(fresh(&server, &demo, &id).await.status(), 200);
+    eventually(PATIENCE, || async {
+        let health = server.request(Method::GET, "/health").send().await.unwrap();
+        json_of(health, 200).await["status"] == "healthy"
+    })
+    .await;
 }

@@ -49,21 +49,23 @@ fn settings_lists_every_setting_without_secrets() {
 #[tokio::test]
 async fn demo_data_are_refused_in_production() {
     let database = TestDatabase::migrated().await;
-    let seed = |environment: &'static str| {
+    let seed = |scale: &'static str, environment: &'static str| {
         let url = database.url().to_owned();
         tokio::task::spawn_blocking(move || {
             run(|it| {
-                it.args(["seed", "--scale", "small"])
+                it.args(["seed", "--scale", scale])
                     .env("DATABASE_OWNER_URL", url);
                 it.env("RULEIQ_ENV", environment);
             })
         })
     };
-    let (code, _, errors) = seed("production").await.unwrap();
+    let (code, _, errors) = seed("small", "production").await.unwrap();
     assert_eq!(code, Some(1));
     assert!(errors.contains("RULEIQ_ENV=development"), "{errors}");
-    let (code, _, errors) = seed("development").await.unwrap();
-    assert_eq!(code, Some(0), "{errors}");
+    for (scale, environment) in [("frameworks", "production"), ("small", "development")] {
+        let (code, _, errors) = seed(scale, environment).await.unwrap();
+        assert_eq!(code, Some(0), "{errors}");
+    }
 }
 
 #[tokio::test]
@@ -156,7 +158,22 @@ async fn check_says_what_is_missing() {
     };
     let (code, report, errors) = check(ready.app_url()).await.unwrap();
     assert_eq!(code, Some(0), "{report}{errors}");
-    assert!(report.contains("schema"), "{report}");
+    for subject in [
+        "database",
+        "schema",
+        "rights",
+        "pg_stat_statements",
+        "connections",
+        "redis",
+    ] {
+        assert!(
+            report.contains(&format!(" {subject}: ")),
+            "no {subject} in {report}"
+        );
+    }
+    let (code, report, _) = check(ready.monitor_url()).await.unwrap();
+    assert_eq!(code, Some(1), "{report}");
+    assert!(report.contains("GRANT ruleiq_app TO"), "{report}");
     let (code, report, _) = check(empty.url()).await.unwrap();
     assert_eq!(code, Some(1), "{report}");
     assert!(report.contains("ruleiq-server migrate up"), "{report}");

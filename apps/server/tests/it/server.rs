@@ -221,10 +221,18 @@ pub(crate) fn program() -> Command {
 
 /// Runs a subcommand as the owner of the database, and expects it to succeed.
 pub(crate) async fn run(database: &TestDatabase, arguments: &[&str]) {
+    run_on(database.url(), arguments).await;
+}
+
+/// Runs a subcommand in development as the owner of a database, and expects it to succeed. Whom it
+/// makes has the password of every user.
+pub(crate) async fn run_on(url: &str, arguments: &[&str]) {
     let mut command = program();
     command
         .args(arguments)
-        .env("DATABASE_OWNER_URL", database.url())
+        .env("RULEIQ_ENV", "development")
+        .env("DATABASE_OWNER_URL", url)
+        .env("RULEIQ_DEMO_PASSWORD", PASSWORD)
         .env("RULEIQ_USER_PASSWORD", PASSWORD);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await

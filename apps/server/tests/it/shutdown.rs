@@ -90,6 +90,20 @@ async fn an_idle_server_ends_cleanly_at_either_signal() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_the_server_at_once() {
+    // Longer than this test waits.
+    let mut server = Server::start_with(&[("DRAIN_DELAY", "600")]).await;
+    server.signal("TERM");
+    eventually(PATIENCE, || async {
+        let probe = server.request(Method::GET, "/readyz").send().await;
+        probe.is_ok_and(|it| it.status() == 503)
+    })
+    .await;
+    server.signal("INT");
+    assert_eq!(server.exit_code().await, Some(1));
+}
+
+#[tokio::test]
 async fn a_request_that_does_not_end_holds_the_server_no_longer_than_its_grace() {
     let mut server = Server::start_with(&[("SHUTDOWN_GRACE", "1")]).await;
     let ada = server.user("ada").await;
