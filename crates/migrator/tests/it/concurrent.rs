@@ -1,59 +1,18 @@
 //! Many migrators, and what a crash leaves.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::Future, time::Duration};
 
 use futures_util::future::join_all;
-use ruleiq_migrator::{Error, Migrator, Ownership, Target};
+use ruleiq_migrator::{Error, Migrator, Target};
 use ruleiq_test_support::{TestDatabase, eventually};
 use tokio_postgres::IsolationLevel;
 
-use crate::files::{INDEX_DOWN, INDEX_UP, TABLE_DOWN, TABLE_UP, table, table_and_index};
+use crate::{
+    files::{INDEX_DOWN, INDEX_UP, TABLE_DOWN, TABLE_UP, table, table_and_index},
+    seen::{exists, is_valid, owned, versions},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-async fn versions(database: &TestDatabase) -> Vec<i64> {
-    let rows = database
-        .client()
-        .await
-        .query("SELECT version FROM _sqlx_migrations ORDER BY version", &[])
-        .await
-        .unwrap();
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
-fn owned(database: &TestDatabase) -> Ownership {
-    Ownership {
-        i_own: Some(database.name().to_owned()),
-    }
-}
-
-async fn exists(database: &TestDatabase, relation: &str) -> bool {
-    let row = database
-        .client()
-        .await
-        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&relation])
-        .await
-        .unwrap();
-    row.get(0)
-}
-
-async fn is_valid(database: &TestDatabase, index: &str) -> bool {
-    let row = database
-        .client()
-        .await
-        .query_opt(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)",
-            &[&index],
-        )
-        .await
-        .unwrap();
-    row.is_some_and(|row| row.get(0))
-}
 
 #[tokio::test]
 async fn ten_at_once_apply_each_migration_once() {
@@ -185,62 +144,6 @@ async fn kill_while_it_waits<T>(
     let (outcome, ()) = tokio::join!(work, killed);
     reading.commit().await.unwrap();
     outcome
-}
-
-#[tokio::test]
-async fn a_migrator_dropped_at_any_moment_leaves_nothing_half_done() {
-    let database = TestDatabase::empty().await;
-    let migrator = table_and_index();
-    let ownership = owned(&database);
-    let (mut up_ended, mut down_ended) = (false, false);
-    for polls in (0..).step_by(3) {
-        up_ended = polled(polls, migrator.up(database.url())).await.is_some();
-        migrator.up(database.url()).await.unwrap();
-        assert_eq!(
-            versions(&database).await,
-            [1, 2],
-            "up, cut after {polls} polls"
-        );
-        assert!(
-            is_valid(&database, "t_x").await,
-            "up, cut after {polls} polls"
-        );
-
-        let down = migrator.down(database.url(), Target::Zero, &ownership);
-        down_ended = polled(polls, down).await.is_some();
-        migrator.up(database.url()).await.unwrap();
-        assert_eq!(
-            versions(&database).await,
-            [1, 2],
-            "down, cut after {polls} polls"
-        );
-        assert!(
-            is_valid(&database, "t_x").await,
-            "down, cut after {polls} polls"
-        );
-
-        if up_ended && down_ended {
-            break;
-        }
-        let down = migrator.down(database.url(), Target::Zero, &ownership);
-        down.await.unwrap();
-        assert!(versions(&database).await.is_empty());
-    }
-    assert!(up_ended && down_ended);
-}
-
-/// Polls a future so many times and drops it.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    let mut left = times;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 #[tokio::test]

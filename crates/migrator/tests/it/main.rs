@@ -7,3 +7,5 @@ mod files;
 mod ownership;
 mod roles;
 mod schema;
+mod seen;
+mod storm;
