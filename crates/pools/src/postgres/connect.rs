@@ -164,7 +164,7 @@ mod tests {
             "",
             "postgres://",
             "nonsense",
-            "postgres://user:pass/hunter2@host/db",
+            "postgres://user:hunter2@host:port/db",
             "postgres://host/db?hunter2=1",
             "postgres://host/db?sslmode=verify-full",
         ] {

@@ -103,12 +103,12 @@ impl Entry {
         self.state = state;
     }
 
-    /// Counts the connection as checked in, or as closing where enough are checked in and nobody
-    /// waits. Says whether it is to be kept.
+    /// Counts the connection as checked in, or as closing where enough are: as many as stay open,
+    /// and one for each caller that waits. Says whether it is to be kept.
     pub(crate) fn check_in(&mut self) -> bool {
         let mut counts = self.ledger.counts();
-        let keep = counts[State::CheckedIn as usize] < self.ledger.size
-            || counts[State::Waiting as usize] > 0;
+        let wanted = self.ledger.size + counts[State::Waiting as usize];
+        let keep = counts[State::CheckedIn as usize] < wanted;
         let state = if keep {
             State::CheckedIn
         } else {
@@ -160,12 +160,11 @@ mod tests {
     #[test]
     fn overflow_is_kept_for_those_who_wait() {
         let ledger = Arc::new(Ledger::new(1, 1, 10));
-        let mut entries = [ledger.connect(), ledger.connect()];
-        let waiting = ledger.wait().unwrap();
+        let mut entries = [ledger.connect(), ledger.connect(), ledger.connect()];
+        let _waiting = ledger.wait().unwrap();
         assert!(entries[0].check_in());
         assert!(entries[1].check_in());
-        drop(waiting);
-        assert_eq!(ledger.stats().checked_in, 2);
+        assert!(!entries[2].check_in());
     }
 
     #[test]

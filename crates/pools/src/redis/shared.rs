@@ -130,7 +130,7 @@ impl fmt::Debug for Redis {
 }
 
 fn builder(config: &RedisConfig) -> Result<Builder, BuildError> {
-    let (url, with_tls) = plain_url(&config.url);
+    let (url, with_tls) = plain_url(&config.url).ok_or(BuildError::RedisUrl)?;
     // The error may quote a part of the password, and is dropped.
     let parsed = Config::from_url(url.expose_secret());
     let mut server = parsed.map_err(|_| BuildError::RedisUrl)?;
@@ -163,16 +163,28 @@ fn builder(config: &RedisConfig) -> Result<Builder, BuildError> {
     Ok(builder)
 }
 
-/// The URL without its wish for TLS. fred would grant it by the process's default provider of
-/// cryptography, which may be missing; ours is named.
-fn plain_url(url: &SecretString) -> (SecretString, bool) {
-    let text = url.expose_secret();
-    for (with_tls, plain) in [("rediss", "redis"), ("valkeys", "valkey")] {
-        if let Some(rest) = text.strip_prefix(with_tls) {
-            return (SecretString::from(format!("{plain}{rest}")), true);
-        }
-    }
-    (url.clone(), false)
+/// The URL without its wish for TLS, and whether it had one. fred would grant the wish by the
+/// process's default provider of cryptography, which may be missing; ours is named.
+fn plain_url(url: &SecretString) -> Option<(SecretString, bool)> {
+    let (scheme, rest) = url.expose_secret().split_once("://")?;
+    let (scheme, suffix) = match scheme.split_once('-') {
+        Some((scheme, suffix)) => (scheme, Some(suffix)),
+        None => (scheme, None),
+    };
+    let (scheme, with_tls) = match scheme {
+        "redis" => ("redis", false),
+        "rediss" => ("redis", true),
+        "valkey" => ("valkey", false),
+        "valkeys" => ("valkey", true),
+        _ => return None,
+    };
+    let suffix = match suffix {
+        None => "",
+        Some("cluster") => "-cluster",
+        Some("sentinel") => "-sentinel",
+        Some(_) => return None,
+    };
+    Some((format!("{scheme}{suffix}://{rest}").into(), with_tls))
 }
 
 #[cfg(test)]
@@ -182,7 +194,7 @@ mod tests {
     #[test]
     fn tls_is_taken_out_of_the_url() {
         let check = |url: &str, plain: &str, with_tls: bool| {
-            let (found, tls) = plain_url(&SecretString::from(url));
+            let (found, tls) = plain_url(&SecretString::from(url)).unwrap();
             assert_eq!((found.expose_secret(), tls), (plain, with_tls));
         };
         check("redis://h", "redis://h", false);

@@ -1,0 +1,20 @@
+//! Pools as a stranger uses them, on real servers.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test looks at the server from outside the pool"
+)]
+
+mod cancellation;
+mod checkout;
+mod deadlines;
+mod fixture;
+mod metrics;
+mod outages;
+mod redis;
+mod secrets;
+mod statements;
+mod storm;
+mod tls;
+mod transactions;

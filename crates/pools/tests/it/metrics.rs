@@ -1,0 +1,66 @@
+use prometheus::{Registry, TextEncoder};
+use ruleiq_pools::{PoolManager, PoolMetrics};
+use ruleiq_query::{Queries as _, Read as _};
+use ruleiq_test_support::{TestDatabase, eventually};
+
+use crate::fixture::{PATIENCE, single, stats};
+
+fn text(registry: &Registry) -> String {
+    TextEncoder::new()
+        .encode_to_string(&registry.gather())
+        .unwrap()
+}
+
+fn assert_lines(registry: &Registry, lines: &[&str]) {
+    let text = text(registry);
+    for line in lines {
+        assert!(text.lines().any(|it| it == *line), "no `{line}` in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_counted_and_what_is_there_is_shown() {
+    let database = TestDatabase::empty().await;
+    let registry = Registry::new();
+    let metrics = PoolMetrics::register(&registry).unwrap();
+    let pools = PoolManager::builder()
+        .postgres(single(database.url()))
+        .metrics(metrics)
+        .build()
+        .unwrap();
+
+    let session = pools.session().await.unwrap();
+    session.query("SELECT 1", &[]).await.unwrap();
+    session.batch_execute("DEALLOCATE ALL").await.unwrap();
+    session.query("SELECT 1", &[]).await.unwrap();
+    session.driver().simple_query("SELECT 1").await.unwrap();
+    assert_lines(
+        &registry,
+        &[
+            r#"ruleiq_pools_connections{resource="database",state="checked_out"} 1"#,
+            r#"ruleiq_pools_connections{resource="database",state="checked_in"} 0"#,
+            r#"ruleiq_pools_connections_limit{resource="database"} 1"#,
+            r#"ruleiq_pools_waiting{resource="database"} 0"#,
+            "ruleiq_pools_checkout_wait_seconds_count 1",
+            "ruleiq_pools_connects_total 1",
+            "ruleiq_pools_driver_uses_total 1",
+            "ruleiq_pools_statements_healed_total 1",
+        ],
+    );
+
+    drop(session);
+    eventually(PATIENCE, || async { stats(&pools).checked_in == 1 }).await;
+    pools.close().await;
+    drop(pools.session().await.unwrap_err());
+    assert_lines(
+        &registry,
+        &[
+            r#"ruleiq_pools_connections{resource="database",state="checked_in"} 0"#,
+            r#"ruleiq_pools_connections_discarded_total{reason="closed"} 1"#,
+            r#"ruleiq_pools_checkouts_failed_total{reason="closed"} 1"#,
+        ],
+    );
+
+    drop(pools);
+    assert!(!text(&registry).contains("ruleiq_pools_connections{"));
+}

@@ -1,0 +1,187 @@
+//! Callers that give up at random steps, on a network that is cut now and then.
+//!
+//! `RULEIQ_SOAK=full` makes it large.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, future::join_all, pin_mut, stream};
+use ruleiq_pools::{PoolManager, Session};
+use ruleiq_query::{Error, Queries as _, Read as _};
+use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
+
+use crate::fixture::{
+    PATIENCE, config, every_place_is_usable, is_outside_a_transaction, manager, poll_times, stats,
+};
+
+const SEED: u64 = 0x5eed_5702;
+const CALLERS: u64 = 16;
+
+/// Longer than the test lasts: whoever gets a connection that still runs this waits for it.
+const ABANDONED: &str = "SELECT pg_sleep(600)";
+
+#[derive(Default)]
+struct Figures {
+    given_up: AtomicUsize,
+    handed_on_busy: AtomicUsize,
+    handed_on_in_transaction: AtomicUsize,
+}
+
+/// xorshift64*: the same numbers for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
+    }
+}
+
+/// Something that a caller does and may give up at any step. Errors are the network's.
+async fn step(pools: &PoolManager, kind: u64) -> Result<(), Error> {
+    let Ok(mut session) = pools.session().await else {
+        return Ok(());
+    };
+    match kind {
+        0 => drop(session.query(ABANDONED, &[]).await?),
+        1 => drop(session.query("SELECT 1", &[]).await?),
+        2 => {
+            let transaction = session.transaction().await?;
+            transaction.execute("INSERT INTO t VALUES (1)", &[]).await?;
+            drop(transaction.query(ABANDONED, &[]).await?);
+        }
+        3 => {
+            session
+                .batch_execute("BEGIN; INSERT INTO t VALUES (1)")
+                .await?
+        }
+        4 => {
+            let chunks = stream::iter([Bytes::from_static(b"1\n")]).chain(stream::pending());
+            session.copy_in("COPY t FROM STDIN", chunks).await?;
+        }
+        _ => {
+            let rows = session
+                .stream("SELECT generate_series(1, 2000)", &[])
+                .await?;
+            pin_mut!(rows);
+            while let Some(row) = rows.next().await {
+                row?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the next caller finds.
+async fn look(session: &Session, figures: &Figures) {
+    match tokio::time::timeout(PATIENCE, is_outside_a_transaction(session)).await {
+        Ok(Ok(true)) => {}
+        // The network was cut.
+        Ok(Err(error)) if error.as_db_error().is_none() => {}
+        Ok(_) => {
+            figures.handed_on_in_transaction.fetch_add(1, Relaxed);
+        }
+        Err(_) => {
+            figures.handed_on_busy.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+async fn caller(pools: PoolManager, number: u64, rounds: usize, figures: &Figures) {
+    let mut random = Random(SEED ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for _ in 0..rounds {
+        let (polls, kind) = (random.below(9), random.below(6));
+        let polls = usize::try_from(polls).unwrap();
+        // A step may wait for ever after any poll, which is why it is given up by the clock too.
+        let given_up = poll_times(polls, step(&pools, kind));
+        if !matches!(
+            tokio::time::timeout(Duration::from_millis(20), given_up).await,
+            Ok(Some(_))
+        ) {
+            figures.given_up.fetch_add(1, Relaxed);
+        }
+        if let Ok(session) = pools.session().await {
+            look(&session, figures).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storm_of_cancellations() {
+    let full = std::env::var("RULEIQ_SOAK").is_ok_and(|it| it == "full");
+    let rounds = if full { 700 } else { 12 };
+    let database = TestDatabase::empty().await;
+    database
+        .client()
+        .await
+        .batch_execute("CREATE TABLE t (n int)")
+        .await
+        .unwrap();
+    let proxy = FaultProxy::in_front_of(database.url()).await;
+    let pools = manager(config(&proxy.url(database.url())));
+    let figures = Figures::default();
+
+    let callers = (0..CALLERS).map(|number| caller(pools.clone(), number, rounds, &figures));
+    let mut storm = std::pin::pin!(join_all(callers));
+    let mut cuts = 0;
+    let cut_after = rounds * usize::try_from(CALLERS).unwrap() / 5;
+    loop {
+        let next_cut = eventually(Duration::from_secs(3600), || async {
+            figures.given_up.load(Relaxed) > (cuts + 1) * cut_after
+        });
+        tokio::select! {
+            _ = &mut storm => break,
+            () = next_cut => {
+                proxy.cut().await;
+                cuts += 1;
+            }
+        }
+    }
+
+    eventually(PATIENCE, || async { stats(&pools).closing == 0 }).await;
+    let after = stats(&pools);
+    assert_eq!(
+        (after.checked_out, after.connecting, after.waiting),
+        (0, 0, 0),
+        "{after:?}"
+    );
+    // Connections that a cut has killed may be found dead only when they are used.
+    proxy.heal().await;
+    every_place_is_usable(&pools).await;
+    let busy = figures.handed_on_busy.load(Relaxed);
+    let inside = figures.handed_on_in_transaction.load(Relaxed);
+    let given_up = figures.given_up.load(Relaxed);
+    let least = if full { 10_000 } else { 50 };
+    for (name, figure, unit, bar, met) in [
+        (
+            "pools_given_up",
+            given_up,
+            "steps",
+            format!(">={least}"),
+            given_up >= least,
+        ),
+        (
+            "pools_handed_on_busy",
+            busy,
+            "connections",
+            "<=0".to_owned(),
+            busy == 0,
+        ),
+        (
+            "pools_handed_on_in_transaction",
+            inside,
+            "connections",
+            "<=0".to_owned(),
+            inside == 0,
+        ),
+    ] {
+        let verdict = if met { "ok" } else { "MISSED" };
+        println!("soak {name} {figure} {unit} bar {bar} {verdict}");
+        assert!(met, "{name}: {figure} {unit}, seed {SEED:#x}");
+    }
+}

@@ -1,0 +1,186 @@
+use ruleiq_pools::Session;
+use ruleiq_query::{Queries as _, Read as _};
+use ruleiq_scope::Scope;
+use ruleiq_test_support::TestDatabase;
+
+use crate::fixture::{backend, is_outside_a_transaction, manager, single};
+
+async fn rows(session: &Session) -> i64 {
+    let row = session
+        .query_one("SELECT count(*) FROM t", &[])
+        .await
+        .unwrap();
+    row.get(0)
+}
+
+/// A database with an empty table.
+async fn database() -> TestDatabase {
+    let database = TestDatabase::empty().await;
+    database
+        .client()
+        .await
+        .batch_execute("CREATE TABLE t (n int PRIMARY KEY)")
+        .await
+        .unwrap();
+    database
+}
+
+#[tokio::test]
+async fn a_committed_transaction_lasts() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    let mut session = pools.session().await.unwrap();
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (1)", &[])
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let first = backend(&session).await;
+    drop(session);
+
+    let session = pools.session().await.unwrap();
+    assert_eq!((rows(&session).await, backend(&session).await), (1, first));
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_is_rolled_back_and_its_connection_kept() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    let mut session = pools.session().await.unwrap();
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (1)", &[])
+        .await
+        .unwrap();
+    drop(transaction);
+    // The same session may go on,
+    assert!(is_outside_a_transaction(&session).await.unwrap());
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (2)", &[])
+        .await
+        .unwrap();
+    drop(transaction);
+    let first = backend(&session).await;
+    drop(session);
+    // and so may the next one, on the same connection.
+    let session = pools.session().await.unwrap();
+    assert!(is_outside_a_transaction(&session).await.unwrap());
+    assert_eq!((rows(&session).await, backend(&session).await), (0, first));
+}
+
+#[tokio::test]
+async fn a_transaction_begun_by_hand_is_rolled_back() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    for begin in [
+        "BEGIN",
+        "SELECT 1; begin; INSERT INTO t VALUES (1)",
+        "/* x */ START TRANSACTION",
+    ] {
+        let session = pools.session().await.unwrap();
+        session.batch_execute(begin).await.unwrap();
+        drop(session);
+        let session = pools.session().await.unwrap();
+        assert!(is_outside_a_transaction(&session).await.unwrap(), "{begin}");
+        assert_eq!(rows(&session).await, 0);
+    }
+    // As a prepared statement, by way of the driver, and failed.
+    let session = pools.session().await.unwrap();
+    session.execute("BEGIN", &[]).await.unwrap();
+    drop(session);
+    assert!(
+        is_outside_a_transaction(&pools.session().await.unwrap())
+            .await
+            .unwrap()
+    );
+    let session = pools.session().await.unwrap();
+    session.driver().batch_execute("BEGIN").await.unwrap();
+    drop(session);
+    assert!(
+        is_outside_a_transaction(&pools.session().await.unwrap())
+            .await
+            .unwrap()
+    );
+    let session = pools.session().await.unwrap();
+    session.batch_execute("BEGIN").await.unwrap();
+    session.execute("SELECT 1/0", &[]).await.unwrap_err();
+    drop(session);
+    assert!(
+        is_outside_a_transaction(&pools.session().await.unwrap())
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn a_commit_after_a_failed_statement_is_an_error() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    let mut session = pools.session().await.unwrap();
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (1)", &[])
+        .await
+        .unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (1)", &[])
+        .await
+        .unwrap_err();
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.sql_state().unwrap().code(), "25P02");
+    assert!(is_outside_a_transaction(&session).await.unwrap());
+    assert_eq!(rows(&session).await, 0);
+
+    // One that was rescued commits.
+    let transaction = session.transaction().await.unwrap();
+    transaction.batch_execute("SAVEPOINT a").await.unwrap();
+    transaction.execute("SELECT 1/0", &[]).await.unwrap_err();
+    transaction
+        .batch_execute("ROLLBACK TO a; INSERT INTO t VALUES (2)")
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(rows(&session).await, 1);
+}
+
+#[tokio::test]
+async fn a_refused_commit_is_an_error_and_the_connection_goes_on() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    let mut session = pools.session().await.unwrap();
+    session
+        .batch_execute("CREATE TABLE u (n int REFERENCES t DEFERRABLE INITIALLY DEFERRED)")
+        .await
+        .unwrap();
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO u VALUES (7)", &[])
+        .await
+        .unwrap();
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.sql_state().unwrap().code(), "23503");
+    assert!(is_outside_a_transaction(&session).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_scope_knows_which_transactions_are_open() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    let mut session = pools.session().await.unwrap();
+    let scope = Scope::builder().build();
+    scope
+        .clone()
+        .run(async {
+            let transaction = session.transaction().await.unwrap();
+            assert_eq!(scope.open_transactions(), 1);
+            transaction.commit().await.unwrap();
+            assert_eq!(scope.open_transactions(), 0);
+            let transaction = session.transaction().await.unwrap();
+            assert_eq!(scope.open_transactions(), 1);
+            drop(transaction);
+            assert_eq!(scope.open_transactions(), 0);
+        })
+        .await;
+}
