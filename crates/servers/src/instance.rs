@@ -16,9 +16,8 @@ use std::{
 use crate::{
     DataDir, Error, Which,
     account::{Account, fallback, make_folder},
-    postgres,
     process::{Process, table, wait_until},
-    secret,
+    secret, shared_memory,
 };
 
 /// Where data are made before they are moved to `data`, so that a crash leaves no half of them.
@@ -288,14 +287,14 @@ fn end_leftovers(folder: &Path) {
             }
         }
     }
-    postgres::free_shared_memory(&data);
+    shared_memory::free_abandoned(&data);
     // Its number may be somebody else's by now, which PostgreSQL would take for another server.
     drop(fs::remove_file(data.join("postmaster.pid")));
 }
 
 /// Removes a folder in which nothing runs.
 fn remove(folder: &Path) -> Result<(), Error> {
-    postgres::free_shared_memory(&data(folder));
+    shared_memory::free_abandoned(&data(folder));
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", folder)(error))

@@ -17,6 +17,7 @@ mod run;
 mod secret;
 mod server;
 mod services;
+mod shared_memory;
 mod spec;
 mod supervised;
 mod supervisor;

@@ -11,9 +11,6 @@ use tokio_postgres::Client;
 use super::{random, server, sweep};
 use crate::{address, background, error::SetupError};
 
-/// What the application name of a lease begins with.
-pub(crate) const APPLICATION: &str = "ruleiq-test-lease ";
-
 static LEASE: OnceCell<Lease> = OnceCell::const_new();
 
 struct Lease {
@@ -27,7 +24,7 @@ pub(crate) async fn id() -> Result<&'static str, SetupError> {
     let lease = LEASE.get_or_try_init(|| async {
         let id = random()[..12].to_owned();
         let url = address::of_variable(DATABASE_URL_VARIABLE)?;
-        let client = server::connect(&url, &format!("{APPLICATION}{id}")).await?;
+        let client = server::connect(&url, &format!("{}{id}", sweep::LEASE)).await?;
         // The test need not wait for it. A sweep that fails is made up for by a later one.
         background::spawn(async { drop(sweep::sweep().await) });
         Ok(Lease {

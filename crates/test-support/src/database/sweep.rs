@@ -1,13 +1,12 @@
 //! Dropping what runs that crashed or were killed have left.
 
-use super::{
-    lease,
-    server::{Lock, Server},
-};
+use super::server::{Lock, Server};
 use crate::error::SetupError;
 
 /// What the name of every test's database begins with.
 pub(crate) const PREFIX: &str = "ruleiq_test_";
+/// What the application name of a process that uses such databases begins with.
+pub(crate) const LEASE: &str = "ruleiq-test-lease ";
 /// The shape of such a name and, with `_owner`, of its ordinary owner's.
 const NAME: &str = "^ruleiq_test_[0-9a-f]{12}_[0-9]+";
 /// How many databases one process drops at most; the next one drops the others.
@@ -30,10 +29,7 @@ pub(crate) async fn sweep() -> Result<(), SetupError> {
                WHERE NOT EXISTS (SELECT FROM pg_stat_activity
                                  WHERE application_name = $2 || split_part(name, '_', 3))
                LIMIT $3";
-    let rows = server
-        .client
-        .query(sql, &[&NAME, &lease::APPLICATION, &AT_MOST])
-        .await;
+    let rows = server.client.query(sql, &[&NAME, &LEASE, &AT_MOST]).await;
     let rows = rows.map_err(|source| SetupError::Refused {
         task: "tell what is left over",
         source,
