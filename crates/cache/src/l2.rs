@@ -27,8 +27,8 @@ use crate::{
 
 /// Names per page of a scan, and so the most that one `UNLINK` of it carries.
 const PAGE: u32 = 1_000;
-/// How long a write can be between its two commands.
-const WRITE_LEASE_TIME: Duration = Duration::from_secs(2);
+/// What leases last longer than what they are for.
+const LEASE_SLACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct L2 {
     commands: WithOptions<Client>,
@@ -85,7 +85,7 @@ impl L2 {
             breaker: Breaker::default(),
             limit,
             // The load begins when the lease has been taken, and the value is sent when it ends.
-            load_lease_time: load_timeout + limit * 4,
+            load_lease_time: load_timeout + limit * 2 + LEASE_SLACK,
             metrics,
             process: RandomState::new().hash_one(std::process::id()),
             leases: AtomicU64::new(0),
@@ -200,7 +200,8 @@ impl L2 {
     async fn take_lease(&self, key: &str, kind: &str) -> Result<Bytes, Error> {
         let lease = self.new_lease(kind);
         let time = if kind == WRITE_LEASE {
-            WRITE_LEASE_TIME
+            // One command's answer, and the next command.
+            self.limit * 2 + LEASE_SLACK
         } else {
             self.load_lease_time
         };

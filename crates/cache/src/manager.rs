@@ -1,6 +1,6 @@
 //! The cache: its two tiers, and reading from them.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
@@ -238,16 +238,4 @@ impl fmt::Debug for Inner {
             .field("redis", &self.l2.is_some())
             .finish_non_exhaustive()
     }
-}
-
-/// Runs what `of` makes of each item, [`AT_ONCE`] at a time, in their order.
-pub(crate) async fn for_all<'a, I, F: Future>(
-    items: &'a [I],
-    of: impl Fn(&'a I) -> F,
-) -> Vec<F::Output> {
-    let mut results = Vec::with_capacity(items.len());
-    for items in items.chunks(AT_ONCE) {
-        results.extend(join_all(items.iter().map(&of)).await);
-    }
-    results
 }

@@ -7,6 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -15,7 +16,8 @@ use crate::{
     fence::Generation,
     l1::Entry,
     l2::L2,
-    manager::{Inner, for_all},
+    manager::{AT_ONCE, Inner},
+    pending::Mark,
 };
 
 /// A value on its way into the cache.
@@ -23,6 +25,12 @@ struct Item<T> {
     key: Arc<str>,
     value: Arc<T>,
     bytes: Bytes,
+}
+
+/// Values that are written together, each with the generation that its write began.
+struct Batch<'a, T> {
+    items: &'a [Item<T>],
+    generations: &'a [Generation],
 }
 
 impl CacheManager {
@@ -125,32 +133,47 @@ impl Inner {
             .map(|key| self.fences.invalidate(key, || self.l1.remove(key)))
             .collect();
 
-        let leases = for_all(items, |it| l2.lease_for_write(&it.key)).await;
         let mut failure = None;
-        let mut leased = Vec::with_capacity(items.len());
-        for ((item, generation), lease) in items.iter().zip(generations).zip(leases) {
-            match lease {
-                Ok(lease) => {
-                    self.pending.settle(&item.key, marked.mark());
-                    leased.push((item, generation, lease));
-                }
-                Err(error) => failure = failure.or(Some(error)),
-            }
+        for (items, generations) in items.chunks(AT_ONCE).zip(generations.chunks(AT_ONCE)) {
+            let batch = Batch { items, generations };
+            let written = self.write_batch(l2, batch, marked.mark(), ttl).await;
+            failure = failure.or(written.err());
         }
         if failure.is_none() {
             marked.told();
         }
+        failure.map_or(Ok(()), Err)
+    }
 
+    /// Writes so many values that they can be on their way at once: a lease does not wait for long.
+    async fn write_batch<T: Send + Sync + 'static>(
+        &self,
+        l2: &L2,
+        batch: Batch<'_, T>,
+        mark: Mark,
+        ttl: Duration,
+    ) -> Result<(), Error> {
+        let leases = join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key))).await;
+        let mut failure = None;
+        let mut leased = Vec::with_capacity(batch.items.len());
+        for ((item, generation), lease) in batch.items.iter().zip(batch.generations).zip(leases) {
+            match lease {
+                Ok(lease) => {
+                    self.pending.settle(&item.key, mark);
+                    leased.push((item, *generation, lease));
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
         let sent = Instant::now();
-        let fills = for_all(&leased, |(item, _, lease)| {
-            l2.fill(&item.key, lease.clone(), item.bytes.clone(), ttl)
-        });
-        for ((item, generation, _), filled) in leased.iter().zip(fills.await) {
-            let key = &item.key;
+        let fills = leased
+            .iter()
+            .map(|(item, _, lease)| l2.fill(&item.key, lease.clone(), item.bytes.clone(), ttl));
+        for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
             match filled {
                 Ok(true) => {
                     let insert = || self.insert(item, sent, ttl);
-                    self.fences.settle(key, *generation, insert);
+                    self.fences.settle(&item.key, *generation, insert);
                 }
                 // Somebody else has written or deleted it in the meantime.
                 Ok(false) => self.metrics.refused_fills.inc(),

@@ -67,8 +67,11 @@ async fn a_prefix_with_wildcards_means_itself() {
     let client = place.redis.client().await;
     let instance = |suffix: &str| {
         let prefix = format!("{}{suffix}", place.redis.prefix());
-        let options = CacheManager::builder().redis(client.clone());
-        options.prefix(prefix).build().unwrap()
+        place
+            .options(client.clone())
+            .prefix(prefix)
+            .build()
+            .unwrap()
     };
     let wild = ["*", "?", "[ab]", r"\", "-a"].map(instance);
     let others = ["x", "a", "b", "", "-b"].map(instance);

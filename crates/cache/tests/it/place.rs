@@ -40,9 +40,10 @@ impl Place {
         options.l1_max_bytes(0).build().unwrap()
     }
 
-    /// An instance behind a proxy.
+    /// An instance behind a proxy. It soon gives up a Redis that does not answer.
     pub(crate) async fn behind(&self, proxy: &FaultProxy) -> Builder {
-        self.cache_at(&proxy.url(self.redis.url())).await
+        let options = self.cache_at(&proxy.url(self.redis.url())).await;
+        options.command_timeout(Duration::from_millis(250))
     }
 
     pub(crate) async fn proxy(&self) -> FaultProxy {
@@ -55,10 +56,12 @@ impl Place {
         self.options(client)
     }
 
+    /// An instance that waits for Redis however busy the machine is.
     pub(crate) fn options(&self, client: Client) -> Builder {
         CacheManager::builder()
             .redis(client)
             .prefix(self.redis.prefix())
+            .command_timeout(LIMIT)
     }
 }
 
