@@ -97,8 +97,41 @@ fn main() -> ExitCode {
 mod tests {
     use clap::CommandFactory as _;
 
+    use super::*;
+
     #[test]
     fn the_command_line_is_sound() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_are_understood_or_refused() {
+        let check = |line: &str, is_understood: bool| {
+            let words = std::iter::once("xtask").chain(line.split(' '));
+            let parsed = Cli::try_parse_from(words);
+            assert_eq!(parsed.is_ok(), is_understood, "{line}");
+        };
+        check("dev --fresh --scale small --debug", true);
+        check("dev --scale large", false);
+        check("test", true);
+        check(
+            "test -p pools -p cache cut heal --no-fail-fast -- --retries 2",
+            true,
+        );
+        check("test --retries 2", false);
+        check("soak storm_of_checkouts -p pools", true);
+        check(
+            "migrate down --all --i-own ruleiq --database-url postgres://h/ruleiq",
+            true,
+        );
+        check("migrate down --all --to 1", false);
+        check("migrate up --i-own ruleiq", false);
+        check("migrate new add_tags --concurrently", true);
+        check("migrate", false);
+        check("seed --scale demo --i-own ruleiq", true);
+        check("services up", true);
+        check("ci --skip test", true);
+        check("ci --skip test --only fmt", false);
+        check("hold program --option", true);
     }
 }

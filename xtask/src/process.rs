@@ -24,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Whether this process was told to stop, by Ctrl-C or SIGTERM.
 ///
-/// While the value exists neither ends the process, so that whoever holds servers or programs can
-/// end them first.
+/// Once it is installed neither ends the process, so that whoever holds servers or programs can end
+/// them first.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     seen: Arc<AtomicBool>,
@@ -173,5 +173,52 @@ pub(crate) fn ended_within(
             return Ok(None);
         }
         thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn not_told() -> Interrupt {
+        Interrupt {
+            seen: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    #[test]
+    fn a_program_that_ends_hands_on_its_exit_code() {
+        for (word, expect) in [("true", 0), ("false", 1)] {
+            let status = status(&mut Command::new(word), &not_told()).unwrap();
+            assert_eq!(status.code(), Some(expect), "{word}");
+            assert_eq!(
+                exit_code(status),
+                ExitCode::from(u8::try_from(expect).unwrap())
+            );
+        }
+        let error = run(&mut Command::new("false"), &not_told()).unwrap_err();
+        assert!(error.to_string().contains("`false` failed"), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_runs_is_left_when_told_and_ends_when_stopped() {
+        let interrupt = not_told();
+        let mut child = spawn(Command::new("sleep").arg("600")).unwrap();
+        interrupt.tell();
+        assert!(wait_unless_told(&mut child, &interrupt).unwrap().is_none());
+        let status = stop(&mut child).unwrap();
+        assert_eq!(status.signal(), Some(SIGTERM));
+        assert_eq!(exit_code(status), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn nothing_is_started_after_an_interruption() {
+        let interrupt = not_told();
+        interrupt.tell();
+        let error = run(&mut Command::new("true"), &interrupt).unwrap_err();
+        assert!(error.is::<Interrupted>());
     }
 }
