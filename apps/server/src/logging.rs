@@ -1,9 +1,8 @@
 //! Logs to standard error: JSON in production, readable lines in development.
 
-use anyhow::Context as _;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::settings::Environment;
+use crate::settings::{Environment, Faults};
 
 /// Installs the process's log.
 ///
@@ -11,8 +10,10 @@ use crate::settings::Environment;
 ///
 /// A filter that cannot be read.
 pub(crate) fn install(environment: Environment, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("LOG is `{filter}`, expected a level or `target=level,…`"))?;
+    let filter = EnvFilter::try_new(filter).map_err(|_| {
+        let fault = format!("LOG is `{filter}`, expected a level or `target=level,…`");
+        Faults::of(&fault)
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     match environment {
         Environment::Production => {
