@@ -36,10 +36,14 @@ impl Home {
             .with_context(|| format!("failed to make {}", folder.display()))?;
         let lock = File::create(folder.join("lock")).context("failed to make the lock file")?;
         match lock.try_lock() {
-            Ok(()) => Ok(Some(Home {
-                folder,
-                _lock: lock,
-            })),
+            Ok(()) => {
+                let home = Home {
+                    folder,
+                    _lock: lock,
+                };
+                home.forget_owner_url();
+                Ok(Some(home))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error).context("failed to lock target/dev"),
         }
@@ -88,6 +92,12 @@ impl Home {
     pub(crate) fn note_owner_url(&self, url: &str) -> anyhow::Result<()> {
         write_private(&self.folder.join(OWNER_URL), url)
     }
+
+    /// Removes the note, also that of a holder who was killed: its servers are gone.
+    fn forget_owner_url(&self) {
+        // Most often there is none; a wrong address fails for whoever uses it.
+        drop(fs::remove_file(self.folder.join(OWNER_URL)));
+    }
 }
 
 /// The address of the database that another process noted.
@@ -101,8 +111,7 @@ pub(crate) fn noted_owner_url() -> anyhow::Result<String> {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // A note that stays behind is replaced by the next holder.
-        drop(fs::remove_file(self.folder.join(OWNER_URL)));
+        self.forget_owner_url();
     }
 }
 
