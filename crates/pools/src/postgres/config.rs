@@ -29,7 +29,8 @@ pub struct PostgresConfig {
     pub recycle: Duration,
     /// Whether `size` is raised on large machines, by [`autosized`](crate::autosized). Default yes.
     pub autosize: bool,
-    /// How long opening a connection may take, TLS and login included. Default 5 s.
+    /// How long opening a connection may take, TLS and login included. Default 5 s. Of
+    /// several hosts each has its share to be reached in.
     pub connect_timeout: Duration,
     /// The longest that a statement may run, set once at connect and kept by the server. Default
     /// 60 s. `None` where a pooler stands between: poolers refuse it. Use `ALTER ROLE` there.

@@ -24,6 +24,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// and within this while something is.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most that `statement_timeout` takes: 24 days.
+const LONGEST_STATEMENT_MS: u128 = i32::MAX as u128;
 /// How long asking a server to stop a statement may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -134,13 +136,20 @@ fn driver_config(config: &PostgresConfig) -> Result<Config, BuildError> {
         driver.application_name(APPLICATION_NAME);
     }
     if let Some(limit) = config.statement_timeout {
-        let ours = format!("-c statement_timeout={}", limit.as_millis().max(1));
+        let limit = limit.as_millis().clamp(1, LONGEST_STATEMENT_MS);
+        let ours = format!("-c statement_timeout={limit}");
         // What the URL says comes last and wins.
         let options = match driver.get_options() {
             Some(theirs) => format!("{ours} {theirs}"),
             None => ours,
         };
         driver.options(options);
+    }
+    let hosts = driver.get_hosts().len().max(driver.get_hostaddrs().len());
+    if hosts > 1 && driver.get_connect_timeout().is_none() {
+        // One that has vanished must not take the time of all.
+        let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
+        driver.connect_timeout(config.connect_timeout / hosts);
     }
     driver
         .keepalives_idle(KEEPALIVE_IDLE)
@@ -186,6 +195,23 @@ mod tests {
             driver.get_options(),
             Some("-c statement_timeout=60000 -c x=1")
         );
+    }
+
+    #[test]
+    fn a_host_that_is_gone_leaves_time_for_the_others() {
+        let check = |url: &str, expect| {
+            let config = PostgresConfig {
+                connect_timeout: Duration::from_secs(6),
+                ..PostgresConfig::new(url)
+            };
+            let driver = driver(&config).unwrap();
+            let seconds = driver.get_connect_timeout().map(Duration::as_secs);
+            assert_eq!(seconds, expect, "{url}");
+        };
+        check("postgres://a/d", None);
+        check("postgres://a,b,c/d", Some(2));
+        check("postgres://a,b/d?connect_timeout=5", Some(5));
+        check("postgres:///d?hostaddr=127.0.0.1,127.0.0.2", Some(3));
     }
 
     #[test]

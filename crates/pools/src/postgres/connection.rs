@@ -214,9 +214,10 @@ impl Link {
         self.failed.store(true, Relaxed);
     }
 
-    /// Whether the server refused a statement since the last transaction began.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed.load(Relaxed)
+    /// Whether the server refused a statement since the last transaction began, or may have: the
+    /// answer to one whose future was dropped was not seen.
+    pub(crate) fn may_have_failed(&self) -> bool {
+        self.failed.load(Relaxed) || self.pending.load(Relaxed) > 0
     }
 
     /// Notes that a transaction may have been opened by other means than ours.

@@ -1,6 +1,7 @@
 //! The pool: admission, then deadpool, which never has to wait.
 
 use std::{
+    future,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     num::NonZeroUsize,
     panic::Location,
@@ -38,6 +39,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The server stops a statement at its own limit. Where its answer is not here this much later, it
 /// will not come.
 const STATEMENT_GRACE: Duration = Duration::from_secs(5);
+/// A longer time-out counts as this: no clock goes on for ever.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// A place is held before deadpool is asked, so there is always one for it too.
 const NEVER_WAIT: Timeouts = Timeouts {
     wait: Some(Duration::ZERO),
@@ -109,8 +112,8 @@ impl Pool {
             prepared_statements: config.prepared_statements,
             statement_limit: config
                 .statement_timeout
-                .map(|limit| limit + STATEMENT_GRACE),
-            recycle: config.recycle,
+                .map(|limit| limit.min(LONGEST) + STATEMENT_GRACE),
+            recycle: config.recycle.min(LONGEST),
             random: RandomState::new(),
             started: Instant::now(),
             answered_ms: AtomicU64::new(0),
@@ -125,7 +128,7 @@ impl Pool {
             connections,
             admission: Admission::new(ledger),
             engine,
-            timeout: config.timeout,
+            timeout: config.timeout.min(LONGEST),
         }))
     }
 
@@ -230,16 +233,14 @@ impl Pool {
             let engine = Arc::clone(&pool.engine);
             let answer = time::timeout(HEALTH_TIMEOUT, async {
                 match pool.checkout(call_site).await {
-                    Ok(session) => Some(session.is_answering().await),
-                    Err(CheckoutError::Connect { .. } | CheckoutError::Closed) => Some(false),
-                    Err(_) => None,
+                    Ok(session) => session.is_answering().await,
+                    Err(CheckoutError::Connect { .. } | CheckoutError::Closed) => false,
+                    // There is no connection to ask by: somebody else may have an answer in time.
+                    Err(_) => future::pending().await,
                 }
             });
-            match answer.await {
-                Ok(Some(answers)) => answers,
-                // There was no connection to ask by.
-                Ok(None) | Err(_) => engine.answered_ms.load(Relaxed) > asked_ms,
-            }
+            let answered = || engine.answered_ms.load(Relaxed) > asked_ms;
+            answer.await.unwrap_or_else(|_| answered())
         }
     }
 

@@ -37,8 +37,9 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     ///
-    /// Those of a statement. Where a statement of the transaction has failed, so does this: the
-    /// server answers a COMMIT there with a rollback, which the driver takes for a success.
+    /// Those of a statement. Where a statement of the transaction has failed, seen or not, so does
+    /// this: the server answers a COMMIT there with a rollback, which the driver takes for a
+    /// success.
     ///
     /// # Cancel safety
     ///
@@ -47,7 +48,7 @@ impl<'a> Transaction<'a> {
     pub fn commit(mut self) -> impl Future<Output = Result<(), Error>> + Send {
         let call_site = Location::caller();
         async move {
-            if self.runner.link.has_failed() {
+            if self.runner.link.may_have_failed() {
                 // In a transaction that is beyond rescue every statement fails.
                 self.runner.command("SELECT 1", call_site).await?;
             }

@@ -285,3 +285,20 @@ fn connections_outlive_the_runtime_of_the_caller_who_opened_them() {
     assert_eq!(first, second);
     main.block_on(async { drop(database) });
 }
+
+#[tokio::test]
+async fn limits_without_end_are_never_reached() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(PostgresConfig {
+        timeout: Duration::MAX,
+        recycle: Duration::MAX,
+        connect_timeout: Duration::MAX,
+        statement_timeout: Some(Duration::MAX),
+        ..single(database.url())
+    });
+    let session = pools.session().await.unwrap();
+    let first = backend(&session).await;
+    drop(session);
+    let session = pools.session().await.unwrap();
+    assert_eq!(backend(&session).await, first);
+}

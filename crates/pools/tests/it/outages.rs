@@ -178,16 +178,23 @@ async fn a_connection_cut_in_mid_statement_is_an_error_and_is_replaced() {
 #[tokio::test]
 async fn a_busy_database_is_healthy() {
     let database = TestDatabase::empty().await;
-    let pools = manager(single(database.url()));
-    let session = pools.session().await.unwrap();
-    let mut check = std::pin::pin!(pools.health_check());
-    // The only connection is in use, and answers.
-    let health = loop {
-        tokio::select! {
-            health = &mut check => break health,
-            row = session.query("SELECT pg_sleep(0.01)", &[]) => drop(row.unwrap()),
-        }
+    let waiting = single(database.url());
+    let full = PostgresConfig {
+        max_waiting: 0,
+        ..waiting.clone()
     };
-    assert_eq!(health.database, Some(true));
-    assert_eq!(stats(&pools).waiting, 0);
+    for config in [waiting, full] {
+        let pools = manager(config);
+        let session = pools.session().await.unwrap();
+        let mut check = std::pin::pin!(pools.health_check());
+        // The only connection is in use, and answers.
+        let health = loop {
+            tokio::select! {
+                health = &mut check => break health,
+                row = session.query("SELECT pg_sleep(0.01)", &[]) => drop(row.unwrap()),
+            }
+        };
+        assert_eq!(health.database, Some(true));
+        assert_eq!(stats(&pools).waiting, 0);
+    }
 }

@@ -3,7 +3,7 @@ use ruleiq_query::{Queries as _, Read as _};
 use ruleiq_scope::Scope;
 use ruleiq_test_support::TestDatabase;
 
-use crate::fixture::{backend, is_outside_a_transaction, manager, single};
+use crate::fixture::{backend, is_outside_a_transaction, manager, poll_times, single};
 
 async fn rows(session: &Session) -> i64 {
     let row = session
@@ -141,6 +141,35 @@ async fn a_commit_after_a_failed_statement_is_an_error() {
         .batch_execute("ROLLBACK TO a; INSERT INTO t VALUES (2)")
         .await
         .unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(rows(&session).await, 1);
+}
+
+#[tokio::test]
+async fn a_commit_after_a_dropped_statement_that_failed_is_an_error() {
+    let database = database().await;
+    let pools = manager(single(database.url()));
+    let mut session = pools.session().await.unwrap();
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (1)", &[])
+        .await
+        .unwrap();
+    // Sent, and dropped before it was seen to fail.
+    let failing = transaction.execute("SELECT no_such_column", &[]);
+    assert!(poll_times(1, failing).await.is_none());
+    let error = transaction.commit().await.unwrap_err();
+    assert_eq!(error.sql_state().unwrap().code(), "25P02");
+    assert_eq!(rows(&session).await, 0);
+
+    // One that did not fail is no harm.
+    let transaction = session.transaction().await.unwrap();
+    transaction
+        .execute("INSERT INTO t VALUES (2)", &[])
+        .await
+        .unwrap();
+    let fine = transaction.execute("SELECT n FROM t", &[]);
+    assert!(poll_times(1, fine).await.is_none());
     transaction.commit().await.unwrap();
     assert_eq!(rows(&session).await, 1);
 }
