@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use fred::clients::Client;
 
 use crate::{
-    CacheManager, CacheMetrics, fence::Fences, l1::L1, l2::L2, manager::Inner, pending::Pending,
+    CacheManager, CacheMetrics, MAX_TTL, fence::Fences, l1::L1, l2::L2, manager::Inner,
+    pending::Pending,
 };
 
 /// Options of a [`CacheManager`].
@@ -106,7 +107,10 @@ impl Builder {
     /// # Errors
     ///
     /// When an option has no sense.
-    pub fn build(self) -> Result<CacheManager, BuildError> {
+    pub fn build(mut self) -> Result<CacheManager, BuildError> {
+        // No clock goes on for ever.
+        self.command_timeout = self.command_timeout.min(MAX_TTL);
+        self.load_timeout = self.load_timeout.min(MAX_TTL);
         if self.prefix.is_empty() || self.prefix.contains('#') {
             return Err(BuildError::Prefix {
                 prefix: self.prefix,

@@ -105,9 +105,7 @@ impl Marked<'_> {
 
 impl Drop for Marked<'_> {
     fn drop(&mut self) {
-        if !self.told.get() {
-            self.inner.pending.fall_due();
-        }
+        self.inner.pending.let_go(self.mark, self.told.get());
         self.inner.deliver_what_is_due();
     }
 }
@@ -136,7 +134,10 @@ impl Inner {
             && self.l2.is_some()
             && self.pending.begin_delivery()
         {
-            runtime.spawn(deliver(Delivery(Arc::clone(self))));
+            runtime.spawn(deliver(Delivery {
+                inner: Arc::clone(self),
+                is_over: false,
+            }));
         }
     }
 
@@ -164,21 +165,31 @@ impl Inner {
 }
 
 /// The one delivery of a cache. When its task is dropped with its runtime, another can begin.
-struct Delivery(Arc<Inner>);
+struct Delivery {
+    inner: Arc<Inner>,
+    /// Whether it has ended by itself: by now another one may have begun.
+    is_over: bool,
+}
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.0.pending.abandon_delivery();
+        if !self.is_over {
+            self.inner.pending.abandon_delivery();
+        }
     }
 }
 
-async fn deliver(delivery: Delivery) {
-    let Some(l2) = &delivery.0.l2 else { return };
+async fn deliver(mut delivery: Delivery) {
+    let inner = Arc::clone(&delivery.inner);
+    let Some(l2) = &inner.l2 else { return };
     let mut pause = FIRST_PAUSE;
     loop {
-        match delivery.0.deliver_next(l2).await {
+        match inner.deliver_next(l2).await {
             Ok(true) => pause = FIRST_PAUSE,
-            Ok(false) => return,
+            Ok(false) => {
+                delivery.is_over = true;
+                return;
+            }
             Err(error) => {
                 tracing::debug!(%error, "redis cannot be told of invalidations yet");
                 tokio::time::sleep(jittered(pause)).await;

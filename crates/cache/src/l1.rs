@@ -81,9 +81,11 @@ impl L1 {
     }
 
     pub(crate) fn insert(&self, key: Arc<str>, entry: Entry) {
-        // One that has expired already would take a better one's place.
+        // One that has expired already would take a better one's place; the one before it is old.
         if entry.expires > Instant::now() {
             self.entries.insert(key, entry);
+        } else {
+            self.entries.remove(&key);
         }
     }
 
@@ -91,7 +93,8 @@ impl L1 {
         self.entries.remove(key);
     }
 
-    /// Sets when the key's value expires. Answers whether there is one.
+    /// Sets when the key's value expires. Answers whether there is one. It is taken out and put back:
+    /// nobody may remove or insert the key in the meantime.
     pub(crate) fn expire(&self, key: &str, expires: Instant) -> bool {
         match self.live(key) {
             Some(entry) => {

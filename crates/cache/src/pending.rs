@@ -1,11 +1,12 @@
 //! Invalidations that have not reached Redis yet.
 //!
 //! A key or pattern is marked before Redis is told and settled when Redis has answered. As long as it
-//! is marked, its keys go around Redis: what stands there may be old. Their number is bounded; when
-//! there are too many, all of Redis is gone around until the whole prefix has been cleared.
+//! is marked, its keys go around Redis: what stands there may be old. Who marked it tells Redis; what
+//! they let go of untold is delivered in the background. Its number is bounded; when there is too
+//! much, all of Redis is gone around until the whole prefix has been cleared.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -14,7 +15,7 @@ use std::{
 
 use crate::glob;
 
-/// The most keys that are remembered, some 100 bytes each.
+/// The most keys that are remembered when nobody tells Redis of them, some 100 bytes each.
 const MAX_KEYS: usize = 20_000;
 /// The most patterns: each is tried on each key that is read.
 const MAX_PATTERNS: usize = 64;
@@ -29,7 +30,7 @@ pub(crate) struct Pending {
 }
 
 /// Tells one mark of a key from a later one, which a settlement of the first must not take away.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Mark(u64);
 
 /// What to deliver.
@@ -47,36 +48,30 @@ struct State {
     patterns: BTreeMap<Mark, Arc<str>>,
     everything: Option<Mark>,
     last: u64,
+    /// The marks whose makers are still at it. What they tell Redis themselves must not be delivered
+    /// as well: that could take away what they have written by then, and would never end under load.
+    held: HashSet<Mark>,
     /// Somebody gave up telling Redis.
     due: bool,
     delivering: bool,
 }
 
 impl Pending {
-    /// Marks keys.
+    /// Marks keys, until the mark is let go of.
     pub(crate) fn mark(&self, keys: &[Arc<str>]) -> Mark {
         self.change(|state| {
-            let mark = state.next_mark();
-            if state.keys.len() + keys.len() > MAX_KEYS {
-                state.give_up_details(mark);
-            } else {
-                state
-                    .keys
-                    .extend(keys.iter().map(|key| (Arc::clone(key), mark)));
-            }
+            let mark = state.hold_next_mark();
+            let marked = keys.iter().map(|key| (Arc::clone(key), mark));
+            state.keys.extend(marked);
             mark
         })
     }
 
-    /// Marks all keys that a pattern matches.
+    /// Marks all keys that a pattern matches, until the mark is let go of.
     pub(crate) fn mark_matching(&self, pattern: &str) -> Mark {
         self.change(|state| {
-            let mark = state.next_mark();
-            if state.patterns.len() >= MAX_PATTERNS {
-                state.give_up_details(mark);
-            } else {
-                state.patterns.insert(mark, pattern.into());
-            }
+            let mark = state.hold_next_mark();
+            state.patterns.insert(mark, pattern.into());
             mark
         })
     }
@@ -115,9 +110,16 @@ impl Pending {
             || state.patterns.values().any(|it| glob::matches(it, key))
     }
 
-    /// Says that what is marked must be delivered by somebody else than who marked it.
-    pub(crate) fn fall_due(&self) {
-        self.state().due = true;
+    /// Ends the work of who has marked something. What Redis has not been told of must be delivered by
+    /// somebody else.
+    pub(crate) fn let_go(&self, mark: Mark, told: bool) {
+        self.change(|state| {
+            state.held.remove(&mark);
+            if !told {
+                state.due = true;
+                state.bound();
+            }
+        });
     }
 
     /// Whether somebody has to begin delivering: the caller, if so.
@@ -137,21 +139,20 @@ impl Pending {
         if let Some(mark) = state.everything {
             return Some(Work::Everything(mark));
         }
-        if let Some((mark, pattern)) = state.patterns.first_key_value() {
+        if let Some((mark, pattern)) = state.due_patterns().next() {
             return Some(Work::Pattern(Arc::clone(pattern), *mark));
         }
-        if state.keys.is_empty() {
+        let keys = state.due_keys().take(BATCH);
+        let keys: Vec<_> = keys.map(|(key, mark)| (Arc::clone(key), *mark)).collect();
+        if keys.is_empty() {
             state.due = false;
             state.delivering = false;
             return None;
         }
-        let keys = state.keys.iter().take(BATCH);
-        Some(Work::Keys(
-            keys.map(|(key, mark)| (Arc::clone(key), *mark)).collect(),
-        ))
+        Some(Work::Keys(keys))
     }
 
-    /// The delivery ends before all is delivered.
+    /// The delivery ends before all that is due is delivered.
     pub(crate) fn abandon_delivery(&self) {
         self.state().delivering = false;
     }
@@ -181,7 +182,31 @@ impl State {
         Mark(self.last)
     }
 
-    fn give_up_details(&mut self, mark: Mark) {
+    fn hold_next_mark(&mut self) -> Mark {
+        let mark = self.next_mark();
+        self.held.insert(mark);
+        mark
+    }
+
+    fn due_keys(&self) -> impl Iterator<Item = (&Arc<str>, &Mark)> {
+        self.keys.iter().filter(|(_, it)| !self.held.contains(it))
+    }
+
+    fn due_patterns(&self) -> impl Iterator<Item = (&Mark, &Arc<str>)> {
+        let patterns = self.patterns.iter();
+        patterns.filter(|(it, _)| !self.held.contains(it))
+    }
+
+    /// Counts what is due only where there is too much in all.
+    fn bound(&mut self) {
+        let too_many = (self.keys.len() > MAX_KEYS && self.due_keys().count() > MAX_KEYS)
+            || (self.patterns.len() > MAX_PATTERNS && self.due_patterns().count() > MAX_PATTERNS);
+        if too_many {
+            self.give_up_details();
+        }
+    }
+
+    fn give_up_details(&mut self) {
         if self.everything.is_none() {
             tracing::warn!(
                 keys = self.keys.len(),
@@ -191,8 +216,7 @@ impl State {
         }
         self.keys.clear();
         self.patterns.clear();
-        self.everything = Some(mark);
-        self.due = true;
+        self.everything = Some(self.next_mark());
     }
 }
 
@@ -238,9 +262,11 @@ mod tests {
     fn too_many_marks_cover_everything() {
         let pending = Pending::default();
         let many: Vec<Arc<str>> = (0..MAX_KEYS).map(|n| n.to_string().into()).collect();
-        pending.mark(&many);
-        assert!(!pending.covers("other"));
-        pending.mark(&keys(&["one more"]));
+        let many = pending.mark(&many);
+        let one_more = pending.mark(&keys(&["one more"]));
+        pending.let_go(one_more, false);
+        assert!(!pending.covers("other"), "who marked them is still at it");
+        pending.let_go(many, false);
         assert!(pending.covers("other") && pending.covers("one more"));
         assert_eq!(pending.len(), 1);
 
@@ -253,7 +279,9 @@ mod tests {
         assert!(!pending.covers("other"));
 
         for n in 0..=MAX_PATTERNS {
-            pending.mark_matching(&format!("{n}:*"));
+            let mark = pending.mark_matching(&format!("{n}:*"));
+            assert!(!pending.covers("other"));
+            pending.let_go(mark, false);
         }
         assert!(pending.covers("other"));
     }
@@ -263,7 +291,7 @@ mod tests {
         let pending = Pending::default();
         let mark = pending.mark(&keys(&["a"]));
         assert!(!pending.begin_delivery(), "who marked it is still at it");
-        pending.fall_due();
+        pending.let_go(mark, false);
         assert!(pending.begin_delivery());
         assert!(!pending.begin_delivery(), "somebody delivers");
         pending.abandon_delivery();
@@ -272,5 +300,26 @@ mod tests {
         pending.settle("a", mark);
         assert!(pending.next_work().is_none());
         assert!(!pending.begin_delivery());
+    }
+
+    #[test]
+    fn what_somebody_is_still_at_is_not_delivered() {
+        let pending = Pending::default();
+        let due = pending.mark(&keys(&["due", "again"]));
+        pending.let_go(due, false);
+        let held = pending.mark(&keys(&["held", "again"]));
+        let pattern = pending.mark_matching("user:*");
+        assert!(pending.begin_delivery());
+        assert!(
+            matches!(pending.next_work(), Some(Work::Keys(keys)) if keys == [("due".into(), due)])
+        );
+        pending.settle("due", due);
+        assert!(pending.next_work().is_none());
+        for key in ["held", "again", "user:1"] {
+            assert!(pending.covers(key), "{key}");
+        }
+        pending.let_go(pattern, true);
+        pending.let_go(held, false);
+        assert!(pending.begin_delivery());
     }
 }

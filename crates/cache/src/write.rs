@@ -92,7 +92,11 @@ impl CacheManager {
         check(ttl)?;
         let inner = &self.inner;
         let Some(l2) = &inner.l2 else {
-            return Ok(inner.l1.expire(key, Instant::now() + ttl));
+            let mut is_there = false;
+            inner.fences.invalidate(key, || {
+                is_there = inner.l1.expire(key, Instant::now() + ttl);
+            });
+            return Ok(is_there);
         };
         if inner.pending.covers(key) {
             return Ok(false);

@@ -172,6 +172,26 @@ async fn a_changed_time_to_live_overtakes_reads_with_the_old_one() {
 }
 
 /// A fill is sent, given up for lost, and arrives after the key was deleted by somebody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_time_to_live_does_not_bring_back_what_is_deleted() {
+    let cache = in_process();
+    let changing = tokio::spawn({
+        let cache = cache.clone();
+        async move {
+            loop {
+                cache.expire("key:1", TTL).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for _ in 0..100_000 {
+        cache.set("key:1", OLD, TTL).await.unwrap();
+        cache.delete(&["key:1"]).await;
+        assert_eq!(value(&cache).await, None);
+    }
+    changing.abort();
+}
+
 #[tokio::test]
 async fn a_fill_that_arrives_late_finds_its_lease_gone() {
     let place = Place::new().await;

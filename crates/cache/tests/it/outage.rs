@@ -207,6 +207,23 @@ async fn more_deletions_than_are_remembered_clear_everything() {
 }
 
 #[tokio::test]
+async fn however_many_keys_are_deleted_at_once_nothing_else_goes() {
+    let place = Place::new().await;
+    let cache = place.cache().await;
+    let other = place.redis_alone().await;
+    other
+        .mset([("key:7", 1_u32), ("other", 1)], TTL)
+        .await
+        .unwrap();
+    let keys: Vec<String> = (0..25_000).map(|n| format!("key:{n}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    cache.delete(&keys).await;
+    assert_eq!(cache.stats().pending_invalidations, 0);
+    assert!(other.get::<u32>("key:7").await.is_none());
+    assert_eq!(other.get::<u32>("other").await.as_deref(), Some(&1));
+}
+
+#[tokio::test]
 async fn a_redis_that_comes_later_is_used_when_it_is_there() {
     let redis = TestRedis::namespace().await;
     let proxy = FaultProxy::in_front_of(redis.url()).await;

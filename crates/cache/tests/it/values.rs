@@ -171,6 +171,17 @@ async fn many_keys_are_read_and_written_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_value_that_expires_at_once_takes_the_old_one_away() {
+    let cache = in_process();
+    cache.set("k", 1_u32, TTL).await.unwrap();
+    cache
+        .set("k", 2_u32, Duration::from_nanos(1))
+        .await
+        .unwrap();
+    assert_eq!(cache.get::<u32>("k").await, None);
+}
+
+#[tokio::test]
 async fn of_two_values_for_one_key_the_last_stays() {
     let place = Place::new().await;
     let (cache, other) = (place.cache().await, place.redis_alone().await);
@@ -315,6 +326,22 @@ fn options_that_make_no_sense_are_refused() {
             .to_string()
             .contains("`command_timeout`")
     );
+}
+
+#[tokio::test]
+async fn limits_without_end_are_never_reached() {
+    let place = Place::new().await;
+    let options = place.options(place.redis.client().await);
+    let options = options
+        .command_timeout(Duration::MAX)
+        .load_timeout(Duration::MAX)
+        .l1_ttl(Duration::MAX);
+    let cache = options.build().unwrap();
+    for _ in 0..2 {
+        let load = || async { Ok::<_, ()>(1_u32) };
+        assert_eq!(*cache.get_or_load("k", TTL, load).await.unwrap(), 1);
+    }
+    assert_eq!(cache.stats().loads, 1);
 }
 
 #[tokio::test]
