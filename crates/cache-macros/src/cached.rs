@@ -1,7 +1,7 @@
 //! The expansion of `#[cached]`.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::{
     Error, FnArg, GenericParam, ItemFn, Pat, Result, ReturnType, Signature, Type,
     spanned::Spanned as _,
@@ -137,6 +137,12 @@ fn key(options: &Options, sig: &Signature) -> Result<TokenStream> {
                 "instances would share their entries: say that they may by `skip(self)`, or give a key \
                  that tells them apart by `key = ...`",
             ));
+        } else if hides_its_type(argument.to_token_stream()) {
+            return Err(Error::new(
+                argument.span(),
+                "arguments of different types would share entries: name the type by a parameter, as in \
+                 `<T: Serialize>`, which becomes a part of the key",
+            ));
         } else {
             parts.push(quote_spanned!(argument.span()=> .with(&#it)));
         }
@@ -161,6 +167,15 @@ fn argument_name(argument: &FnArg) -> Result<Ident> {
             )),
         },
     }
+}
+
+/// Whether `impl Trait` stands somewhere in the argument.
+fn hides_its_type(argument: TokenStream) -> bool {
+    argument.into_iter().any(|token| match token {
+        TokenTree::Ident(it) => it == "impl",
+        TokenTree::Group(it) => hides_its_type(it.stream()),
+        _ => false,
+    })
 }
 
 /// A name that the function's body cannot see.
