@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod catch_panic;
 mod compression;
 mod failure;
 mod problem;
@@ -9,6 +10,7 @@ mod route;
 mod timing;
 
 pub use crate::{
+    catch_panic::{CatchPanic, CatchPanicMiddleware},
     compression::{CompressionBuilder, CompressionMiddleware, CompressionService, Uncompressed},
     problem::Problem,
     request_id::{RequestId, RequestIdMiddleware},

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod answer;
+mod catch_panic;
 mod compression;
 mod log;
 mod problem;
