@@ -11,9 +11,9 @@ mod parameters;
 pub(crate) mod pool;
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse, Resource, ResponseError as _, Route,
+    Error, HttpRequest, HttpResponse, Resource, ResponseError as _, Route, guard,
     http::{
-        Method, StatusCode,
+        StatusCode,
         header::{ALLOW, CACHE_CONTROL, HeaderValue},
     },
     middleware::DefaultHeaders,
@@ -32,7 +32,7 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
         ("pool/stats", admin(performance, pool::stats)),
     ];
     for (path, route) in paths {
-        let resource = resource(&format!("/api/v1/performance/{path}"), "GET");
+        let resource = resource(&format!("/api/v1/performance/{path}"));
         config.service(resource.route(route).wrap(no_store()));
     }
 }
@@ -40,9 +40,7 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
 /// Mounts what everybody sees.
 pub(crate) fn configure_health(performance: &Performance, config: &mut ServiceConfig) {
     for path in ["/health", "/api/v1/performance/health"] {
-        let resource = resource(path, "GET, HEAD")
-            .route(open(performance, Method::GET))
-            .route(open(performance, Method::HEAD));
+        let resource = resource(path).route(open(performance));
         config.service(resource.wrap(no_store()));
     }
 }
@@ -54,7 +52,7 @@ where
     R: Future<Output = Result<HttpResponse, Error>> + 'static,
 {
     let performance = performance.clone();
-    web::get().to(move |request: HttpRequest| {
+    reading().to(move |request: HttpRequest| {
         let performance = performance.clone();
         async move {
             performance.admit(&request)?;
@@ -63,22 +61,27 @@ where
     })
 }
 
-fn open(performance: &Performance, method: Method) -> Route {
+fn open(performance: &Performance) -> Route {
     let performance = performance.clone();
-    web::method(method).to(move || health::health(performance.clone()))
+    reading().to(move || health::health(performance.clone()))
+}
+
+/// A route for GET and for HEAD, which wants the same answer without its body (RFC 9110 §9.1).
+fn reading() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// A resource that answers other methods with 405 and those that it knows.
-fn resource(path: &str, methods: &'static str) -> Resource {
+fn resource(path: &str) -> Resource {
     web::resource(path).default_service(web::to(move || async move {
         let problem = Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            format!("this resource knows {methods}"),
+            "this resource knows GET, HEAD",
         );
         let mut response = problem.error_response();
         let headers = response.headers_mut();
-        headers.insert(ALLOW, HeaderValue::from_static(methods));
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
     }))
 }
