@@ -48,29 +48,33 @@ impl LoginLimit {
         // A caller without an address comes through a socket of this machine.
         let address = address.map_or_else(String::new, |it| it.to_string());
         let pair = sha256(format!("{address} {account}").as_bytes());
-        let now = Instant::now();
-        self.spend(pair, self.per_minute, now)?;
-        self.spend(
-            sha256(address.as_bytes()),
-            self.per_minute.saturating_mul(PER_ADDRESS),
-            now,
-        )
-    }
-
-    fn spend(&self, key: [u8; 32], per_minute: u32, now: Instant) -> Result<(), Duration> {
-        let cost = PERIOD / per_minute;
+        let all = sha256(address.as_bytes());
         let keys = self
             .spent_until
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let spent_until = keys.get(&key).map_or(now, |it| it.max(now)) + cost;
-        let allowed_until = now + PERIOD;
-        if spent_until > allowed_until {
-            return Err(spent_until - allowed_until);
-        }
-        keys.insert(key, spent_until);
+        let now = Instant::now();
+        let by_pair = spent(keys.get(&pair), self.per_minute, now)?;
+        let by_all = spent(
+            keys.get(&all),
+            self.per_minute.saturating_mul(PER_ADDRESS),
+            now,
+        )?;
+        // Only what both allow is kept: a refused address cannot push others out of memory.
+        keys.insert(pair, by_pair);
+        keys.insert(all, by_all);
         Ok(())
     }
+}
+
+/// Until when a key is spent after one more attempt.
+fn spent(until: Option<Instant>, per_minute: u32, now: Instant) -> Result<Instant, Duration> {
+    let spent_until = until.map_or(now, |it| it.max(now)) + PERIOD / per_minute;
+    let allowed_until = now + PERIOD;
+    if spent_until > allowed_until {
+        return Err(spent_until - allowed_until);
+    }
+    Ok(spent_until)
 }
 
 #[cfg(test)]
@@ -108,5 +112,16 @@ mod tests {
         }
         assert!(limit.check(HERE, "one more").is_err());
         assert_eq!(limit.check(None, "one more"), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_that_are_refused_are_not_remembered() {
+        let limit = limit(1);
+        for n in 0..100 * PER_ADDRESS {
+            let known = limit.check(HERE, &n.to_string());
+            assert_eq!(known.is_ok(), n < PER_ADDRESS);
+        }
+        let keys = limit.spent_until.lock().unwrap().len();
+        assert_eq!(keys, PER_ADDRESS as usize + 1);
     }
 }

@@ -144,6 +144,7 @@ pub(crate) async fn refresh(
     let digest = sha256(body.refresh_token.as_bytes());
     let mut session = app.session().await?;
     let transaction = session.transaction().await?;
+    refresh_tokens::lock_family(&transaction, &digest).await?;
     let Some(spent) = refresh_tokens::spend(&transaction, &digest).await? else {
         let revoked = refresh_tokens::revoke_family(&transaction, &digest).await?;
         transaction.commit().await?;
@@ -177,7 +178,11 @@ pub(crate) async fn logout(
     body: web::Json<Refresh>,
 ) -> Result<HttpResponse, ApiError> {
     let digest = sha256(body.refresh_token.as_bytes());
-    refresh_tokens::revoke_family(&app.session().await?, &digest).await?;
+    let mut session = app.session().await?;
+    let transaction = session.transaction().await?;
+    refresh_tokens::lock_family(&transaction, &digest).await?;
+    refresh_tokens::revoke_family(&transaction, &digest).await?;
+    transaction.commit().await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

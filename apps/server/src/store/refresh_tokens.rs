@@ -29,7 +29,21 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Spends a token, if it is valid. Of two that spend it at once, one succeeds.
+/// Waits until nobody else spends or revokes tokens of this token's family, and keeps others from it
+/// until the end of the transaction. A statement that began before another one's commit does not see
+/// the token which that one issued, and would leave it alive.
+pub(crate) async fn lock_family(db: &impl Queries, token_hash: &[u8]) -> Result<(), Error> {
+    db.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(family::text, 0))
+         FROM refresh_tokens WHERE token_hash = $1",
+        &[&token_hash],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Spends a token, if it is valid. Of two that spend it at once, one succeeds. Belongs into a
+/// transaction that holds the family.
 pub(crate) async fn spend(db: &impl Queries, token_hash: &[u8]) -> Result<Option<Spent>, Error> {
     let row = db
         .query_opt(
@@ -48,7 +62,8 @@ pub(crate) async fn spend(db: &impl Queries, token_hash: &[u8]) -> Result<Option
     }))
 }
 
-/// Revokes the family of a token, whatever state the token is in.
+/// Revokes the family of a token, whatever state the token is in. Belongs into a transaction that
+/// holds the family.
 pub(crate) async fn revoke_family(db: &impl Queries, token_hash: &[u8]) -> Result<u64, Error> {
     db.execute(
         "UPDATE refresh_tokens SET revoked_at = now()

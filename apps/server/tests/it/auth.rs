@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use reqwest::Method;
+use ruleiq_test_support::eventually;
 use serde_json::json;
+use tokio_postgres::Client;
 
 use crate::server::{PASSWORD, Server, json_of, problem_of, text};
 
@@ -10,6 +14,26 @@ async fn refresh(server: &Server, token: &str) -> reqwest::Response {
         .send()
         .await
         .unwrap()
+}
+
+async fn log_out(server: &Server, token: &str) -> reqwest::Response {
+    server
+        .request(Method::POST, "/api/v1/auth/logout")
+        .json(&json!({ "refresh_token": token }))
+        .send()
+        .await
+        .unwrap()
+}
+
+/// Waits until so many sessions of the database wait for locks.
+async fn waiting(watcher: &Client, count: i64) {
+    eventually(Duration::from_secs(20), || async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let row = watcher.query_one(waiting, &[]).await.unwrap();
+        row.get::<_, i64>(0) == count
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -99,13 +123,7 @@ async fn logging_out_ends_the_login() {
     let token = text(&pair, "/refresh_token");
 
     for _ in 0..2 {
-        let response = server
-            .request(Method::POST, "/api/v1/auth/logout")
-            .json(&json!({ "refresh_token": token }))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(response.status(), 204);
+        assert_eq!(log_out(&server, &token).await.status(), 204);
     }
     problem_of(refresh(&server, &token).await, 401, "refresh_failed").await;
 }
@@ -188,4 +206,46 @@ async fn what_cannot_be_registered_is_refused_by_field() {
         .await
         .unwrap();
     problem_of(taken, 409, "email_taken").await;
+}
+
+#[tokio::test]
+async fn a_login_that_ends_while_it_is_refreshed_ends_wholly() {
+    let server = Server::start().await;
+    server.user("ada").await;
+    let pair = json_of(server.try_login("ada@example.com", PASSWORD).await, 200).await;
+    let token = text(&pair, "/refresh_token");
+    // Holds the refresh up after it has spent the token and before it has stored the next one.
+    let mut holder = server.database.client().await;
+    holder
+        .batch_execute(
+            "CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 PERFORM pg_advisory_xact_lock(1);
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER wait_here BEFORE INSERT ON refresh_tokens
+                 FOR EACH ROW EXECUTE FUNCTION wait_here();",
+        )
+        .await
+        .unwrap();
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("SELECT pg_advisory_xact_lock(1)", &[])
+        .await
+        .unwrap();
+    let watcher = server.database.client().await;
+    let release = async {
+        waiting(&watcher, 2).await;
+        lock.commit().await.unwrap();
+    };
+    let logout = async {
+        waiting(&watcher, 1).await;
+        log_out(&server, &token).await
+    };
+
+    let (refreshed, logged_out, ()) =
+        futures_util::join!(refresh(&server, &token), logout, release);
+
+    assert_eq!(logged_out.status(), 204);
+    let next = text(&json_of(refreshed, 200).await, "/refresh_token");
+    problem_of(refresh(&server, &next).await, 401, "refresh_failed").await;
 }
