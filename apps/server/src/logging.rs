@@ -4,7 +4,10 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 
 use crate::settings::{Environment, Faults};
 
-/// Installs the process's log.
+/// Where the span around each request is made.
+const REQUEST_SPAN: &str = "ruleiq_web::request_id=error";
+
+/// Installs the process's log. Panics are told in it, too.
 ///
 /// # Errors
 ///
@@ -14,6 +17,8 @@ pub(crate) fn install(environment: Environment, filter: &str) -> anyhow::Result<
         let fault = format!("LOG is `{filter}`, expected a level or `target=level,…`");
         Faults::of(&fault)
     })?;
+    // The span with a request's id is in every line about it, whatever else is turned off.
+    let filter = filter.add_directive(REQUEST_SPAN.parse().expect("a target and a level"));
     let registry = tracing_subscriber::registry().with(filter);
     match environment {
         Environment::Production => {
@@ -32,5 +37,6 @@ pub(crate) fn install(environment: Environment, filter: &str) -> anyhow::Result<
             registry.with(layer).try_init()?;
         }
     }
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panicked")));
     Ok(())
 }

@@ -8,7 +8,7 @@ use actix_web::{
     web,
 };
 use anyhow::Context as _;
-use ruleiq_web::{RequestId, RequestScope, Timing};
+use ruleiq_web::{CatchPanic, RequestId, RequestScope, Timing};
 
 use super::parts::Parts;
 use crate::{routes, settings::Settings};
@@ -46,8 +46,10 @@ pub(super) fn api(settings: &Settings, parts: &Parts) -> anyhow::Result<Server> 
             // From the innermost to the outermost.
             // Next to the routes, so that the deadline is theirs alone.
             .wrap(scope.clone())
-            // Sees every answer, a 504 of the scope's too.
+            // Outside of the scope: encoding an answer takes nothing from the handler's time.
             .wrap(compression.clone())
+            // Around all that could panic: the caller gets an answer, and the connection stays.
+            .wrap(CatchPanic::new())
             // Compression is part of what a request takes.
             .wrap(timing.clone())
             // Around all that logs.
@@ -59,6 +61,8 @@ pub(super) fn api(settings: &Settings, parts: &Parts) -> anyhow::Result<Server> 
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(REQUEST_HEAD)
         .client_disconnect_timeout(DISCONNECT)
+        // Who closes their side has left: the request is dropped, and its statement is cancelled.
+        .h1_allow_half_closed(false)
         .shutdown_timeout(whole_seconds(settings.http.shutdown_grace))
         .disable_signals()
         .bind(address)

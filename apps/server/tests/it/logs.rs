@@ -62,3 +62,39 @@ async fn every_line_about_a_request_has_its_id_and_the_caller_gets_no_cause() {
     let text = format!("{log:?}");
     assert!(!text.contains(&ada.token), "a token is in the log");
 }
+
+#[tokio::test]
+async fn a_panic_is_answered_and_told_in_the_log_under_the_requests_id() {
+    // A filter that names only this program's own lines.
+    let server = Server::start_with(&[("LOG", "ruleiq_server=info")]).await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+    // A state that a later version of the schema might know.
+    server
+        .database
+        .client()
+        .await
+        .batch_execute(
+            "ALTER TABLE assessment_sessions DROP CONSTRAINT assessment_sessions_status_check;
+             UPDATE assessment_sessions SET status = 'disputed'",
+        )
+        .await
+        .unwrap();
+
+    let request = server
+        .request(Method::GET, &format!("/api/v1/assessments/{id}"))
+        .bearer_auth(&ada.token)
+        .header("Cache-Control", "no-cache")
+        .header("X-Request-Id", "the-panicking-one");
+    let detail = problem_of(request.send().await.unwrap(), 500, "internal").await;
+
+    assert!(!detail.contains("constraint"), "{detail}");
+    eventually(Duration::from_secs(10), || async {
+        server.log().iter().any(|it| {
+            it["message"] == "panicked" && it["span"]["request_id"] == "the-panicking-one"
+        })
+    })
+    .await;
+    let log = server.log();
+    assert!(log.iter().all(Value::is_object), "{log:?}");
+}

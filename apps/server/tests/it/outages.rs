@@ -195,3 +195,36 @@ async fn servers_that_are_killed_are_found_again_when_they_are_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_statement_of_a_caller_that_left_is_stopped() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+    let mut holder = server.database.client().await;
+    let lock = holder.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE assessment_sessions")
+        .await
+        .unwrap();
+    let request = server
+        .request(Method::GET, &format!("/api/v1/assessments/{id}"))
+        .bearer_auth(&ada.token)
+        .header("Cache-Control", "no-cache");
+    let caller = tokio::spawn(request.send());
+    let watcher = server.database.client().await;
+    let waiting = async |expected: i64| {
+        eventually(PATIENCE, || async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            let row = watcher.query_one(waiting, &[]).await.unwrap();
+            row.get::<_, i64>(0) == expected
+        })
+        .await;
+    };
+    waiting(1).await;
+
+    caller.abort();
+
+    waiting(0).await;
+    drop(lock);
+}
