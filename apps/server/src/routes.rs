@@ -10,7 +10,7 @@ mod probes;
 mod users;
 
 use actix_web::{
-    HttpResponse, Resource, ResponseError as _,
+    HttpResponse, Resource, ResponseError as _, Route, guard,
     http::{Method, StatusCode, header},
     web,
 };
@@ -34,10 +34,19 @@ pub(crate) fn configure(config: &mut web::ServiceConfig, max_body_bytes: usize) 
     config.default_service(web::to(no_such_route));
 }
 
-/// A resource that answers methods it does not know with 405 and the list of those it does.
+/// A route for GET and for HEAD, which wants the same answer without its body (RFC 9110 §9.1).
+fn reading() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// A resource that answers methods it does not know with 405 and the list of those it does. Where
+/// it knows GET it knows HEAD: see [`reading`].
 fn resource(path: &str, methods: &'static [Method]) -> Resource {
     web::resource(path).default_service(web::to(move || async move {
-        let allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        let mut allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        if methods.contains(&Method::GET) {
+            allowed.push("HEAD");
+        }
         let allowed = allowed.join(", ");
         let problem = ApiError::new(
             StatusCode::METHOD_NOT_ALLOWED,

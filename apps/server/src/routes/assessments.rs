@@ -1,17 +1,20 @@
 //! Assessments, from the first question to completion.
 //!
 //! An assessment is read through the cache under [`key`]; whatever changes it takes the entry away
-//! after its commit.
+//! after its commit, also when its caller has left meanwhile.
 
 use std::{collections::HashSet, sync::Arc};
 
 use actix_web::{HttpRequest, HttpResponse, http::Method, web};
-use serde::Deserialize;
+use ruleiq_pools::Transaction;
+use ruleiq_scope::Scope;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use tracing::Instrument as _;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{input, resource};
+use super::{input, reading, resource};
 use crate::{
     app::App,
     auth::Identity,
@@ -34,10 +37,12 @@ const MAX_RESPONSES: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// Only those in this state.
+    #[serde(default, deserialize_with = "status")]
     status: Option<Status>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many items, 1 to 100; 20 if it is not given.
+    #[serde(default, deserialize_with = "input::limit")]
     limit: Option<u16>,
 }
 
@@ -75,10 +80,10 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
     config
         .service(
             resource("/api/v1/assessments", collection)
-                .route(web::get().to(list))
+                .route(reading().to(list))
                 .route(web::post().to(create)),
         )
-        .service(resource("/api/v1/assessments/{id}", &[Method::GET]).route(web::get().to(get)))
+        .service(resource("/api/v1/assessments/{id}", &[Method::GET]).route(reading().to(get)))
         .service(
             resource("/api/v1/assessments/{id}/responses", POST).route(web::post().to(respond)),
         )
@@ -182,11 +187,21 @@ pub(crate) async fn respond(
     id: web::Path<Uuid>,
     body: web::Json<Responses>,
 ) -> Result<HttpResponse, ApiError> {
-    let (id, responses) = (*id, &body.responses);
-    check_responses(responses)?;
+    let id = *id;
+    let responses = body.into_inner().responses;
+    check_responses(&responses)?;
+    to_its_end(async move { store(&app, identity, id, &responses).await }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn store(
+    app: &App,
+    identity: Identity,
+    id: Uuid,
+    responses: &[Response],
+) -> Result<(), ApiError> {
     let questions: Vec<Uuid> = responses.iter().map(|it| it.question_id).collect();
     let answers: Vec<&Value> = responses.iter().map(|it| &it.answer).collect();
-
     let mut session = app.session().await?;
     let transaction = session.transaction().await?;
     let locked = visible(assessments::lock(&transaction, id).await?, identity)?;
@@ -202,9 +217,7 @@ pub(crate) async fn respond(
         return Err(ApiError::unprocessable("unknown_question", fault));
     }
     assessments::respond(&transaction, id, identity.user_id, &questions, &answers).await?;
-    transaction.commit().await?;
-    app.cache.delete(&[&key(id)]).await;
-    Ok(HttpResponse::NoContent().finish())
+    commit(app, transaction, id).await
 }
 
 /// Completes an assessment whose questions are all answered. Completing it again changes nothing.
@@ -218,12 +231,16 @@ pub(crate) async fn complete(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, ApiError> {
     let id = *id;
+    let assessment = to_its_end(async move { close(&app, identity, id).await }).await?;
+    Ok(HttpResponse::Ok().json(assessment))
+}
+
+async fn close(app: &App, identity: Identity, id: Uuid) -> Result<Option<Assessment>, ApiError> {
     let mut session = app.session().await?;
     let transaction = session.transaction().await?;
     let locked = visible(assessments::lock(&transaction, id).await?, identity)?;
     if matches!(locked.status, Status::Completed | Status::Archived) {
-        let assessment = assessments::get_alone(&transaction, id).await?;
-        return Ok(HttpResponse::Ok().json(assessment));
+        return Ok(assessments::get_alone(&transaction, id).await?);
     }
     let unanswered = assessments::unanswered(&transaction, id).await?;
     if unanswered > 0 {
@@ -233,9 +250,27 @@ pub(crate) async fn complete(
         ));
     }
     let assessment = assessments::complete(&transaction, id).await?;
-    transaction.commit().await?;
+    commit(app, transaction, id).await?;
+    Ok(Some(assessment))
+}
+
+/// Runs a change in a task of its own. A caller that leaves while the commit is under way would
+/// otherwise take along what has to follow it. The request's deadline holds for each of its
+/// statements.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    let scope = Scope::current().unwrap_or_else(|| Scope::builder().build());
+    let task = tokio::spawn(scope.run(change).in_current_span());
+    task.await.map_err(ApiError::internal)?
+}
+
+/// Commits a change of an assessment, and takes the assessment out of the cache whatever became of
+/// that: a commit whose answer was lost may have taken effect.
+async fn commit(app: &App, transaction: Transaction<'_>, id: Uuid) -> Result<(), ApiError> {
+    let committed = transaction.commit().await;
     app.cache.delete(&[&key(id)]).await;
-    Ok(HttpResponse::Ok().json(assessment))
+    Ok(committed?)
 }
 
 /// What the cache keeps an assessment under.
@@ -275,6 +310,10 @@ fn check_responses(responses: &[Response]) -> Result<(), ApiError> {
         return Err(input::invalid("responses", fault));
     }
     Ok(())
+}
+
+fn status<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Status>, D::Error> {
+    input::field("status", from)
 }
 
 fn first_repeated(ids: impl Iterator<Item = Uuid>) -> Option<Uuid> {

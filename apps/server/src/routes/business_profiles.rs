@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, http::Method, web};
 
 use super::{
     input::{self, PageQuery},
-    resource,
+    reading, resource,
 };
 use crate::{
     app::App,
@@ -20,7 +20,7 @@ pub(super) fn configure(config: &mut web::ServiceConfig) {
     let methods = &[Method::GET, Method::POST];
     config.service(
         resource("/api/v1/business-profiles", methods)
-            .route(web::get().to(list))
+            .route(reading().to(list))
             .route(web::post().to(create)),
     );
 }

@@ -1,13 +1,18 @@
 //! The description of the API, as a document and as a page. Its assets are inside the program.
 
-use actix_web::{HttpResponse, http::Method, web};
+use actix_web::{
+    HttpResponse,
+    http::{Method, header},
+    web,
+};
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
-use super::{assessments, auth, business_profiles, frameworks, probes, resource, users};
+use super::{assessments, auth, business_profiles, frameworks, probes, reading, resource, users};
+use crate::error::ApiError;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -53,16 +58,39 @@ fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
-    let page = SwaggerUi::new("/docs/{_:.*}")
-        .url("/api/openapi.json", openapi())
-        .config(Config::default().validator_url("none"));
+    const GET: &[Method] = &[Method::GET];
+    let page = Config::from("/api/openapi.json").validator_url("none");
     config
-        .service(
-            resource("/docs", &[Method::GET]).route(web::get().to(|| async {
-                HttpResponse::PermanentRedirect()
-                    .insert_header(("Location", "/docs/"))
-                    .finish()
-            })),
-        )
-        .service(page);
+        .app_data(web::Data::new(openapi()))
+        .app_data(web::Data::new(page))
+        .service(resource("/api/openapi.json", GET).route(reading().to(document)))
+        .service(resource("/docs", GET).route(reading().to(to_page)))
+        .service(resource("/docs/{file:.*}", GET).route(reading().to(file)));
+}
+
+async fn document(document: web::Data<utoipa::openapi::OpenApi>) -> HttpResponse {
+    HttpResponse::Ok().json(&**document)
+}
+
+async fn to_page() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "/docs/"))
+        .finish()
+}
+
+/// A file of the page. The library's own service answers those that do not exist without a body.
+async fn file(
+    name: web::Path<String>,
+    page: web::Data<Config<'static>>,
+) -> Result<HttpResponse, ApiError> {
+    let file = utoipa_swagger_ui::serve(&name, page.into_inner())
+        .map_err(|error| ApiError::internal(anyhow::anyhow!("{error}")))?
+        .ok_or_else(|| ApiError::not_found("page"))?;
+    let mut response = HttpResponse::Ok();
+    if file.gzpipped {
+        response.insert_header(header::ContentEncoding::Gzip);
+    }
+    Ok(response
+        .content_type(file.content_type)
+        .body(file.bytes.into_owned()))
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, http::Method, web};
 use uuid::Uuid;
 
-use super::resource;
+use super::{reading, resource};
 use crate::{
     app::App,
     auth::Identity,
@@ -23,8 +23,8 @@ pub(crate) struct FrameworkList {
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     const GET: &[Method] = &[Method::GET];
     config
-        .service(resource("/api/v1/frameworks", GET).route(web::get().to(list)))
-        .service(resource("/api/v1/frameworks/{id}", GET).route(web::get().to(get)));
+        .service(resource("/api/v1/frameworks", GET).route(reading().to(list)))
+        .service(resource("/api/v1/frameworks/{id}", GET).route(reading().to(get)));
 }
 
 /// All frameworks, by name.

@@ -8,7 +8,7 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
     error::ApiError,
@@ -25,6 +25,7 @@ pub(super) struct PageQuery {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// How many items, 1 to 100; 20 if it is not given.
+    #[serde(default, deserialize_with = "limit")]
     limit: Option<u16>,
 }
 
@@ -37,6 +38,19 @@ impl PageQuery {
     pub(super) fn checked(&self) -> Result<(Option<Cursor>, u16), ApiError> {
         page(self.cursor.as_deref(), self.limit)
     }
+}
+
+/// Reads the `limit` of a query string.
+pub(super) fn limit<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u16>, D::Error> {
+    field("limit", from)
+}
+
+/// Reads a field of a query string. Without it, a message does not say whose value is faulty.
+pub(super) fn field<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    name: &str,
+    from: D,
+) -> Result<T, D::Error> {
+    T::deserialize(from).map_err(|fault| D::Error::custom(format_args!("`{name}`: {fault}")))
 }
 
 /// Checks the position and size of a page.

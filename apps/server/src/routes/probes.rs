@@ -15,7 +15,7 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::resource;
+use super::{reading, resource};
 use crate::{
     app::App,
     auth::sha256,
@@ -33,14 +33,14 @@ pub(crate) struct Alive {
 pub(super) fn configure(config: &mut web::ServiceConfig) {
     const GET: &[Method] = &[Method::GET];
     config
-        .service(resource("/livez", GET).route(web::get().to(livez)))
-        .service(resource("/readyz", GET).route(web::get().to(readyz)))
-        .service(resource("/metrics", GET).route(web::get().to(metrics)));
+        .service(resource("/livez", GET).route(reading().to(livez)))
+        .service(resource("/readyz", GET).route(reading().to(readyz)))
+        .service(resource("/metrics", GET).route(reading().to(metrics)));
 }
 
 /// Mounts `/metrics` alone, for an address that only monitoring reaches.
 pub(crate) fn metrics_only(config: &mut web::ServiceConfig) {
-    config.service(resource("/metrics", &[Method::GET]).route(web::get().to(exposition)));
+    config.service(resource("/metrics", &[Method::GET]).route(reading().to(exposition)));
 }
 
 /// Whether the process turns.

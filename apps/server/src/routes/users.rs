@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, http::Method, web};
 use uuid::Uuid;
 
-use super::resource;
+use super::{reading, resource};
 use crate::{
     app::App,
     auth::Identity,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn configure(config: &mut web::ServiceConfig) {
-    config.service(resource("/api/v1/users/{id}", &[Method::GET]).route(web::get().to(get)));
+    config.service(resource("/api/v1/users/{id}", &[Method::GET]).route(reading().to(get)));
 }
 
 /// One user: oneself, or any for an administrator.

@@ -13,6 +13,9 @@ use uuid::Uuid;
 /// The most rows of one page.
 pub(crate) const MAX_LIMIT: u16 = 100;
 
+/// The first whole year that PostgreSQL can hold. Its last one is beyond `OffsetDateTime`'s.
+const FIRST_YEAR: i32 = -4712;
+
 /// Where a page ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Cursor {
@@ -55,8 +58,9 @@ impl Cursor {
         let (micros, id) = bytes.split_at(8);
         let micros = i64::from_be_bytes(micros.try_into().expect("8 of 24 bytes"));
         let nanos = i128::from(micros) * 1_000;
-        Some(Cursor {
-            created_at: OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?,
+        let created_at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
+        (created_at.year() >= FIRST_YEAR).then(|| Cursor {
+            created_at,
             id: Uuid::from_slice(id).expect("16 of 24 bytes"),
         })
     }
@@ -142,7 +146,19 @@ mod tests {
     fn what_is_no_cursor_is_refused() {
         let long = "A".repeat(33);
         let impossible = BASE64_URL_SAFE_NO_PAD.encode([0x7f; 24]);
-        for text in ["", "x", "!!!!", &long, &impossible, &cursor().encode()[1..]] {
+        let too_old = Cursor {
+            created_at: OffsetDateTime::from_unix_timestamp(-220_000_000_000).unwrap(),
+            ..cursor()
+        };
+        for text in [
+            "",
+            "x",
+            "!!!!",
+            &long,
+            &impossible,
+            &too_old.encode(),
+            &cursor().encode()[1..],
+        ] {
             assert_eq!(Cursor::decode(text), None, "{text}");
         }
     }

@@ -1,7 +1,12 @@
+use std::time::Duration;
+
 use reqwest::Method;
+use ruleiq_test_support::eventually;
 use serde_json::{Value, json};
 
 use crate::server::{Server, User, json_of, problem_of, text};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn answers(detail: &Value, answer: &Value) -> Value {
     let questions = detail["questions"].as_array().unwrap();
@@ -293,4 +298,63 @@ async fn an_assessment_needs_a_profile_of_ones_own_and_known_frameworks() {
         json!([]),
         "nothing is left of what was refused"
     );
+}
+
+#[tokio::test]
+async fn an_answer_whose_caller_left_during_the_commit_is_seen_by_the_next_reader() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    let id = server.assessment(&ada, 1).await;
+    let before = server.detail(&ada, &id).await;
+    // A commit that waits for a lock, and that a cancellation lets through instead of stopping it.
+    let mut holder = server.database.client().await;
+    holder
+        .batch_execute(
+            "CREATE FUNCTION wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 PERFORM pg_advisory_xact_lock(1);
+                 RETURN NULL;
+             EXCEPTION WHEN query_canceled THEN RETURN NULL;
+             END $$;
+             CREATE CONSTRAINT TRIGGER wait_at_commit AFTER INSERT ON assessment_responses
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_at_commit();",
+        )
+        .await
+        .unwrap();
+    let lock = holder.transaction().await.unwrap();
+    lock.execute("SELECT pg_advisory_xact_lock(1)", &[])
+        .await
+        .unwrap();
+    let question = before["questions"][0]["id"].clone();
+    let request = server
+        .request(Method::POST, &format!("/api/v1/assessments/{id}/responses"))
+        .bearer_auth(&ada.token)
+        .json(&json!({ "responses": [{ "question_id": question, "answer": true }] }));
+    let caller = tokio::spawn(request.send());
+    let watcher = server.database.client().await;
+    eventually(PATIENCE, || async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let row = watcher.query_one(waiting, &[]).await.unwrap();
+        row.get::<_, i64>(0) == 1
+    })
+    .await;
+
+    caller.abort();
+    let admin = server.admin().await;
+    eventually(PATIENCE, || async {
+        let report = server.get(&admin, "/api/v1/performance/metrics").await;
+        let report = json_of(report, 200).await;
+        let operations = report["operations"].as_array().unwrap();
+        let name = "POST /api/v1/assessments/{id}/responses";
+        let responses = operations.iter().find(|it| it["operation"] == name);
+        responses.is_some_and(|it| it["cancelled"] == 1)
+    })
+    .await;
+    lock.commit().await.unwrap();
+
+    eventually(PATIENCE, || async {
+        server.detail(&ada, &id).await["questions"][0]["answer"] == true
+    })
+    .await;
 }

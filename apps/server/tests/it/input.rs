@@ -20,19 +20,25 @@ async fn faulty_queries_and_paths_are_refused() {
             "/api/v1/assessments?limit=-1",
             400,
             "invalid_query",
-            "invalid digit",
+            "`limit`: invalid digit",
         ),
         (
             "/api/v1/assessments?limit=x",
             400,
             "invalid_query",
-            "invalid digit",
+            "`limit`: invalid digit",
+        ),
+        (
+            "/api/v1/business-profiles?limit=x",
+            400,
+            "invalid_query",
+            "`limit`: invalid digit",
         ),
         (
             "/api/v1/assessments?status=open",
             400,
             "invalid_query",
-            "`draft`",
+            "`status`: unknown variant `open`, expected one of `draft`",
         ),
         (
             "/api/v1/assessments?cursor=x",
@@ -63,6 +69,7 @@ async fn faulty_queries_and_paths_are_refused() {
         ("/api/v1/frameworks/%00", 400, "invalid_path", "UUID"),
         ("/api/v1/nothing", 404, "not_found", "no such route"),
         ("/", 404, "not_found", "no such route"),
+        ("/docs/nothing", 404, "not_found", "no such page"),
     ] {
         let detail = problem_of(server.get(&ada, path).await, status, code).await;
         assert!(detail.contains(fault), "{path}: {detail}");
@@ -116,9 +123,11 @@ async fn faulty_bodies_are_refused() {
 async fn a_method_that_a_resource_does_not_know_is_refused() {
     let server = Server::start().await;
     for (method, path, allow) in [
-        (Method::DELETE, "/api/v1/assessments", "GET, POST"),
+        (Method::DELETE, "/api/v1/assessments", "GET, POST, HEAD"),
         (Method::PUT, "/api/v1/auth/login", "POST"),
-        (Method::POST, "/livez", "GET"),
+        (Method::POST, "/livez", "GET, HEAD"),
+        (Method::POST, "/api/openapi.json", "GET, HEAD"),
+        (Method::POST, "/docs/index.html", "GET, HEAD"),
     ] {
         let response = server.request(method, path).send().await.unwrap();
         assert_eq!(response.headers()["allow"], allow);
@@ -138,4 +147,24 @@ async fn every_answer_names_its_request() {
         given.send().await.unwrap().headers()["x-request-id"],
         "abc-123"
     );
+}
+
+#[tokio::test]
+async fn what_can_be_read_has_a_head() {
+    let server = Server::start().await;
+    let ada = server.user("ada").await;
+    for path in [
+        "/livez",
+        "/readyz",
+        "/docs/",
+        "/api/openapi.json",
+        "/api/v1/frameworks",
+    ] {
+        let request = server.request(Method::HEAD, path).bearer_auth(&ada.token);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.bytes().await.unwrap().len(), 0, "{path}");
+    }
+    let request = server.request(Method::HEAD, "/api/v1/frameworks");
+    assert_eq!(request.send().await.unwrap().status(), 401);
 }
