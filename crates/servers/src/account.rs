@@ -73,10 +73,12 @@ impl Account {
             }
             _ => {}
         }
-        let found = fs::symlink_metadata(&place).map_err(Error::io("read", &place))?;
-        if !is_ours_alone(&found) {
+        if stand_in(folder).is_none() {
             return Err(Error::Foreign(place));
         }
+        // Explicitly, for the umask may be strict.
+        fs::set_permissions(&place, Permissions::from_mode(0o711))
+            .map_err(Error::io("open", &place))?;
         Ok(place)
     }
 
@@ -108,8 +110,17 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// The folder that has taken the place of `folder`, if there is one. What is not ours alone is
+/// none: its maker could name processes for us to kill and files for us to write.
+pub(crate) fn stand_in(folder: &Path) -> Option<PathBuf> {
+    let place = fallback(folder);
+    fs::symlink_metadata(&place)
+        .is_ok_and(|found| is_ours_alone(&found))
+        .then_some(place)
+}
+
 /// Where the data are if the server's user could not reach `folder`.
-pub(crate) fn fallback(folder: &Path) -> PathBuf {
+fn fallback(folder: &Path) -> PathBuf {
     let bytes = folder.as_os_str().as_encoded_bytes();
     // FNV-1a: names must differ by checkout and stay the same from run to run.
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -172,6 +183,25 @@ mod tests {
         check(0, 104, 0o40701, false);
         check(101, 0, 0o40100, true);
         check(101, 0, 0o40077, false);
+    }
+
+    #[test]
+    fn what_others_may_write_stands_in_for_nothing() {
+        let folder = PathBuf::from(format!("/checkout/of/process/{}", std::process::id()));
+        let place = fallback(&folder);
+        assert_eq!(stand_in(&folder), None);
+        DirBuilder::new().create(&place).unwrap();
+        let found = [0o777, 0o711].map(|mode| {
+            fs::set_permissions(&place, Permissions::from_mode(mode)).unwrap();
+            stand_in(&folder)
+        });
+        fs::remove_dir(&place).unwrap();
+        std::os::unix::fs::symlink("/", &place).unwrap();
+        let link = stand_in(&folder);
+        fs::remove_file(&place).unwrap();
+
+        assert_eq!(found, [None, Some(place)]);
+        assert_eq!(link, None);
     }
 
     #[test]

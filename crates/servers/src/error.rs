@@ -19,6 +19,8 @@ pub enum Error {
         /// Why they were not installed, if that was tried.
         install: Option<String>,
     },
+    /// PostgreSQL's client is not on the machine.
+    NoClient,
     /// A word of the command line or of a command means nothing.
     Word(String),
     /// The folder is held by another supervisor.
@@ -103,6 +105,12 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Missing { which, install } => missing(out, *which, install.as_deref()),
+            Error::NoClient => out.write_str(
+                "`psql` is neither beside PostgreSQL's servers nor on PATH; install it:\n  \
+                 Debian, Ubuntu: sudo apt-get install postgresql-client\n  \
+                 Fedora: sudo dnf install postgresql\n  \
+                 macOS: brew install libpq, and put its folder on PATH",
+            ),
             Error::Word(word) => write!(out, "`{word}` is none of the words that are known here"),
             Error::Held { folder, holder } => write!(
                 out,
@@ -193,7 +201,7 @@ fn missing(out: &mut fmt::Formatter<'_>, which: Which, install: Option<&str>) ->
          sudo apt-get install --no-install-recommends {debian}\n  \
          Fedora: sudo dnf install {fedora}\n  \
          macOS: brew install {macos}\n\
-         or run `docker compose -f deploy/compose.yaml up -d` and set {variable}",
+         or start it with Docker, as `deploy/compose.yaml` says, and set {variable}",
         name(which)
     )?;
     match install {
@@ -220,7 +228,7 @@ mod tests {
              sudo apt-get install --no-install-recommends redis-server\n  \
              Fedora: sudo dnf install valkey\n  \
              macOS: brew install redis\n\
-             or run `docker compose -f deploy/compose.yaml up -d` and set TEST_REDIS_URL\n\
+             or start it with Docker, as `deploy/compose.yaml` says, and set TEST_REDIS_URL\n\
              (installing without being asked failed: no network)"
         );
         let error = Error::Missing {

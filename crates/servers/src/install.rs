@@ -150,7 +150,9 @@ impl Manager {
     fn install(self, packages: &[&str], notices: &mut dyn Write) -> Result<(), String> {
         match self.family {
             Family::Debian => {
+                // Nothing of what is there may go to make room.
                 let mut words = vec!["install", "--yes", "--no-install-recommends"];
+                words.push("--no-remove");
                 words.extend(["-o", "DPkg::Lock::Timeout=300"]);
                 words.extend(packages);
                 self.run("apt-get", &words, notices).or_else(|_| {
@@ -168,8 +170,14 @@ impl Manager {
     }
 
     fn run(self, program: &str, words: &[&str], notices: &mut dyn Write) -> Result<(), String> {
-        // sudo hands no environment on, hence `env`.
-        let frontend = ["env", "DEBIAN_FRONTEND=noninteractive", program];
+        // sudo hands no environment on, hence `env`. Ubuntu's needrestart would otherwise restart
+        // services that use a library which came along.
+        let frontend = [
+            "env",
+            "DEBIAN_FRONTEND=noninteractive",
+            "NEEDRESTART_MODE=l",
+            program,
+        ];
         let sudo: &[&str] = if self.needs_sudo {
             &["sudo", "-n"]
         } else {

@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     DataDir, Error, Which,
-    account::{Account, fallback, make_folder},
+    account::{Account, make_folder, stand_in},
     process::{Process, table, wait_until},
     secret, shared_memory,
 };
@@ -111,7 +111,8 @@ impl Instance {
     /// The password: a new one for new data.
     pub(crate) fn password(&self) -> Result<String, Error> {
         let path = self.path("password");
-        if !path.exists() && !self.data().exists() {
+        // Without data, it is none or that of a start that crashed, perhaps before it was written.
+        if !self.data().exists() {
             write_private(&path, &secret::random()?)?;
         }
         fs::read_to_string(&path).map_err(Error::io("read", &path))
@@ -149,7 +150,7 @@ impl Drop for Instance {
 /// Ends what crashed supervisors left running under `home` and removes its data. What is in use is
 /// left alone.
 pub(crate) fn sweep(home: &Path) -> Result<(), Error> {
-    for home in [home.to_owned(), fallback(home)] {
+    for home in places(home) {
         let temporary = temporary(&home);
         if !temporary.exists() {
             continue;
@@ -177,7 +178,7 @@ pub(crate) fn sweep(home: &Path) -> Result<(), Error> {
 ///
 /// [`Error::Held`] when a supervisor holds them.
 pub fn remove_kept(folder: &Path) -> Result<(), Error> {
-    for folder in [folder.to_owned(), fallback(folder)] {
+    for folder in places(folder) {
         if folder.join("lock").exists() {
             let _lock = lock(&folder)?;
             end_leftovers(&folder);
@@ -189,12 +190,14 @@ pub fn remove_kept(folder: &Path) -> Result<(), Error> {
 
 /// Where the data of `folder` are: itself, or its stand-in.
 pub(crate) fn resolve(folder: &Path) -> PathBuf {
-    let stand_in = fallback(folder);
-    if stand_in.join("lock").exists() {
-        stand_in
-    } else {
-        folder.to_owned()
-    }
+    stand_in(folder)
+        .filter(|it| it.join("lock").exists())
+        .unwrap_or_else(|| folder.to_owned())
+}
+
+/// A folder and its stand-in.
+fn places(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    std::iter::once(folder.to_owned()).chain(stand_in(folder))
 }
 
 /// The process that the folder speaks of, if it still runs.
@@ -281,6 +284,10 @@ fn end_leftovers(folder: &Path) {
     // The supervisor may have died between starting a server and noting it.
     let data = data(folder);
     for folder in [&data, &folder.join(UNFINISHED)] {
+        // The system knows the folder by its path without links.
+        let Ok(folder) = &folder.canonicalize() else {
+            continue;
+        };
         for name in ["initdb", "postgres", "redis-server", "valkey-server"] {
             for process in table::working_in(folder, name) {
                 process.kill();

@@ -25,6 +25,7 @@ mod supervisor;
 pub use crate::{
     error::Error,
     instance::remove_kept,
+    programs::psql,
     services::{Running, Services, State},
     spec::{DataDir, PostgresSpec, RedisSpec, Spec, Which},
     supervised::Supervised,

@@ -30,6 +30,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("logging_collector", "off"),
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
+    // In the data folder, where the next start finds it and a removal takes it along, instead of in
+    // a place for all where a kill leaves it, and which a container may lack.
+    ("dynamic_shared_memory_type", "mmap"),
 ];
 /// A server that is killed may lose the commits of its last second by these; when the machine loses
 /// power, all data may be unreadable.
@@ -37,9 +40,6 @@ const FAST: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("synchronous_commit", "off"),
     ("full_page_writes", "off"),
-    // In the data folder, which is removed as a whole, instead of in a place for all where a kill
-    // leaves it.
-    ("dynamic_shared_memory_type", "mmap"),
 ];
 
 /// One instance that is wanted, and the programs to run it with.

@@ -81,6 +81,23 @@ impl PostgresPrograms {
     }
 }
 
+/// PostgreSQL's client `psql`: that of the version whose server is run by preference, else the one
+/// on PATH.
+///
+/// # Errors
+///
+/// [`Error::NoClient`] when there is none.
+pub fn psql() -> Result<PathBuf, Error> {
+    let beside_servers = PostgresPrograms::find()
+        .into_iter()
+        .map(|programs| programs.folder);
+    psql_in(beside_servers.chain(path())).ok_or(Error::NoClient)
+}
+
+fn psql_in(mut folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    folders.find_map(|folder| Some(folder.join("psql")).filter(|it| is_program(it)))
+}
+
 /// The server program of Redis, or of Valkey, which is Redis by another name.
 pub(crate) fn find_redis() -> Option<PathBuf> {
     let mut folders = path();
@@ -199,6 +216,17 @@ mod tests {
             version: 16,
         };
         assert_eq!(found, [expect]);
+    }
+
+    #[test]
+    fn a_folder_without_psql_is_passed_over() {
+        assert_eq!(psql_in(["/dev".into()].into_iter()), None);
+        let folder = env::temp_dir().join(format!("ruleiq-psql-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        symlink("/bin/sh", folder.join("psql")).unwrap();
+        let found = psql_in(["/dev".into(), folder.clone()].into_iter());
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, Some(folder.join("psql")));
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! Runs a program to its end, within a limit.
 
 use std::{
-    io::{self, Read},
+    io::Read,
     os::unix::process::CommandExt as _,
     process::{Command, Stdio},
-    thread,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{Error, process::wait_until};
+
+/// How long a program that has ended, or was killed, may take to be gone with its last words.
+const REST_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a program said, and whether it was content.
 pub(crate) struct Finished {
@@ -41,31 +45,62 @@ pub(crate) fn run(
             step: format!("start `{}`", command.get_program().display()),
             source,
         })?;
+    let outputs = [
+        Output::read(child.stdout.take()),
+        Output::read(child.stderr.take()),
+    ];
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let stdout = child.stdout.take();
-    let stderr = child.stderr.take();
-    thread::scope(|scope| {
-        let stdout = scope.spawn(|| read(stdout));
-        let stderr = scope.spawn(|| read(stderr));
-        let in_time = wait_until(limit, || !matches!(child.try_wait(), Ok(None)));
-        if !in_time && let Some(group) = group {
-            // It has not been waited for, so the number is still its own.
+    if !wait_until(limit, || !matches!(child.try_wait(), Ok(None))) {
+        if let Some(group) = group {
+            // It has not been waited for, so the number is still its own. What sudo has started is
+            // root's and cannot be killed: it is left to end by itself.
             kill_process_group(group, Signal::KILL).ok();
         }
-        let status = child.wait().map_err(|source| Error::Io {
-            step: format!("wait for {step}"),
-            source,
-        })?;
-        if !in_time {
-            return Err(Error::TimedOut { step, after: limit });
-        }
-        let mut output = stdout.join().unwrap_or_default();
-        output.push_str(&stderr.join().unwrap_or_default());
-        Ok(Finished {
-            is_success: status.success(),
-            output,
-        })
+        wait_until(REST_LIMIT, || !matches!(child.try_wait(), Ok(None)));
+        return Err(Error::TimedOut { step, after: limit });
+    }
+    let status = child.wait().map_err(|source| Error::Io {
+        step: format!("wait for {step}"),
+        source,
+    })?;
+    // A service that a package has started may hold the outputs open for ever.
+    wait_until(REST_LIMIT, || outputs.iter().all(Output::is_whole));
+    Ok(Finished {
+        is_success: status.success(),
+        output: outputs.iter().map(Output::text).collect(),
     })
+}
+
+/// What a program has said so far.
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    fn read(stream: Option<impl Read + Send + 'static>) -> Output {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let Some(mut stream) = stream else { return };
+            let mut chunk = [0; 4096];
+            // What was read before an error is still worth showing.
+            while let Ok(count @ 1..) = stream.read(&mut chunk) {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(&chunk[..count]);
+            }
+        });
+        Output { bytes, reader }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.reader.is_finished()
+    }
+
+    fn text(&self) -> String {
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }
 
 /// The last lines of a log.
@@ -75,18 +110,10 @@ pub(crate) fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-fn read(stream: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        // What was read before an error is still worth showing.
-        drop::<io::Result<usize>>(stream.read_to_end(&mut bytes));
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Process;
 
     #[test]
     fn both_outputs_and_the_verdict_are_told() {
@@ -103,6 +130,16 @@ mod tests {
         command.args(["-c", "sleep 600 & sleep 600"]);
         let error = run(&mut command, "testing", Duration::from_millis(20)).err();
         assert!(matches!(error, Some(Error::TimedOut { .. })));
+    }
+
+    #[test]
+    fn a_service_that_was_started_is_left_running_and_not_waited_for() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!"]);
+        let finished = run(&mut command, "testing", Duration::from_secs(30)).unwrap();
+        let service = Process::of(finished.output.trim().parse().unwrap()).unwrap();
+        service.kill();
+        assert!(finished.is_success);
     }
 
     #[test]

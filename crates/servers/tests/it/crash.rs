@@ -50,10 +50,13 @@ fn the_next_start_sweeps_what_a_killed_supervisor_left() {
     assert!(!pids.iter().any(|pid| runs(*pid)));
     assert!(!left.iter().any(|folder| folder.exists()));
     assert_eq!(home.temporary().len(), 1);
+    // Without the program, a block stays.
+    let is_freed = Command::new("ipcrm").arg("--version").output().is_ok();
     assert!(
-        !blocks
-            .iter()
-            .any(|block| shared_memory_in_use().contains(block))
+        !is_freed
+            || !blocks
+                .iter()
+                .any(|block| shared_memory_in_use().contains(block))
     );
     drop(servers);
 }

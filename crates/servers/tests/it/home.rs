@@ -97,6 +97,11 @@ pub(crate) fn pid_in(file: &Path) -> u32 {
 
 /// Whether a process runs; a dead one that nobody has waited for does not.
 pub(crate) fn runs(pid: u32) -> bool {
+    // Minimal systems have no `ps`.
+    if cfg!(target_os = "linux") {
+        return fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with('Z'));
+    }
     let output = Command::new("ps")
         .args(["-o", "stat=", "-p", &pid.to_string()])
         .output()
@@ -107,8 +112,9 @@ pub(crate) fn runs(pid: u32) -> bool {
 
 /// Sends a signal, such as `KILL`.
 pub(crate) fn signal(name: &str, pid: u32) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
+    // The shell's own: minimal systems have no program for it.
+    let status = Command::new("sh")
+        .args(["-c", "kill -s $0 $1", name, &pid.to_string()])
         .status()
         .unwrap();
     assert!(status.success(), "no signal to {pid}");

@@ -75,6 +75,9 @@ fn settings_reach_the_server_and_durable_means_fsync() {
     assert_eq!(show(spec, "max_connections"), "7");
     assert_eq!(show(PostgresSpec::default(), "fsync"), "off");
     assert_eq!(show(PostgresSpec::default().durable(), "fsync"), "on");
+    // Elsewhere a kill would leave it.
+    let durable = PostgresSpec::default().durable();
+    assert_eq!(show(durable, "dynamic_shared_memory_type"), "mmap");
 }
 
 #[test]
