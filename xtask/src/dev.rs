@@ -29,9 +29,7 @@ use crate::{
 const POLL: Duration = Duration::from_secs(1);
 /// The login that the server's seed makes, with data of its own.
 const DEMO_EMAIL: &str = "demo@ruleiq.example";
-const DEMO_PASSWORD: &str = "demo-password";
 const ADMIN_EMAIL: &str = "admin@ruleiq.example";
-const ADMIN_PASSWORD: &str = "admin-password";
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -95,17 +93,14 @@ fn prepare(
     arguments: &Arguments,
     interrupt: &Interrupt,
 ) -> anyhow::Result<()> {
-    let secret = |name| database.home().secret(name, random::password);
     let mut migrate = database.owner_command();
     process::run(migrate.args(["migrate", "up"]), interrupt)?;
-    let mut seed = database.owner_command();
-    seed.args(["seed", "--scale", arguments.scale.word()]);
-    seed.env("RULEIQ_DEMO_PASSWORD", secret(DEMO_PASSWORD)?);
+    let mut seed = database.seed_command(arguments.scale.word())?;
     process::run(&mut seed, interrupt)?;
     let mut user = database.owner_command();
     user.args(["user", "create", "--admin", "--if-absent"]);
     user.args(["--email", ADMIN_EMAIL, "--name", "Administrator"]);
-    user.env("RULEIQ_USER_PASSWORD", secret(ADMIN_PASSWORD)?);
+    user.env("RULEIQ_USER_PASSWORD", admin_password(database)?);
     process::run(&mut user, interrupt)
 }
 
@@ -127,6 +122,10 @@ fn serve(database: &mut Database, interrupt: &Interrupt) -> anyhow::Result<()> {
     progress::during("stopping ruleiq-server", || app.stop())
 }
 
+fn admin_password(database: &Database) -> anyhow::Result<String> {
+    database.home().secret("admin-password", random::password)
+}
+
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 fn greet(app: &App, database: &Database) -> anyhow::Result<()> {
     let (api, metrics) = (app.url(), app.metrics_url());
@@ -135,10 +134,9 @@ fn greet(app: &App, database: &Database) -> anyhow::Result<()> {
     println!("  description  {api}/docs");
     println!("  metrics      {metrics}/metrics");
     for (kind, email, password) in [
-        ("login", DEMO_EMAIL, DEMO_PASSWORD),
-        ("admin login", ADMIN_EMAIL, ADMIN_PASSWORD),
+        ("login", DEMO_EMAIL, database.demo_password()?),
+        ("admin login", ADMIN_EMAIL, admin_password(database)?),
     ] {
-        let password = database.home().secret(password, random::password)?;
         println!("  {kind:11}  {email}  {password}");
     }
     println!();

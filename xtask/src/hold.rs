@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 /// Runs the program until it ends or standard input does, and hands on its exit code.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install_patient()?;
     let (program, arguments) = arguments.command.split_first().context("no program")?;
     let mut command = Command::new(program);
     let mut child = process::spawn(command.args(arguments).stdin(Stdio::null()))?;

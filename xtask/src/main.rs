@@ -28,10 +28,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::process::Interrupted;
-
-/// What a shell reports of a program that Ctrl-C ended.
-const EXIT_INTERRUPTED: u8 = 130;
+use crate::process::{EXIT_INTERRUPTED, Interrupted};
 
 /// Develop, test and check RuleIQ.
 ///

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::{dev, process, process::Interrupt, progress, workspace};
+use crate::{cargo, dev, process, process::Interrupt, progress};
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
@@ -56,7 +56,7 @@ enum Action {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (target, words) = match &arguments.action {
         Action::New { name, concurrently } => {
-            let folder = workspace::root().join("migrations");
+            let folder = cargo::root().join("migrations");
             let version = version(SystemTime::now())?;
             for path in create(&folder, &version, name, *concurrently)? {
                 progress::line(&format!("made {}", path.display()));

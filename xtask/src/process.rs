@@ -15,6 +15,8 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+/// What a shell reports of a program that Ctrl-C ended.
+pub(crate) const EXIT_INTERRUPTED: u8 = 130;
 /// How often a running program and the request to stop are looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a program gets to end by itself: a terminal sends Ctrl-C to it as well.
@@ -24,8 +26,8 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Whether this process was told to stop, by Ctrl-C or SIGTERM.
 ///
-/// Once it is installed neither ends the process, so that whoever holds servers or programs can end
-/// them first.
+/// Once it is installed the first of them does not end the process, so that whoever holds servers or
+/// programs can end them first.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     seen: Arc<AtomicBool>,
@@ -36,9 +38,25 @@ pub(crate) struct Interrupt {
 pub(crate) struct Interrupted;
 
 impl Interrupt {
-    /// Begins to listen.
+    /// Begins to listen. The second signal ends this process at once, also where it waits for
+    /// something long, such as packages that are installed: servers and programs that it holds by
+    /// a pipe then end by themselves.
     pub(crate) fn install() -> anyhow::Result<Interrupt> {
         let seen = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            let code = i32::from(EXIT_INTERRUPTED);
+            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(&seen))
+                .context("failed to listen for Ctrl-C")?;
+        }
+        Interrupt::listen(seen)
+    }
+
+    /// Begins to listen, and never ends this process.
+    pub(crate) fn install_patient() -> anyhow::Result<Interrupt> {
+        Interrupt::listen(Arc::new(AtomicBool::new(false)))
+    }
+
+    fn listen(seen: Arc<AtomicBool>) -> anyhow::Result<Interrupt> {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::clone(&seen))
                 .context("failed to listen for Ctrl-C")?;

@@ -19,10 +19,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     let database = arguments.target.open(&interrupt)?;
-    let mut command = database.owner_command();
-    command
-        .args(["seed", "--scale", arguments.scale.word()])
-        .args(arguments.ownership.words());
+    let mut command = database.seed_command(arguments.scale.word())?;
+    command.args(arguments.ownership.words());
     let status = process::status(&mut command, &interrupt)?;
     Ok(process::exit_code(status))
 }

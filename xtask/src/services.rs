@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use ruleiq_servers::{Services, State};
 
-use crate::workspace;
+use crate::cargo;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Arguments {
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The folder for the servers' data, one per checkout.
 pub(crate) fn home() -> PathBuf {
-    workspace::root().join("target").join("servers")
+    cargo::root().join("target").join("servers")
 }
 
 fn status(services: &Services, output: &mut impl io::Write) -> anyhow::Result<()> {

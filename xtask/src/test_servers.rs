@@ -7,13 +7,14 @@ use ruleiq_servers::{DATABASE_URL_VARIABLE, REDIS_URL_VARIABLE, Spec, Supervised
 
 use crate::progress;
 
-/// Addresses that somebody uses for work. No test may find them.
+/// Addresses that somebody uses for work, and the file that may hold them. No test may find them.
 const NOT_FOR_TESTS: &[&str] = &[
     "DATABASE_URL",
     "DATABASE_OWNER_URL",
     "DATABASE_MONITOR_URL",
     "DATABASE_ADMIN_URL",
     "REDIS_URL",
+    "RULEIQ_CONFIG",
 ];
 
 /// Servers for tests. Those that this process started end with this value.

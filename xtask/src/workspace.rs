@@ -56,15 +56,6 @@ pub(crate) struct Dependency {
     pub(crate) dev: bool,
 }
 
-/// The folder of the root manifest.
-pub(crate) fn root() -> PathBuf {
-    let manifest_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest_dir
-        .parent()
-        .expect("xtask is a folder of the repository")
-        .to_path_buf()
-}
-
 /// The folder for builds and for everything else that may be deleted.
 pub(crate) fn target() -> anyhow::Result<PathBuf> {
     Ok(Workspace::load()?.target)

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{database::Database, random};
-use crate::{process, process::Interrupt, progress, workspace};
+use crate::{cargo, process, process::Interrupt, progress};
 
 const API_PORT: u16 = 8080;
 const METRICS_PORT: u16 = 9090;
@@ -44,7 +44,8 @@ impl App {
             .arg("hold")
             .arg(database.program())
             .arg("serve")
-            .current_dir(workspace::root())
+            .current_dir(cargo::root())
+            .env_remove("RULEIQ_CONFIG")
             .env_remove("DATABASE_OWNER_URL")
             .env_remove("DATABASE_ADMIN_URL")
             .env("RULEIQ_ENV", "development")

@@ -4,17 +4,20 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use ruleiq_servers::{PostgresSpec, RedisSpec, Spec, Supervised, Which};
 
 use super::{home::Home, random};
-use crate::{progress, workspace};
+use crate::{cargo, process, progress};
 
 const DATABASE: &str = "ruleiq";
 const APP: &str = "ruleiq_dev_app";
 const MONITOR: &str = "ruleiq_dev_monitor";
+/// Longer than a busy machine takes to copy an empty database.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(120);
 
 /// The running servers, with the database and its logins made.
 #[derive(Debug)]
@@ -85,6 +88,11 @@ impl Database {
         Ok(self.superuser.url(MONITOR, &password, DATABASE))
     }
 
+    /// The password of the login that the seed makes.
+    pub(crate) fn demo_password(&self) -> anyhow::Result<String> {
+        self.home.secret("demo-password", random::password)
+    }
+
     pub(crate) fn redis_url(&self) -> anyhow::Result<&str> {
         self.supervised.redis_url().context("Redis has no address")
     }
@@ -107,6 +115,15 @@ impl Database {
     /// `ruleiq-server` as the owner of the database.
     pub(crate) fn owner_command(&self) -> Command {
         owner_command(&self.program, &self.owner_url())
+    }
+
+    /// `ruleiq-server seed`.
+    pub(crate) fn seed_command(&self, scale: &str) -> anyhow::Result<Command> {
+        let mut command = self.owner_command();
+        command
+            .args(["seed", "--scale", scale])
+            .env("RULEIQ_DEMO_PASSWORD", self.demo_password()?);
+        Ok(command)
     }
 
     /// Makes the database and the logins where they are missing. The groups that these belong to
@@ -149,8 +166,9 @@ impl Database {
 pub(super) fn owner_command(program: &Path, owner_url: &str) -> Command {
     let mut command = Command::new(program);
     command
-        .current_dir(workspace::root())
+        .current_dir(cargo::root())
         .env_remove("DATABASE_URL")
+        .env_remove("RULEIQ_CONFIG")
         .env("DATABASE_OWNER_URL", owner_url)
         .env("RULEIQ_ENV", "development");
     command
@@ -183,7 +201,14 @@ impl Address {
     /// Runs statements in psql. They come by a pipe and the password by the environment, where
     /// other users of the machine do not see them.
     fn run_script(&self, script: &str) -> anyhow::Result<()> {
-        let mut child = Command::new("psql")
+        let mut command = Command::new(ruleiq_servers::psql()?);
+        // Whatever else the user has set, such as PGHOSTADDR, would lead elsewhere.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PG") {
+                command.env_remove(name);
+            }
+        }
+        command
             .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
             .env("PGHOST", &self.host)
             .env("PGPORT", self.port.to_string())
@@ -192,18 +217,20 @@ impl Address {
             .env("PGDATABASE", "postgres")
             .env("PGCONNECT_TIMEOUT", "10")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .context(
-                "failed to run `psql`, which comes with PostgreSQL's client programs \
-                 (on Debian: `apt-get install postgresql-client`)",
-            )?;
+            .stdout(Stdio::null());
+        let mut child = process::spawn(&mut command)?;
         if let Some(mut input) = child.stdin.take() {
             input
                 .write_all(script.as_bytes())
                 .context("psql takes no statements")?;
         }
-        let status = child.wait()?;
+        let Some(status) = process::ended_within(&mut child, SCRIPT_LIMIT)? else {
+            process::stop(&mut child)?;
+            bail!(
+                "PostgreSQL did not make the database within {}",
+                progress::seconds(SCRIPT_LIMIT)
+            );
+        };
         ensure!(
             status.success(),
             "failed to make the database: psql ended with {status}"

@@ -74,6 +74,18 @@ impl Opened {
             Opened::Other { program, url } => owner_command(program, &url.0),
         }
     }
+
+    /// `ruleiq-server seed`. In our own database the demo login gets the password that `dev` prints.
+    pub(crate) fn seed_command(&self, scale: &str) -> anyhow::Result<Command> {
+        match self {
+            Opened::Own(database) => database.seed_command(scale),
+            Opened::Other { program, url } => {
+                let mut command = owner_command(program, &url.0);
+                command.args(["seed", "--scale", scale]);
+                Ok(command)
+            }
+        }
+    }
 }
 
 impl Ownership {
