@@ -76,6 +76,13 @@ pub enum Error {
         version: i64,
     },
 
+    /// The migration that was to be the last one left is none.
+    #[error("there is no migration {version} to go back to; ask for the status, which lists them")]
+    NoTarget {
+        /// What was asked for.
+        version: i64,
+    },
+
     /// The database is not marked as ours.
     #[error(
         "the database `{database}` has no row in `ruleiq_marker`, so it may be somebody else's; \

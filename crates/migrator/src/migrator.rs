@@ -31,7 +31,7 @@ pub struct Migrator {
 pub enum Target {
     /// Revert the last one that was applied.
     One,
-    /// Revert all that came after this version.
+    /// Revert all that came after this version, which must be one that the program knows.
     To(i64),
     /// Revert everything.
     Zero,
@@ -173,7 +173,8 @@ impl Migrator {
     /// # Errors
     ///
     /// [`Error::NotOurs`] for a database that is not marked as ours, [`Error::Unknown`] for one
-    /// that is newer than the program, and see [`Error`].
+    /// that is newer than the program, [`Error::NoTarget`] for a target that is no migration, and
+    /// see [`Error`].
     ///
     /// # Cancel safety
     ///
@@ -185,6 +186,11 @@ impl Migrator {
         target: Target,
         ownership: &Ownership,
     ) -> Result<Report, Error> {
+        if let Target::To(version) = target
+            && !self.knows(version)
+        {
+            return Err(Error::NoTarget { version });
+        }
         let mut connection = connection::connect_locked(url, self.lock_timeout).await?;
         ownership.check(&mut connection).await?;
         let applied = applied::read(&mut connection).await?;
@@ -260,12 +266,15 @@ impl Migrator {
             }
         }
         let newest_known = self.pairs.last().map_or(0, |it| it.version);
-        let is_known = |version: &i64| self.pairs.iter().any(|it| it.version == *version);
-        let mut unknown = applied.keys().filter(|it| !is_known(it)).peekable();
+        let mut unknown = applied.keys().filter(|it| !self.knows(**it)).peekable();
         match unknown.peek() {
             Some(version) if **version < newest_known => Err(Error::Unknown { version: **version }),
             _ => Ok(unknown.last().copied()),
         }
+    }
+
+    fn knows(&self, version: i64) -> bool {
+        self.pairs.iter().any(|it| it.version == version)
     }
 }
 

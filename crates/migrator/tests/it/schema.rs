@@ -1,6 +1,6 @@
 //! The project's own migrations.
 
-use ruleiq_migrator::{Migrator, Ownership, Target};
+use ruleiq_migrator::{Error, Migrator, Ownership, Target};
 use ruleiq_test_support::TestDatabase;
 
 /// Everything that the migrations make, as text: columns, constraints, indexes, grants.
@@ -92,4 +92,18 @@ async fn reverting_stops_at_its_target() {
     assert_eq!(report.versions, newest_first);
     let after = Migrator::embedded().status(database.url()).await.unwrap();
     assert_eq!(after.iter().filter(|it| it.applied).count(), 2);
+}
+
+#[tokio::test]
+async fn a_target_that_is_no_migration_reverts_nothing() {
+    let database = TestDatabase::migrated().await;
+    let (migrator, ownership) = (Migrator::embedded(), Ownership::default());
+    let before = migrator.status(database.url()).await.unwrap();
+    // A number that was mistyped is smaller than every version.
+    for version in [0, 7] {
+        let down = migrator.down(database.url(), Target::To(version), &ownership);
+        let error = down.await.unwrap_err();
+        assert!(matches!(error, Error::NoTarget { .. }), "{error}");
+    }
+    assert_eq!(migrator.status(database.url()).await.unwrap(), before);
 }
