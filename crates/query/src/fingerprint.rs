@@ -108,10 +108,7 @@ impl<'a> Iterator for Tokens<'a> {
         self.skip_blanks_and_comments();
         let first = self.0.chars().next()?;
         Some(match first {
-            '\'' => {
-                self.take(quoted_len(self.0, '\'', false));
-                Token::Constant
-            }
+            '\'' => self.string(false),
             '"' => Token::Symbol(self.take(quoted_len(self.0, '"', false))),
             '$' => match dollar_quoted_len(self.0) {
                 Some(len) => {
@@ -144,10 +141,23 @@ impl<'a> Tokens<'a> {
         let word = self.take_while(|c| is_word_start(c) || c.is_ascii_digit() || c == '$');
         let prefixes_string = matches!(word, "e" | "E" | "b" | "B" | "x" | "X" | "n" | "N");
         if prefixes_string && self.0.starts_with('\'') {
-            self.take(quoted_len(self.0, '\'', matches!(word, "e" | "E")));
-            return Token::Constant;
+            return self.string(matches!(word, "e" | "E"));
         }
         Token::Word(word)
+    }
+
+    /// A string with what continues it on later lines, by the same rules of escaping.
+    fn string(&mut self, backslash_escapes: bool) -> Token<'a> {
+        loop {
+            self.take(quoted_len(self.0, '\'', backslash_escapes));
+            let mut next = self.clone();
+            next.skip_blanks_and_comments();
+            let between = &self.0[..self.0.len() - next.0.len()];
+            if !(between.contains(['\n', '\r']) && next.0.starts_with('\'')) {
+                return Token::Constant;
+            }
+            *self = next;
+        }
     }
 }
 
@@ -259,6 +269,8 @@ mod tests {
         check("x = 1.5e-3 + .5", "x = ? + ?");
         check("f(1, b, 2, 3)", "f ( ? , b , ? )");
         check("B'101' X'1F' e", "? ? e");
+        check("E'a' -- and on\n 'b\\'c', 'd'\n'e'", "?");
+        check("E'a' 'b'", "? ?");
         check("'not closed", "?");
         check("/* not closed", "");
         check("größe = 'ß'", "größe = ?");
