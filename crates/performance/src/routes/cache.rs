@@ -10,9 +10,9 @@ use crate::{Performance, problem::Described};
     responses(
         (status = 200, description = "Counts since the server started, and the present state",
             body = Object),
-        (status = 400, description = "Unknown parameters", body = Described),
-        (status = 401, description = "No valid token", body = Described),
-        (status = 403, description = "Not an administrator", body = Described),
+        (status = 400, description = "Unknown parameters", body = Described, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Described, content_type = "application/problem+json"),
+        (status = 403, description = "Not an administrator", body = Described, content_type = "application/problem+json"),
     ),
     security(("token" = [])))]
 pub(crate) async fn stats(

@@ -37,12 +37,12 @@ pub(crate) struct DatabaseReport {
     params(DatabaseStats),
     responses(
         (status = 200, description = "The database's statistics", body = DatabaseReport),
-        (status = 400, description = "Unknown parameters", body = Described),
-        (status = 401, description = "No valid token", body = Described),
-        (status = 403, description = "Not an administrator", body = Described),
-        (status = 404, description = "No such table", body = Described),
-        (status = 503, description = "The database cannot be reached", body = Described),
-        (status = 504, description = "The statistics did not come in time", body = Described),
+        (status = 400, description = "Unknown parameters", body = Described, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Described, content_type = "application/problem+json"),
+        (status = 403, description = "Not an administrator", body = Described, content_type = "application/problem+json"),
+        (status = 404, description = "No such table", body = Described, content_type = "application/problem+json"),
+        (status = 503, description = "The database cannot be reached", body = Described, content_type = "application/problem+json"),
+        (status = 504, description = "The statistics did not come in time", body = Described, content_type = "application/problem+json"),
     ),
     security(("token" = [])))]
 pub(crate) async fn stats(

@@ -28,9 +28,9 @@ pub(crate) struct MetricsReport {
     params(Threshold),
     responses(
         (status = 200, description = "The operations that ran", body = MetricsReport),
-        (status = 400, description = "Unknown parameters", body = Described),
-        (status = 401, description = "No valid token", body = Described),
-        (status = 403, description = "Not an administrator", body = Described),
+        (status = 400, description = "Unknown parameters", body = Described, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Described, content_type = "application/problem+json"),
+        (status = 403, description = "Not an administrator", body = Described, content_type = "application/problem+json"),
     ),
     security(("token" = [])))]
 pub(crate) async fn metrics(

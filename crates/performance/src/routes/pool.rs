@@ -58,9 +58,9 @@ pub(crate) enum Verdict {
 #[utoipa::path(get, path = "/api/v1/performance/pool/stats", tag = "performance",
     responses(
         (status = 200, description = "The connections at this moment", body = PoolReport),
-        (status = 400, description = "Unknown parameters", body = Described),
-        (status = 401, description = "No valid token", body = Described),
-        (status = 403, description = "Not an administrator", body = Described),
+        (status = 400, description = "Unknown parameters", body = Described, content_type = "application/problem+json"),
+        (status = 401, description = "No valid token", body = Described, content_type = "application/problem+json"),
+        (status = 403, description = "Not an administrator", body = Described, content_type = "application/problem+json"),
     ),
     security(("token" = [])))]
 pub(crate) async fn stats(

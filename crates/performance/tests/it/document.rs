@@ -80,3 +80,16 @@ fn every_reference_is_resolved() {
         "bearer"
     );
 }
+
+#[test]
+fn problems_are_described_in_the_form_in_which_they_are_sent() {
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        for (status, response) in item["get"]["responses"].as_object().unwrap() {
+            for (kind, content) in response["content"].as_object().unwrap() {
+                let is_problem = content["schema"]["$ref"] == "#/components/schemas/Problem";
+                let is_sent_so = kind == "application/problem+json";
+                assert_eq!(is_problem, is_sent_so, "{path} {status}");
+            }
+        }
+    }
+}
