@@ -14,13 +14,15 @@ use std::{
     time::Duration,
 };
 
+use ruleiq_pools::{BuildError, PoolManager};
 use secrecy::SecretString;
 
-use self::reader::{Bytes, Off, Reader};
+use self::reader::{Bytes, LogFilter, Off, Reader};
 pub(crate) use self::{
     listing::Listing,
     reader::{Faults, Sources},
 };
+use crate::{auth::Tokens, serve};
 
 /// Where the process runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -140,6 +142,7 @@ impl Settings {
         let redis = Redis::read(from);
         let cache = Cache::read(from);
         let auth = Auth::read(from);
+        check_connections(from, database.as_ref(), redis.as_ref());
         let monitoring = Monitoring::read(from);
         let compression = from.value(
             "ENABLE_COMPRESSION",
@@ -316,12 +319,10 @@ impl Auth {
                 NonZeroU32::new(10).expect("10 is not 0"),
                 "Logins per minute for one account from one address; ten times as many per address",
             ),
-            jwt_keys: SecretString::default(),
-        };
-        Some(Auth {
             jwt_keys: jwt_keys?,
-            ..auth
-        })
+        };
+        from.check(Tokens::new(&auth.jwt_keys, auth.access_token_ttl));
+        Some(auth)
     }
 }
 
@@ -377,6 +378,20 @@ impl OwnerSettings {
     }
 }
 
+/// Notes what shows only when the connections are made ready, of those whose settings are there.
+fn check_connections(from: &mut Reader<'_>, database: Option<&Database>, redis: Option<&Redis>) {
+    let named = |name: &'static str| move |error: BuildError| format!("{name}: {error}");
+    if let Some(database) = database {
+        let pool = PoolManager::builder().postgres(serve::postgres(database));
+        from.check(pool.build().map_err(named("DATABASE_URL")));
+        from.check(serve::monitor_pool(database).map_err(named("DATABASE_MONITOR_URL")));
+    }
+    if let Some(redis) = redis {
+        let pool = PoolManager::builder().redis(serve::redis(redis));
+        from.check(pool.build().map_err(named("REDIS_URL")));
+    }
+}
+
 fn owner_url(from: &mut Reader<'_>) -> Option<SecretString> {
     from.optional_secret(
         "DATABASE_OWNER_URL",
@@ -402,9 +417,10 @@ fn environment(from: &mut Reader<'_>) -> Environment {
 fn log_filter(from: &mut Reader<'_>) -> String {
     from.value(
         "LOG",
-        "info".to_owned(),
+        LogFilter("info".to_owned()),
         "What is logged: a level, or `target=level,…`",
     )
+    .0
 }
 
 #[cfg(test)]

@@ -7,7 +7,11 @@ use actix_web::{
 };
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::{
+        Content, Ref, RefOr, ResponseBuilder,
+        path::Operation,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 use utoipa_swagger_ui::Config;
 
@@ -30,7 +34,7 @@ use crate::error::ApiError;
         assessments::complete,
         probes::livez, probes::readyz,
     ),
-    modifiers(&Token)
+    modifiers(&Token, &Refusals)
 )]
 struct Document;
 
@@ -48,6 +52,61 @@ impl Modify for Token {
             .get_or_insert_default()
             .add_security_scheme("token", SecurityScheme::Http(scheme));
     }
+}
+
+/// How operations are refused that have something in common, and in what form.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.post];
+            operations.into_iter().flatten().for_each(add_refusals);
+        }
+    }
+}
+
+fn add_refusals(operation: &mut Operation) {
+    let mut refusals = vec![("default", "Anything else that goes wrong")];
+    if operation.security.is_some() {
+        refusals.push(("401", "No valid token"));
+    }
+    if operation.parameters.is_some() || operation.request_body.is_some() {
+        refusals.push(("400", "Input that cannot be read"));
+    }
+    if operation.request_body.is_some() {
+        refusals.push(("413", "A body over the limit"));
+        refusals.push(("415", "A body that is no JSON"));
+        refusals.push(("422", "A body that is not acceptable"));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, description) in refusals {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", problem);
+        responses
+            .entry(status.to_owned())
+            .or_insert_with(|| response.build().into());
+    }
+    // The derived descriptions take every schema for plain JSON.
+    for response in responses.values_mut() {
+        if let RefOr::T(response) = response
+            && let Some(content) = response.content.get("application/json")
+            && is_problem(content)
+            && let Some(content) = response.content.swap_remove("application/json")
+        {
+            let problem = "application/problem+json".to_owned();
+            response.content.insert(problem, content);
+        }
+    }
+}
+
+fn is_problem(content: &RefOr<Content>) -> bool {
+    let RefOr::T(content) = content else {
+        return false;
+    };
+    content.schema == Some(Ref::from_schema_name("Problem").into())
 }
 
 /// The description of every route.

@@ -9,14 +9,14 @@ use ruleiq_cache::{CacheManager, CacheMetrics};
 use ruleiq_compression::CompressionMetrics;
 use ruleiq_metrics::Metrics;
 use ruleiq_performance::Performance;
-use ruleiq_pools::{PoolManager, PoolMetrics, PostgresConfig, RedisConfig};
+use ruleiq_pools::{BuildError, PoolManager, PoolMetrics, PostgresConfig, RedisConfig};
 use ruleiq_web::CompressionMiddleware;
 use tokio::time;
 
 use crate::{
     app::App,
     auth::{Identity, LoginLimit, Passwords, Tokens},
-    settings::{Faults, Settings},
+    settings::{Database, Faults, Redis, Settings},
 };
 
 /// The connections through which the statistics are read.
@@ -46,7 +46,7 @@ impl Parts {
             let (size, max_overflow) = (database.size, database.max_overflow);
             tracing::info!(size, max_overflow, "connections to the database");
         }
-        let monitor = monitor_pool(settings)?;
+        let monitor = monitor_pool(&settings.database).map_err(|error| Faults::of(&error))?;
         let cache = cache(settings, &pools, registry)?;
         let performance = performance(settings, &pools, monitor.as_ref(), &cache, &metrics)?;
         Ok(Parts {
@@ -78,13 +78,9 @@ impl Parts {
 ///
 /// Settings that cannot work.
 pub(crate) fn pools(settings: &Settings, metrics: PoolMetrics) -> Result<PoolManager, Faults> {
-    let redis = RedisConfig {
-        max_connections: settings.redis.max_connections,
-        ..RedisConfig::new(settings.redis.url.clone())
-    };
     PoolManager::builder()
-        .postgres(postgres(settings))
-        .redis(redis)
+        .postgres(postgres(&settings.database))
+        .redis(redis(&settings.redis))
         .metrics(metrics)
         .build()
         .map_err(|error| Faults::of(&error))
@@ -95,8 +91,8 @@ pub(crate) fn pools(settings: &Settings, metrics: PoolMetrics) -> Result<PoolMan
 /// # Errors
 ///
 /// Settings that cannot work.
-pub(crate) fn monitor_pool(settings: &Settings) -> Result<Option<PoolManager>, Faults> {
-    let Some(url) = &settings.database.monitor_url else {
+pub(crate) fn monitor_pool(database: &Database) -> Result<Option<PoolManager>, BuildError> {
+    let Some(url) = &database.monitor_url else {
         return Ok(None);
     };
     let config = PostgresConfig {
@@ -104,14 +100,13 @@ pub(crate) fn monitor_pool(settings: &Settings) -> Result<Option<PoolManager>, F
         size: MONITOR_CONNECTIONS,
         max_overflow: 0,
         autosize: false,
-        ..postgres(settings)
+        ..postgres(database)
     };
-    let pool = PoolManager::builder().postgres(config).build();
-    pool.map(Some).map_err(|error| Faults::of(&error))
+    PoolManager::builder().postgres(config).build().map(Some)
 }
 
-fn postgres(settings: &Settings) -> PostgresConfig {
-    let database = &settings.database;
+/// The application's connections to PostgreSQL.
+pub(crate) fn postgres(database: &Database) -> PostgresConfig {
     PostgresConfig {
         size: database.pool_size,
         max_overflow: database.max_overflow,
@@ -123,6 +118,14 @@ fn postgres(settings: &Settings) -> PostgresConfig {
         ca_file: database.ca_file.clone(),
         application_name: Some("ruleiq-server".to_owned()),
         ..PostgresConfig::new(database.url.clone())
+    }
+}
+
+/// The application's connections to Redis.
+pub(crate) fn redis(redis: &Redis) -> RedisConfig {
+    RedisConfig {
+        max_connections: redis.max_connections,
+        ..RedisConfig::new(redis.url.clone())
     }
 }
 

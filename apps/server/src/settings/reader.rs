@@ -11,6 +11,7 @@ use std::{
 
 use config::{Config, File, FileFormat};
 use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
 
 use super::{Environment, Listing};
 
@@ -32,6 +33,10 @@ pub(crate) struct Faults(Vec<String>);
 /// A number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes(pub(super) usize);
+
+/// What is logged, in the words of `tracing`'s filters.
+#[derive(Clone, Debug)]
+pub(super) struct LogFilter(pub(super) String);
 
 /// A value, or the word `off`.
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +199,13 @@ impl<'a> Reader<'a> {
         let secret = found.map(|(text, _)| SecretString::from(text));
         self.list(name, shown, origin, meaning);
         secret
+    }
+
+    /// Counts an error that shows only when a value is put to use as a fault.
+    pub(super) fn check<T>(&mut self, outcome: Result<T, impl fmt::Display>) {
+        if let Err(error) = outcome {
+            self.faults.push(error.to_string());
+        }
     }
 
     /// Counts what the file sets and nobody has read as faults. Belongs after all have been read.
@@ -380,6 +392,19 @@ impl Setting for Bytes {
 
     fn shown(&self) -> String {
         self.0.to_string()
+    }
+}
+
+impl Setting for LogFilter {
+    const EXPECTED: &'static str = "a level or `target=level,…`";
+
+    fn parse(text: &str) -> Option<LogFilter> {
+        let is_filter = EnvFilter::try_new(text).is_ok();
+        is_filter.then(|| LogFilter(text.to_owned()))
+    }
+
+    fn shown(&self) -> String {
+        self.0.clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use super::*;
 
-const SECRETS: &str = "DATABASE_URL=postgres://app:hidden@db/ruleiq REDIS_URL=redis://:hidden@cache JWT_KEYS=k1:hidden";
+const SECRETS: &str = "DATABASE_URL=postgres://app:hidden@db/ruleiq REDIS_URL=redis://:hidden@cache JWT_KEYS=k1:hiddenhiddenhiddenhiddenhiddenhiddenhiddenA";
 
 fn variables(text: &str) -> BTreeMap<String, String> {
     text.split_whitespace()
@@ -18,7 +18,16 @@ fn sources(text: &str) -> Sources {
 }
 
 fn load(text: &str) -> Result<Settings, Faults> {
-    Settings::load(&sources(text))
+    load_from(&sources(text))
+}
+
+/// Loads as the program does, on a runtime.
+fn load_from(sources: &Sources) -> Result<Settings, Faults> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let _on_it = runtime.enter();
+    Settings::load(sources)
 }
 
 /// An environment file of the guide, as it stands in the repository.
@@ -54,8 +63,7 @@ fn the_defaults_are_those_of_the_guide() {
 fn the_guides_development_file_works_as_written() {
     let mut variables = variables(SECRETS);
     variables.extend(example(".env.local"));
-    let settings =
-        Settings::load(&Sources::new(variables, Path::new("/nowhere")).unwrap()).unwrap();
+    let settings = load_from(&Sources::new(variables, Path::new("/nowhere")).unwrap()).unwrap();
 
     assert_eq!(settings.database.pool_size.get(), 5);
     assert_eq!(settings.database.max_overflow, 10);
@@ -71,8 +79,7 @@ fn the_guides_development_file_works_as_written() {
 fn the_guides_production_file_works_as_written() {
     let mut variables = variables(SECRETS);
     variables.extend(example(".env.production"));
-    let settings =
-        Settings::load(&Sources::new(variables, Path::new("/nowhere")).unwrap()).unwrap();
+    let settings = load_from(&Sources::new(variables, Path::new("/nowhere")).unwrap()).unwrap();
 
     assert_eq!(settings.database.pool_size.get(), 20);
     assert_eq!(settings.database.max_overflow, 40);
@@ -103,6 +110,29 @@ fn all_faults_are_reported_at_once_and_no_secret_is() {
       JWT_KEYS is not set (Signing keys `kid:key,…`, base64url of 32 bytes each; the first signs, all verify)
       ENABLE_COMPRESSION is `perhaps`, expected `true` or `false` (from environment)
     ");
+}
+
+#[test]
+fn values_that_cannot_be_put_to_use_are_reported_with_the_rest() {
+    let faults = load(
+        "DATABASE_URL=hidden DATABASE_MONITOR_URL=hidden REDIS_URL=hidden JWT_KEYS=k1:hidden \
+         LOG=a=b=c WORKERS=0",
+    )
+    .unwrap_err()
+    .to_string();
+
+    for fault in [
+        "DATABASE_URL: the database URL cannot be read",
+        "DATABASE_MONITOR_URL: the database URL cannot be read",
+        "REDIS_URL: the Redis URL cannot be read",
+        "key `k1` of JWT_KEYS is not base64url",
+        "LOG is `a=b=c`, expected a level",
+        "WORKERS is `0`",
+    ] {
+        assert!(faults.contains(fault), "{fault}: {faults}");
+    }
+    assert!(faults.starts_with("6 faults"), "{faults}");
+    assert!(!faults.contains("hidden"), "{faults}");
 }
 
 #[test]
@@ -159,7 +189,7 @@ fn env_local_counts_in_development_alone() {
     fs::write(folder.join(".env.local"), "DATABASE_POOL_SIZE=3\n").unwrap();
     let load = |environment: &str| {
         let variables = variables(&format!("{SECRETS} RULEIQ_ENV={environment}"));
-        Settings::load(&Sources::new(variables, &folder).unwrap()).unwrap()
+        load_from(&Sources::new(variables, &folder).unwrap()).unwrap()
     };
     let (development, production) = (load("development"), load("production"));
     fs::remove_dir_all(&folder).unwrap();

@@ -46,10 +46,28 @@ async fn every_operation_is_described_with_its_answers() {
                 operation["summary"].is_string(),
                 "{method} {path} has no summary"
             );
-            assert!(
-                !operation["responses"].as_object().unwrap().is_empty(),
-                "{method} {path}"
-            );
+            let responses = operation["responses"].as_object().unwrap();
+            for response in responses.values() {
+                let content = response["content"].as_object();
+                for (kind, content) in content.into_iter().flatten() {
+                    let schema = content["schema"]["$ref"].as_str().unwrap_or_default();
+                    assert_eq!(
+                        kind == "application/problem+json",
+                        schema.ends_with("/Problem"),
+                        "{method} {path}: {response}"
+                    );
+                }
+            }
+            let refusals = [
+                ("security", &["401"] as &[_]),
+                ("parameters", &["400"]),
+                ("requestBody", &["400", "413", "415", "422"]),
+            ];
+            for (part, statuses) in refusals {
+                for status in statuses.iter().filter(|_| operation.get(part).is_some()) {
+                    assert!(responses.contains_key(*status), "{method} {path}: {status}");
+                }
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ fn settings_lists_every_setting_without_secrets() {
         it.arg("settings")
             .env("DATABASE_URL", "postgres://a:hidden@h/d");
         it.env("REDIS_URL", "redis://:hidden@h")
-            .env("JWT_KEYS", "k:hidden");
+            .env("JWT_KEYS", "k:hiddenhiddenhiddenhiddenhiddenhiddenhiddenA");
     });
     assert_eq!(code, Some(0));
     assert!(list.contains("DATABASE_POOL_SIZE=10"), "{list}");

@@ -185,8 +185,9 @@ impl Server {
 
     /// Sends the program a signal by name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let killed = Command::new("kill")
-            .args([&format!("-{name}"), &self.child.id().to_string()])
+        // The shell's own: minimal systems have no program for it.
+        let killed = Command::new("sh")
+            .args(["-c", "kill -s $0 $1", name, &self.child.id().to_string()])
             .status()
             .unwrap();
         assert!(killed.success());
