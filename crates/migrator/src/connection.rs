@@ -11,7 +11,8 @@ use crate::Error;
 /// "RULEIQ" in ASCII. Advisory locks belong to one database, so the key need not name it.
 const LOCK_KEY: i64 = 0x5255_4c45_4951;
 const LOCK_POLL: Duration = Duration::from_millis(100);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For connecting, and for what the server answers at once.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A role or a database may bound its statements; building an index takes as long as it takes.
 const NO_STATEMENT_TIMEOUT: &str = "SET statement_timeout = 0";
 /// How long a migration in a transaction waits for a table that somebody uses. Everybody who comes
@@ -25,12 +26,16 @@ pub(crate) async fn connect(url: &str) -> Result<PgConnection, Error> {
         .map_err(|_| Error::Address)?
         .application_name("ruleiq-migrator")
         .disable_statement_logging();
-    time::timeout(CONNECT_TIMEOUT, options.connect())
+    in_time(options.connect()).await?.map_err(Error::Connect)
+}
+
+/// A network that has vanished would be waited for without end.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
+    time::timeout(ANSWER_TIMEOUT, answer)
         .await
-        .map_err(|_| Error::ConnectTimedOut {
-            after: CONNECT_TIMEOUT,
-        })?
-        .map_err(Error::Connect)
+        .map_err(|_| Error::NoAnswer {
+            after: ANSWER_TIMEOUT,
+        })
 }
 
 /// Connects and takes the lock, which the connection keeps until it closes.
@@ -39,22 +44,18 @@ pub(crate) async fn connect(url: &str) -> Result<PgConnection, Error> {
 /// snapshot, for which `CREATE INDEX CONCURRENTLY` of the holder waits in turn.
 pub(crate) async fn connect_locked(url: &str, limit: Duration) -> Result<PgConnection, Error> {
     let mut connection = connect(url).await?;
-    sqlx::query(NO_STATEMENT_TIMEOUT)
-        .execute(&mut connection)
-        .await?;
+    in_time(sqlx::query(NO_STATEMENT_TIMEOUT).execute(&mut connection)).await??;
     let start = Instant::now();
     loop {
-        let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(LOCK_KEY)
-            .fetch_one(&mut connection)
-            .await?;
+        let take = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK_KEY);
+        let taken: bool = in_time(take.fetch_one(&mut connection)).await??;
         if taken {
             return Ok(connection);
         }
         if start.elapsed() >= limit {
             return Err(Error::Locked {
                 after: limit,
-                holder: holder(&mut connection).await?,
+                holder: in_time(holder(&mut connection)).await??,
             });
         }
         time::sleep(LOCK_POLL).await;

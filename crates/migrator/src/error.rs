@@ -16,10 +16,10 @@ pub enum Error {
     #[error("failed to connect to the database")]
     Connect(#[source] sqlx::Error),
 
-    /// No connection was made in time.
+    /// The database did not answer in time: when it was connected to, or asked for the lock.
     #[error("the database did not answer within {} s", after.as_secs())]
-    ConnectTimedOut {
-        /// How long the attempt lasted.
+    NoAnswer {
+        /// How long it was waited for.
         after: Duration,
     },
 

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use futures_util::future::join_all;
 use ruleiq_migrator::{Error, Migrator, Target};
-use ruleiq_test_support::{TestDatabase, eventually};
+use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
 use tokio_postgres::IsolationLevel;
 
 use crate::{
@@ -202,6 +202,33 @@ async fn a_lock_that_is_not_given_back_ends_the_waiting_and_names_its_holder() {
         migrator.up(database.url()).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_network_that_stalls_ends_the_waiting_for_the_lock() {
+    let database = TestDatabase::empty().await;
+    let holder = database.client().await;
+    let key: i64 = 0x5255_4c45_4951;
+    holder
+        .execute("SELECT pg_advisory_lock($1)", &[&key])
+        .await
+        .unwrap();
+    let proxy = FaultProxy::in_front_of(database.url()).await;
+    let url = proxy.url(database.url());
+    let polling = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'ruleiq-migrator' AND query LIKE '%pg_try_advisory_lock%'";
+    let stall = async {
+        eventually(PATIENCE, || async {
+            !holder.query(polling, &[]).await.unwrap().is_empty()
+        })
+        .await;
+        proxy.stall().await;
+    };
+    let migrator = table();
+    let waiting = tokio::time::timeout(PATIENCE, migrator.up(&url));
+    let (waited, ()) = tokio::join!(waiting, stall);
+    let error = waited.expect("it waits for ever").unwrap_err();
+    assert!(matches!(error, Error::NoAnswer { .. }), "{error}");
 }
 
 #[tokio::test]
