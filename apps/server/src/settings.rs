@@ -17,7 +17,7 @@ use std::{
 use ruleiq_pools::{BuildError, PoolManager};
 use secrecy::SecretString;
 
-use self::reader::{Bytes, LogFilter, Off, Reader};
+use self::reader::{Bytes, Lifetime, LogFilter, Off, Reader};
 pub(crate) use self::{
     listing::Listing,
     reader::{Faults, Sources},
@@ -180,11 +180,13 @@ impl Http {
                 std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 "Threads that serve requests; set it in a container without a CPU limit",
             ),
-            request_timeout: from.value(
-                "REQUEST_TIMEOUT",
-                Duration::from_secs(30),
-                "Seconds until a request is answered with 504",
-            ),
+            request_timeout: from
+                .value(
+                    "REQUEST_TIMEOUT",
+                    Lifetime(Duration::from_secs(30)),
+                    "Seconds until a request is answered with 504",
+                )
+                .0,
             max_body_bytes: from
                 .value(
                     "MAX_BODY_BYTES",
@@ -241,11 +243,13 @@ impl Database {
                 true,
                 "Whether the size is raised on large machines: 1.5x or 2x",
             ),
-            connect_timeout: from.value(
-                "DATABASE_CONNECT_TIMEOUT",
-                Duration::from_secs(5),
-                "Seconds to wait for a new connection",
-            ),
+            connect_timeout: from
+                .value(
+                    "DATABASE_CONNECT_TIMEOUT",
+                    Lifetime(Duration::from_secs(5)),
+                    "Seconds to wait for a new connection",
+                )
+                .0,
             statement_timeout: from
                 .value(
                     "DATABASE_STATEMENT_TIMEOUT",
@@ -304,16 +308,20 @@ impl Auth {
             "Signing keys `kid:key,…`, base64url of 32 bytes each; the first signs, all verify",
         );
         let auth = Auth {
-            access_token_ttl: from.value(
-                "ACCESS_TOKEN_TTL",
-                Duration::from_secs(15 * 60),
-                "Seconds that an access token is valid",
-            ),
-            refresh_token_ttl: from.value(
-                "REFRESH_TOKEN_TTL",
-                Duration::from_secs(14 * 24 * 3600),
-                "Seconds that a refresh token is valid",
-            ),
+            access_token_ttl: from
+                .value(
+                    "ACCESS_TOKEN_TTL",
+                    Lifetime(Duration::from_secs(15 * 60)),
+                    "Seconds that an access token is valid",
+                )
+                .0,
+            refresh_token_ttl: from
+                .value(
+                    "REFRESH_TOKEN_TTL",
+                    Lifetime(Duration::from_secs(14 * 24 * 3600)),
+                    "Seconds that a refresh token is valid",
+                )
+                .0,
             login_attempts_per_minute: from.value(
                 "LOGIN_ATTEMPTS_PER_MINUTE",
                 NonZeroU32::new(10).expect("10 is not 0"),

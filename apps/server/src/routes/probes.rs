@@ -5,6 +5,8 @@
 //! the server is not going down. `/metrics` is closed unless a token is set; with an address of its
 //! own it is served there instead, without one.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{Method, header},
@@ -13,6 +15,7 @@ use actix_web::{
 use ruleiq_metrics::Metrics;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use tokio::time;
 use utoipa::ToSchema;
 
 use super::{reading, resource};
@@ -22,6 +25,10 @@ use crate::{
     error::{ApiError, Problem},
     store::schema,
 };
+
+/// How long the database may take to answer the question for readiness. Whoever asks waits for a
+/// second or a few, and far less than a request may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How the server is.
 #[derive(Serialize, ToSchema)]
@@ -59,7 +66,12 @@ pub(crate) async fn readyz(app: web::Data<App>) -> Result<HttpResponse, ApiError
             "the server is going down",
         ));
     }
-    if !schema::is_expected(&app.session().await?).await? {
+    let is_expected = async { Ok(schema::is_expected(&app.session().await?).await?) };
+    let is_expected: Result<bool, ApiError> =
+        time::timeout(PATIENCE, is_expected).await.map_err(|_| {
+            ApiError::unavailable("database_slow", "the database does not answer in time")
+        })?;
+    if !is_expected? {
         return Err(ApiError::unavailable(
             "schema_outdated",
             "the database lacks migrations that this program needs",

@@ -34,6 +34,10 @@ pub(crate) struct Faults(Vec<String>);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes(pub(super) usize);
 
+/// A time that cannot be nothing: what has it would be over before it began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetime(pub(super) Duration);
+
 /// What is logged, in the words of `tracing`'s filters.
 #[derive(Clone, Debug)]
 pub(super) struct LogFilter(pub(super) String);
@@ -345,6 +349,19 @@ impl Setting for Duration {
 
     fn shown(&self) -> String {
         self.as_secs_f64().to_string()
+    }
+}
+
+impl Setting for Lifetime {
+    const EXPECTED: &'static str = "a number of seconds above 0, at most a year";
+
+    fn parse(text: &str) -> Option<Lifetime> {
+        let time = Duration::parse(text).filter(|it| !it.is_zero());
+        time.map(Lifetime)
+    }
+
+    fn shown(&self) -> String {
+        self.0.shown()
     }
 }
 

@@ -104,7 +104,7 @@ fn all_faults_are_reported_at_once_and_no_secret_is() {
     7 faults in the settings:
       RULEIQ_ENV is `staging`, expected `development` or `production` (from environment)
       BIND_ADDRESS is `here`, expected an address with a port, such as 127.0.0.1:8080 (from environment)
-      REQUEST_TIMEOUT is `-1`, expected a number of seconds, at most a year (from environment)
+      REQUEST_TIMEOUT is `-1`, expected a number of seconds above 0, at most a year (from environment)
       DATABASE_POOL_SIZE is `0`, expected a whole number above 0 (from environment)
       REDIS_URL is not set (Redis, such as redis://127.0.0.1:6379)
       JWT_KEYS is not set (Signing keys `kid:key,…`, base64url of 32 bytes each; the first signs, all verify)
@@ -133,6 +133,22 @@ fn values_that_cannot_be_put_to_use_are_reported_with_the_rest() {
     }
     assert!(faults.starts_with("6 faults"), "{faults}");
     assert!(!faults.contains("hidden"), "{faults}");
+}
+
+#[test]
+fn what_would_be_over_before_it_began_is_refused() {
+    for name in [
+        "REQUEST_TIMEOUT",
+        "DATABASE_CONNECT_TIMEOUT",
+        "ACCESS_TOKEN_TTL",
+        "REFRESH_TOKEN_TTL",
+    ] {
+        let faults = load(&format!("{SECRETS} {name}=0"))
+            .unwrap_err()
+            .to_string();
+        assert!(faults.contains(&format!("{name} is `0`")), "{faults}");
+    }
+    assert!(load(&format!("{SECRETS} DRAIN_DELAY=0 SLOW_REQUEST_THRESHOLD=0")).is_ok());
 }
 
 #[test]

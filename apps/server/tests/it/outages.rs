@@ -228,3 +228,18 @@ async fn the_statement_of_a_caller_that_left_is_stopped() {
     waiting(0).await;
     drop(lock);
 }
+
+#[tokio::test]
+async fn a_database_that_answers_nothing_makes_the_server_unready_long_before_requests_end() {
+    let database = TestDatabase::migrated().await;
+    let (proxy, url) = behind_proxy(&database).await;
+    // Longer than the caller of this test waits.
+    let settings = [("DATABASE_URL", url.as_str()), ("REQUEST_TIMEOUT", "60")];
+    let server = Server::start_on(database, &settings).await;
+    assert_eq!(status(&server, "/readyz").await, 200);
+
+    proxy.stall().await;
+
+    let probe = server.request(Method::GET, "/readyz").send().await.unwrap();
+    problem_of(probe, 503, "database_slow").await;
+}
