@@ -86,9 +86,12 @@ impl Account {
         let Account::Other { uid, gid } = self else {
             return true;
         };
+        // Where links lead, all folders on the way count as well.
+        let real = folder.ancestors().find_map(|it| it.canonicalize().ok());
         // What does not exist will be made by us, for all to pass.
         folder
             .ancestors()
+            .chain(real.iter().flat_map(|it| it.ancestors()))
             .filter_map(|it| fs::metadata(it).ok())
             .all(|it| may_pass((it.uid(), it.gid(), it.mode()), uid, gid))
     }
@@ -183,6 +186,23 @@ mod tests {
         check(0, 104, 0o40701, false);
         check(101, 0, 0o40100, true);
         check(101, 0, 0o40077, false);
+    }
+
+    #[test]
+    fn a_link_into_a_closed_folder_cannot_be_passed() {
+        let folder = std::env::temp_dir().join(format!("ruleiq-reach-{}", std::process::id()));
+        make_folder(&folder.join("closed/open")).unwrap();
+        std::os::unix::fs::symlink("closed/open", folder.join("link")).unwrap();
+        let stranger = Account::Other {
+            uid: 54_321,
+            gid: 54_321,
+        };
+        let reached = [0o711, 0o700].map(|mode| {
+            fs::set_permissions(folder.join("closed"), Permissions::from_mode(mode)).unwrap();
+            stranger.can_reach(&folder.join("link/not yet made"))
+        });
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(reached, [true, false]);
     }
 
     #[test]
