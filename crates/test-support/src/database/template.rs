@@ -60,9 +60,11 @@ async fn make(server: &Server, migrator: &Migrator, name: &str) -> Result<(), Se
 
 /// Drops all but the newest templates. A process that needs one of them makes it again.
 async fn drop_old(server: &Server) -> Result<(), SetupError> {
-    let sql = "SELECT datname::text FROM pg_database WHERE starts_with(datname::text, $1)
+    // The whole name, for whoever has called a database of theirs nearly the same.
+    let ours = format!("^{PREFIX}[0-9a-f]{{16}}$");
+    let sql = "SELECT datname::text FROM pg_database WHERE datname ~ $1
                ORDER BY oid DESC OFFSET $2";
-    let old = server.client.query(sql, &[&PREFIX, &KEPT]).await;
+    let old = server.client.query(sql, &[&ours, &KEPT]).await;
     for row in old.map_err(refused)? {
         let name: String = row.get(0);
         let sql = format!("ALTER DATABASE {name} IS_TEMPLATE false");
