@@ -115,6 +115,17 @@ pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> anyhow::Resul
     Ok(())
 }
 
+/// Keeps the caller's settings of PostgreSQL's clients, such as `PGHOSTADDR` and `PGOPTIONS`, from a
+/// program that is to work on servers of ours: they add to an address or win over it.
+pub(crate) fn without_postgres_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PG") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Starts a program.
 pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<Child> {
     command

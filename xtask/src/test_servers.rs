@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, process::Command};
 use anyhow::Context as _;
 use ruleiq_servers::{DATABASE_URL_VARIABLE, REDIS_URL_VARIABLE, Spec, Supervised, XTASK_VARIABLE};
 
-use crate::progress;
+use crate::{process, progress};
 
 /// Addresses that somebody uses for work, and the file that may hold them. No test may find them.
 const NOT_FOR_TESTS: &[&str] = &[
@@ -67,6 +67,7 @@ impl TestServers {
 
     /// Tells a program where the servers are.
     pub(crate) fn tell(&self, command: &mut Command) {
+        process::without_postgres_settings(command);
         for name in NOT_FOR_TESTS {
             command.env_remove(name);
         }

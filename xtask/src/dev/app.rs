@@ -40,7 +40,7 @@ impl App {
         let xtask = std::env::current_exe().context("failed to find this program's own file")?;
         let key = database.home().secret("signing-key", random::key)?;
         let mut command = Command::new(xtask);
-        command
+        process::without_postgres_settings(&mut command)
             .arg("hold")
             .arg(database.program())
             .arg("serve")

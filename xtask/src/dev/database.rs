@@ -114,7 +114,9 @@ impl Database {
 
     /// `ruleiq-server` as the owner of the database.
     pub(crate) fn owner_command(&self) -> Command {
-        owner_command(&self.program, &self.owner_url())
+        let mut command = owner_command(&self.program, &self.owner_url());
+        process::without_postgres_settings(&mut command);
+        command
     }
 
     /// `ruleiq-server seed`.
@@ -202,13 +204,7 @@ impl Address {
     /// other users of the machine do not see them.
     fn run_script(&self, script: &str) -> anyhow::Result<()> {
         let mut command = Command::new(ruleiq_servers::psql()?);
-        // Whatever else the user has set, such as PGHOSTADDR, would lead elsewhere.
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"PG") {
-                command.env_remove(name);
-            }
-        }
-        command
+        process::without_postgres_settings(&mut command)
             .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
             .env("PGHOST", &self.host)
             .env("PGPORT", self.port.to_string())
