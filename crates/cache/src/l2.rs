@@ -288,6 +288,9 @@ impl L2 {
     fn failure(&self, error: RedisError) -> Error {
         match error.kind() {
             ErrorKind::Timeout => Error::TimedOut { after: self.limit },
+            ErrorKind::Unknown if !is_an_answer(error.details()) => Error::Unavailable {
+                source: Some(error),
+            },
             ErrorKind::Unknown
             | ErrorKind::InvalidArgument
             | ErrorKind::InvalidCommand
@@ -300,8 +303,37 @@ impl L2 {
     }
 }
 
+/// Whether the text of an error is from Redis, which begins with a code such as `OOM`, and not from
+/// the client, to which a broken connection is unknown too: "Failed to route command."
+fn is_an_answer(details: &str) -> bool {
+    let code = details.split(' ').next().unwrap_or_default();
+    code.len() > 1 && code.chars().all(|c| c.is_ascii_uppercase())
+}
+
 /// At least one: Redis refuses zero.
 fn milliseconds(duration: Duration) -> i64 {
     let whole = duration.as_nanos().div_ceil(1_000_000);
     i64::try_from(whole).unwrap_or(i64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_client_says_is_no_answer_of_redis() {
+        for (details, expect) in [
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                true,
+            ),
+            ("WRONGTYPE Operation against a key", true),
+            ("ERR unknown command", true),
+            ("Failed to route command.", false),
+            ("Missing response.", false),
+            ("", false),
+        ] {
+            assert_eq!(is_an_answer(details), expect, "{details}");
+        }
+    }
 }
