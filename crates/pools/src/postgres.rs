@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod connection;
 mod counters;
+mod engine;
 mod error;
 mod ledger;
 mod pool;

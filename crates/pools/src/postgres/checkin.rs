@@ -9,10 +9,10 @@ use std::{panic::Location, sync::Arc};
 
 use deadpool::managed::Object as Managed;
 
-use super::counters::Discard;
 use super::{
     admission::Place,
     connection::Condition,
+    counters::Discard,
     ledger::State,
     pool::{Object, Pool},
 };

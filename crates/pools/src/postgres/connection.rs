@@ -14,10 +14,10 @@ use tokio::{
 };
 use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 
-use super::counters::Discard;
 use super::{
+    counters::Discard,
+    engine::Engine,
     ledger::{Entry, State},
-    pool::Engine,
     statements::Statements,
 };
 

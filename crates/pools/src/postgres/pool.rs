@@ -1,16 +1,6 @@
 //! The pool: admission, then deadpool, which never has to wait.
 
-use std::{
-    future,
-    hash::{BuildHasher as _, Hasher as _, RandomState},
-    num::NonZeroUsize,
-    panic::Location,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{future, panic::Location, sync::Arc, time::Duration};
 
 use deadpool::managed::{
     self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts,
@@ -30,17 +20,13 @@ use super::{
     connect::Connector,
     connection::{Condition, Connection},
     counters::{CheckoutFailure, Counters, Discard},
+    engine::{Engine, LONGEST},
     ledger::{Ledger, State},
 };
 use crate::{BuildError, ResourceStats};
 
 /// How long a server may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-/// The server stops a statement at its own limit. Where its answer is not here this much later, it
-/// will not come.
-const STATEMENT_GRACE: Duration = Duration::from_secs(5);
-/// A longer time-out counts as this: no clock goes on for ever.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// A place is held before deadpool is asked, so there is always one for it too.
 const NEVER_WAIT: Timeouts = Timeouts {
     wait: Some(Duration::ZERO),
@@ -56,21 +42,6 @@ pub(crate) struct Pool {
     admission: Admission,
     engine: Arc<Engine>,
     timeout: Duration,
-}
-
-/// What all connections of a pool share.
-pub(crate) struct Engine {
-    pub(crate) connector: Connector,
-    pub(crate) counters: Counters,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) prepared_statements: NonZeroUsize,
-    /// The longest that a statement is waited for.
-    pub(crate) statement_limit: Option<Duration>,
-    recycle: Duration,
-    random: RandomState,
-    started: Instant,
-    /// When the server last answered anything, in milliseconds since the start.
-    answered_ms: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -105,19 +76,8 @@ impl Pool {
             config.max_overflow,
             config.max_waiting,
         ));
-        let engine = Arc::new(Engine {
-            connector,
-            counters,
-            ledger: Arc::clone(&ledger),
-            prepared_statements: config.prepared_statements,
-            statement_limit: config
-                .statement_timeout
-                .map(|limit| limit.min(LONGEST) + STATEMENT_GRACE),
-            recycle: config.recycle.min(LONGEST),
-            random: RandomState::new(),
-            started: Instant::now(),
-            answered_ms: AtomicU64::new(0),
-        });
+        let engine = Engine::new(config, connector, counters, Arc::clone(&ledger));
+        let engine = Arc::new(engine);
         let connections = managed::Pool::builder(Manager(Arc::clone(&engine)))
             .max_size(limit)
             // The last used is used first, so that a pool that is too large lets the rest age.
@@ -239,8 +199,8 @@ impl Pool {
                     Err(_) => future::pending().await,
                 }
             });
-            let answered = || engine.answered_ms.load(Relaxed) > asked_ms;
-            answer.await.unwrap_or_else(|_| answered())
+            let answer = answer.await;
+            answer.unwrap_or_else(|_| engine.has_answered_since(asked_ms))
         }
     }
 
@@ -279,34 +239,6 @@ fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
         CheckoutError::TooManyWaiting { .. } => CheckoutFailure::TooManyWaiting,
         CheckoutError::NotConfigured => return None,
     })
-}
-
-impl Engine {
-    /// Notes that the server answered.
-    pub(crate) fn answered(&self) {
-        self.answered_ms.store(self.now_ms(), Relaxed);
-    }
-
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The age at which a connection is replaced: the setting less a random part of up to a tenth.
-    pub(crate) fn age_limit(&self) -> Duration {
-        let mut hasher = self.random.build_hasher();
-        hasher.write_u64(self.counters.connects.get());
-        let part = u32::try_from(hasher.finish() % 1024).expect("it is less than 1024");
-        self.recycle - self.recycle / 10 * part / 1024
-    }
-}
-
-impl std::fmt::Debug for Engine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine")
-            .field("server", &self.connector.server())
-            .field("ledger", &self.ledger)
-            .finish_non_exhaustive()
-    }
 }
 
 impl managed::Manager for Manager {
