@@ -4,6 +4,7 @@
 //! development, from `.env.local`, else it is the default. Nothing else in the program reads the
 //! environment. All faults are collected, so that one start reports every one of them.
 
+mod connections;
 mod listing;
 mod reader;
 
@@ -14,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use ruleiq_pools::{BuildError, PoolManager};
 use secrecy::SecretString;
 
 use self::reader::{Bytes, Lifetime, LogFilter, Off, Reader};
@@ -22,7 +22,7 @@ pub(crate) use self::{
     listing::Listing,
     reader::{Faults, Sources},
 };
-use crate::{auth::Tokens, serve};
+use crate::auth::Tokens;
 
 /// Where the process runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,7 +142,7 @@ impl Settings {
         let redis = Redis::read(from);
         let cache = Cache::read(from);
         let auth = Auth::read(from);
-        check_connections(from, database.as_ref(), redis.as_ref());
+        connections::check(from, database.as_ref(), redis.as_ref());
         let monitoring = Monitoring::read(from);
         let compression = from.value(
             "ENABLE_COMPRESSION",
@@ -383,20 +383,6 @@ impl OwnerSettings {
             database_url,
             ca_file,
         }))
-    }
-}
-
-/// Notes what shows only when the connections are made ready, of those whose settings are there.
-fn check_connections(from: &mut Reader<'_>, database: Option<&Database>, redis: Option<&Redis>) {
-    let named = |name: &'static str| move |error: BuildError| format!("{name}: {error}");
-    if let Some(database) = database {
-        let pool = PoolManager::builder().postgres(serve::postgres(database));
-        from.check(pool.build().map_err(named("DATABASE_URL")));
-        from.check(serve::monitor_pool(database).map_err(named("DATABASE_MONITOR_URL")));
-    }
-    if let Some(redis) = redis {
-        let pool = PoolManager::builder().redis(serve::redis(redis));
-        from.check(pool.build().map_err(named("REDIS_URL")));
     }
 }
 

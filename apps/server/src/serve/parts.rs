@@ -1,6 +1,6 @@
 //! The parts of the server, made from its settings.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::time::Duration;
 
 use actix_web::web;
 use anyhow::Context as _;
@@ -9,18 +9,15 @@ use ruleiq_cache::{CacheManager, CacheMetrics};
 use ruleiq_compression::CompressionMetrics;
 use ruleiq_metrics::Metrics;
 use ruleiq_performance::Performance;
-use ruleiq_pools::{BuildError, PoolManager, PoolMetrics, PostgresConfig, RedisConfig};
+use ruleiq_pools::{PoolManager, PoolMetrics};
 use ruleiq_web::CompressionMiddleware;
 use tokio::time;
 
 use crate::{
     app::App,
     auth::{Identity, LoginLimit, Passwords, Tokens},
-    settings::{Database, Faults, Redis, Settings},
+    settings::{Faults, Settings},
 };
-
-/// The connections through which the statistics are read.
-const MONITOR_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -42,11 +39,7 @@ impl Parts {
         let metrics = Metrics::new();
         let registry = metrics.registry();
         let pools = pools(settings, PoolMetrics::register(registry)?)?;
-        if let Some(database) = pools.stats().database {
-            let (size, max_overflow) = (database.size, database.max_overflow);
-            tracing::info!(size, max_overflow, "connections to the database");
-        }
-        let monitor = monitor_pool(&settings.database).map_err(|error| Faults::of(&error))?;
+        let monitor = monitor_pool(settings)?;
         let cache = cache(settings, &pools, registry)?;
         let performance = performance(settings, &pools, monitor.as_ref(), &cache, &metrics)?;
         Ok(Parts {
@@ -79,8 +72,8 @@ impl Parts {
 /// Settings that cannot work.
 pub(crate) fn pools(settings: &Settings, metrics: PoolMetrics) -> Result<PoolManager, Faults> {
     PoolManager::builder()
-        .postgres(postgres(&settings.database))
-        .redis(redis(&settings.redis))
+        .postgres(settings.database.pool())
+        .redis(settings.redis.pool())
         .metrics(metrics)
         .build()
         .map_err(|error| Faults::of(&error))
@@ -91,42 +84,10 @@ pub(crate) fn pools(settings: &Settings, metrics: PoolMetrics) -> Result<PoolMan
 /// # Errors
 ///
 /// Settings that cannot work.
-pub(crate) fn monitor_pool(database: &Database) -> Result<Option<PoolManager>, BuildError> {
-    let Some(url) = &database.monitor_url else {
-        return Ok(None);
-    };
-    let config = PostgresConfig {
-        url: url.clone(),
-        size: MONITOR_CONNECTIONS,
-        max_overflow: 0,
-        autosize: false,
-        ..postgres(database)
-    };
-    PoolManager::builder().postgres(config).build().map(Some)
-}
-
-/// The application's connections to PostgreSQL.
-pub(crate) fn postgres(database: &Database) -> PostgresConfig {
-    PostgresConfig {
-        size: database.pool_size,
-        max_overflow: database.max_overflow,
-        timeout: database.pool_timeout,
-        recycle: database.pool_recycle,
-        autosize: database.pool_autosize,
-        connect_timeout: database.connect_timeout,
-        statement_timeout: database.statement_timeout,
-        ca_file: database.ca_file.clone(),
-        application_name: Some("ruleiq-server".to_owned()),
-        ..PostgresConfig::new(database.url.clone())
-    }
-}
-
-/// The application's connections to Redis.
-pub(crate) fn redis(redis: &Redis) -> RedisConfig {
-    RedisConfig {
-        max_connections: redis.max_connections,
-        ..RedisConfig::new(redis.url.clone())
-    }
+pub(crate) fn monitor_pool(settings: &Settings) -> Result<Option<PoolManager>, Faults> {
+    let pool = |config| PoolManager::builder().postgres(config).build();
+    let pool = settings.database.monitor_pool().map(pool).transpose();
+    pool.map_err(|error| Faults::of(&error))
 }
 
 fn cache(

@@ -1,0 +1,67 @@
+//! What the settings mean to the pools, and whether they can work.
+
+use std::num::NonZeroUsize;
+
+use ruleiq_pools::{BuildError, PoolManager, PostgresConfig, RedisConfig};
+
+use super::{Database, Redis, reader::Reader};
+
+/// The connections through which the statistics are read.
+const MONITOR_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN;
+
+impl Database {
+    /// The application's connections.
+    pub(crate) fn pool(&self) -> PostgresConfig {
+        PostgresConfig {
+            size: self.pool_size,
+            max_overflow: self.max_overflow,
+            timeout: self.pool_timeout,
+            recycle: self.pool_recycle,
+            autosize: self.pool_autosize,
+            connect_timeout: self.connect_timeout,
+            statement_timeout: self.statement_timeout,
+            ca_file: self.ca_file.clone(),
+            application_name: Some("ruleiq-server".to_owned()),
+            ..PostgresConfig::new(self.url.clone())
+        }
+    }
+
+    /// The connections through which the statistics are read, where they have a role of their own.
+    pub(crate) fn monitor_pool(&self) -> Option<PostgresConfig> {
+        let url = self.monitor_url.clone()?;
+        Some(PostgresConfig {
+            url,
+            size: MONITOR_CONNECTIONS,
+            max_overflow: 0,
+            autosize: false,
+            ..self.pool()
+        })
+    }
+}
+
+impl Redis {
+    /// The application's connections.
+    pub(crate) fn pool(&self) -> RedisConfig {
+        RedisConfig {
+            max_connections: self.max_connections,
+            ..RedisConfig::new(self.url.clone())
+        }
+    }
+}
+
+/// Notes what shows only when the connections are made ready, of those whose settings are there.
+pub(super) fn check(from: &mut Reader<'_>, database: Option<&Database>, redis: Option<&Redis>) {
+    let named = |name: &'static str| move |error: BuildError| format!("{name}: {error}");
+    if let Some(database) = database {
+        let pool = PoolManager::builder().postgres(database.pool());
+        from.check(pool.build().map_err(named("DATABASE_URL")));
+        if let Some(monitor) = database.monitor_pool() {
+            let pool = PoolManager::builder().postgres(monitor);
+            from.check(pool.build().map_err(named("DATABASE_MONITOR_URL")));
+        }
+    }
+    if let Some(redis) = redis {
+        let pool = PoolManager::builder().redis(redis.pool());
+        from.check(pool.build().map_err(named("REDIS_URL")));
+    }
+}
