@@ -4,25 +4,24 @@
 //! cargo run -p ruleiq-db-optimizer --example advise -- postgres://localhost/shop
 //! ```
 
-#![allow(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "a program for the terminal, with a connection of its own"
-)]
-
 use std::{env, error::Error, time::Duration};
 
 use ruleiq_db_optimizer::DatabaseOptimizer;
 use tokio_postgres::NoTls;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let url = env::args().nth(1).ok_or("name a database: postgres://…")?;
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+/// Answers how many indexes are advised.
+#[allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program for the terminal, with a connection of its own"
+)]
+pub(crate) async fn advise(url: &str) -> Result<usize, Box<dyn Error>> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     let optimizer = DatabaseOptimizer::new(&client);
 
-    for advice in optimizer.recommend_indexes().await? {
+    let missing = optimizer.recommend_indexes().await?;
+    for advice in &missing {
         println!("-- {}", on_one_line(&advice.reason));
         println!(
             "-- {} rows, {} bytes",
@@ -44,6 +43,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
             it.calls, it.mean, it.max
         );
     }
+    Ok(missing.len())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = env::args().nth(1);
+    advise(&url.ok_or("name a database: postgres://…")?).await?;
     Ok(())
 }
 

@@ -2,8 +2,6 @@
 //!
 //! `cargo run -p ruleiq-pools --no-default-features --features postgres --example query_postgres -- URL`
 
-#![allow(clippy::print_stdout, reason = "it is what the example is for")]
-
 use std::{error::Error, time::Duration};
 
 use ruleiq_pools::{PoolManager, PostgresConfig};
@@ -11,11 +9,9 @@ use ruleiq_query::{Queries as _, Read as _};
 use ruleiq_scope::Scope;
 use tokio::time::Instant;
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let url = std::env::args()
-        .nth(1)
-        .ok_or("give the URL of a PostgreSQL database")?;
+/// Answers how many rows it wrote.
+#[allow(clippy::print_stdout, reason = "it is for people")]
+pub(crate) async fn write_three_rows(url: &str) -> Result<u64, Box<dyn Error>> {
     let pools = PoolManager::builder()
         .postgres(PostgresConfig::new(url))
         .build()?;
@@ -41,14 +37,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", late.err().ok_or("it did not sleep")?);
     drop(session);
 
-    println!(
-        "{}",
-        if pools.health_check().await.is_healthy() {
-            "healthy"
-        } else {
-            "away"
-        }
-    );
+    let health = pools.health_check().await;
+    println!("healthy: {}", health.is_healthy());
     pools.close().await;
+    Ok(written)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1);
+    write_three_rows(&url.ok_or("give the URL of a PostgreSQL database")?).await?;
     Ok(())
 }

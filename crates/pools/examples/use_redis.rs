@@ -2,16 +2,14 @@
 //!
 //! `cargo run -p ruleiq-pools --no-default-features --features redis --example use_redis -- URL`
 
-#![allow(clippy::print_stdout, reason = "it is what the example is for")]
-
 use std::error::Error;
 
 use fred::interfaces::KeysInterface as _;
 use ruleiq_pools::{PoolManager, RedisConfig};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let url = std::env::args().nth(1).ok_or("give the URL of a Redis")?;
+/// Answers which visit this was.
+#[allow(clippy::print_stdout, reason = "it is for people")]
+pub(crate) async fn count_a_visit(url: &str) -> Result<u64, Box<dyn Error>> {
     let pools = PoolManager::builder()
         .redis(RedisConfig::new(url))
         .build()?;
@@ -29,5 +27,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         stats.size
     );
     pools.close().await;
+    Ok(visits)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1);
+    count_a_visit(&url.ok_or("give the URL of a Redis")?).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@
     reason = "a test may panic, and connects as other roles"
 )]
 
+mod example;
 mod foreign_keys;
 mod guide;
 mod names;

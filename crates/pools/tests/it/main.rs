@@ -9,6 +9,7 @@
 mod cancellation;
 mod checkout;
 mod deadlines;
+mod examples;
 mod fixture;
 mod metrics;
 mod outages;
