@@ -70,7 +70,7 @@ pub(crate) struct Responses {
 pub(crate) struct Response {
     question_id: Uuid,
     /// Anything but `null`.
-    #[schema(value_type = Object, example = json!({"value": "implemented", "note": "Reviewed each quarter"}))]
+    #[schema(example = json!({"value": "implemented", "note": "Reviewed each quarter"}))]
     answer: Value,
 }
 

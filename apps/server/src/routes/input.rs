@@ -162,7 +162,11 @@ fn json_fault(error: &JsonPayloadError, limit: usize) -> ApiError {
 }
 
 fn path_fault(error: &PathError) -> ApiError {
-    ApiError::bad_request("invalid_path", format!("in the path: {error}"))
+    let detail = match error {
+        PathError::Deserialize(fault) => format!("in the path: {fault}"),
+        _ => "the path could not be read".to_owned(),
+    };
+    ApiError::bad_request("invalid_path", detail)
 }
 
 fn query_fault(error: &QueryPayloadError) -> ApiError {

@@ -72,7 +72,6 @@ pub(crate) struct Question {
     pub(crate) title: String,
     pub(crate) position: i32,
     /// `null` until it is answered.
-    #[schema(value_type = Option<Object>)]
     pub(crate) answer: Option<Value>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub(crate) answered_at: Option<OffsetDateTime>,

@@ -71,3 +71,19 @@ async fn every_operation_is_described_with_its_answers() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_may_be_any_json() {
+    let server = Server::start().await;
+    let description = server
+        .request(Method::GET, "/api/openapi.json")
+        .send()
+        .await
+        .unwrap();
+    let description = json_of(description, 200).await;
+    for schema in ["Response", "Question"] {
+        let answer = &description["components"]["schemas"][schema]["properties"]["answer"];
+        assert!(answer.is_object(), "{schema}");
+        assert_eq!(answer.get("type"), None, "{schema}: {answer}");
+    }
+}

@@ -64,7 +64,12 @@ async fn faulty_queries_and_paths_are_refused() {
             "invalid_query",
             "unknown field `page`",
         ),
-        ("/api/v1/assessments/1", 400, "invalid_path", "UUID"),
+        (
+            "/api/v1/assessments/1",
+            400,
+            "invalid_path",
+            "in the path: UUID",
+        ),
         ("/api/v1/users/me", 400, "invalid_path", "UUID"),
         ("/api/v1/frameworks/%00", 400, "invalid_path", "UUID"),
         ("/api/v1/nothing", 404, "not_found", "no such route"),
