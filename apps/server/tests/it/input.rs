@@ -4,78 +4,81 @@ use reqwest::Method;
 
 use crate::server::{Server, problem_of};
 
+/// Path, status, code, and a part of the detail.
+const FAULTY_PATHS: [(&str, u16, &str, &str); 16] = [
+    (
+        "/api/v1/assessments?limit=0",
+        400,
+        "invalid_limit",
+        "`limit` is 0, expected 1 to 100",
+    ),
+    ("/api/v1/assessments?limit=101", 400, "invalid_limit", "101"),
+    (
+        "/api/v1/assessments?limit=-1",
+        400,
+        "invalid_query",
+        "`limit`: invalid digit",
+    ),
+    (
+        "/api/v1/assessments?limit=x",
+        400,
+        "invalid_query",
+        "`limit`: invalid digit",
+    ),
+    (
+        "/api/v1/business-profiles?limit=x",
+        400,
+        "invalid_query",
+        "`limit`: invalid digit",
+    ),
+    (
+        "/api/v1/assessments?status=open",
+        400,
+        "invalid_query",
+        "`status`: unknown variant `open`, expected one of `draft`",
+    ),
+    (
+        "/api/v1/assessments?cursor=x",
+        400,
+        "invalid_cursor",
+        "next_cursor",
+    ),
+    (
+        "/api/v1/assessments?cursor=",
+        400,
+        "invalid_cursor",
+        "next_cursor",
+    ),
+    (
+        "/api/v1/assessments?page=2",
+        400,
+        "invalid_query",
+        "unknown field `page`",
+    ),
+    (
+        "/api/v1/business-profiles?page=2",
+        400,
+        "invalid_query",
+        "unknown field `page`",
+    ),
+    (
+        "/api/v1/assessments/1",
+        400,
+        "invalid_path",
+        "in the path: UUID",
+    ),
+    ("/api/v1/users/me", 400, "invalid_path", "UUID"),
+    ("/api/v1/frameworks/%00", 400, "invalid_path", "UUID"),
+    ("/api/v1/nothing", 404, "not_found", "no such route"),
+    ("/", 404, "not_found", "no such route"),
+    ("/docs/nothing", 404, "not_found", "no such page"),
+];
+
 #[tokio::test]
 async fn faulty_queries_and_paths_are_refused() {
     let server = Server::start().await;
     let ada = server.user("ada").await;
-    for (path, status, code, fault) in [
-        (
-            "/api/v1/assessments?limit=0",
-            400,
-            "invalid_limit",
-            "`limit` is 0, expected 1 to 100",
-        ),
-        ("/api/v1/assessments?limit=101", 400, "invalid_limit", "101"),
-        (
-            "/api/v1/assessments?limit=-1",
-            400,
-            "invalid_query",
-            "`limit`: invalid digit",
-        ),
-        (
-            "/api/v1/assessments?limit=x",
-            400,
-            "invalid_query",
-            "`limit`: invalid digit",
-        ),
-        (
-            "/api/v1/business-profiles?limit=x",
-            400,
-            "invalid_query",
-            "`limit`: invalid digit",
-        ),
-        (
-            "/api/v1/assessments?status=open",
-            400,
-            "invalid_query",
-            "`status`: unknown variant `open`, expected one of `draft`",
-        ),
-        (
-            "/api/v1/assessments?cursor=x",
-            400,
-            "invalid_cursor",
-            "next_cursor",
-        ),
-        (
-            "/api/v1/assessments?cursor=",
-            400,
-            "invalid_cursor",
-            "next_cursor",
-        ),
-        (
-            "/api/v1/assessments?page=2",
-            400,
-            "invalid_query",
-            "unknown field `page`",
-        ),
-        (
-            "/api/v1/business-profiles?page=2",
-            400,
-            "invalid_query",
-            "unknown field `page`",
-        ),
-        (
-            "/api/v1/assessments/1",
-            400,
-            "invalid_path",
-            "in the path: UUID",
-        ),
-        ("/api/v1/users/me", 400, "invalid_path", "UUID"),
-        ("/api/v1/frameworks/%00", 400, "invalid_path", "UUID"),
-        ("/api/v1/nothing", 404, "not_found", "no such route"),
-        ("/", 404, "not_found", "no such route"),
-        ("/docs/nothing", 404, "not_found", "no such page"),
-    ] {
+    for (path, status, code, fault) in FAULTY_PATHS {
         let detail = problem_of(server.get(&ada, path).await, status, code).await;
         assert!(detail.contains(fault), "{path}: {detail}");
     }
