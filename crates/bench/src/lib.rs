@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "what is measured here is the real clock; no test pauses it"
+)]
+
+mod arm;
+mod case;
+mod histogram;
+mod measured;
+pub mod report;
+mod slice;
+
+pub use crate::{
+    arm::{Arm, Budget, Doing, Fault, Tally, concurrent, repeat, threads},
+    case::{Case, CaseBuilder, CaseName, Prepared, Process, Role, Side, Target, TargetOf},
+    histogram::Histogram,
+    measured::{ArmOf, Block, Measured, SideInfo},
+    slice::Slice,
+};
