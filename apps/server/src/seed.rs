@@ -12,6 +12,8 @@ mod progress;
 mod random;
 mod time;
 
+use std::{borrow::Cow, str::FromStr};
+
 use ruleiq_query::{Error, Queries};
 
 use self::{
@@ -21,8 +23,15 @@ use self::{
 
 pub(crate) use self::people::DEMO_EMAIL;
 
+/// The questions of the smallest scale that a number names, for ten users.
+const LEAST_QUESTIONS: u64 = 1_000;
+/// Those of the largest: 100 times the demo data, some 40 GB.
+const MOST_QUESTIONS: u64 = 100_000_000;
+/// Ten assessments in a row have a hundred questions, so that this is the step of a scale.
+const QUESTIONS_OF_TEN: u64 = 100;
+
 /// How much there is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Scale {
     /// The frameworks and their controls alone, which every installation needs
     Frameworks,
@@ -30,6 +39,18 @@ pub(crate) enum Scale {
     Small,
     /// 10,000 users, 20,000 businesses, 100,000 assessments, 1,000,000 questions
     Demo,
+    /// So many questions, to the hundred, and everything else in the same proportion
+    Questions(u64),
+}
+
+/// The word that names no scale.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{word}` is neither `frameworks`, `small` nor `demo`, nor a number of questions from \
+     {LEAST_QUESTIONS} to {MOST_QUESTIONS}"
+)]
+pub(crate) struct NoScale {
+    word: String,
 }
 
 /// What was found and done.
@@ -44,7 +65,7 @@ pub(crate) struct Report {
 /// The numbers of a scale.
 #[derive(Debug)]
 struct Size {
-    name: &'static str,
+    name: Cow<'static, str>,
     users: u64,
     profiles: u64,
     sessions: u64,
@@ -56,32 +77,67 @@ impl Scale {
         self.size().is_some()
     }
 
-    fn size(self) -> Option<&'static Size> {
+    fn size(self) -> Option<Size> {
         match self {
             Scale::Frameworks => None,
-            Scale::Small => Some(&Size::SMALL),
-            Scale::Demo => Some(&Size::DEMO),
+            Scale::Small => Some(Size::SMALL),
+            Scale::Demo => Some(Size::DEMO),
+            Scale::Questions(questions) => Some(Size::of_questions(questions)),
         }
+    }
+}
+
+impl FromStr for Scale {
+    type Err = NoScale;
+
+    fn from_str(word: &str) -> Result<Scale, NoScale> {
+        let number = || {
+            let questions = word.parse().ok()?;
+            (LEAST_QUESTIONS..=MOST_QUESTIONS)
+                .contains(&questions)
+                .then_some(Scale::Questions(questions))
+        };
+        match word {
+            "frameworks" => Some(Scale::Frameworks),
+            "small" => Some(Scale::Small),
+            "demo" => Some(Scale::Demo),
+            _ => number(),
+        }
+        .ok_or_else(|| NoScale {
+            word: word.to_owned(),
+        })
     }
 }
 
 impl Size {
     const SMALL: Size = Size {
-        name: "small",
+        name: Cow::Borrowed("small"),
         users: 100,
         profiles: 200,
         sessions: 1_000,
     };
     const DEMO: Size = Size {
-        name: "demo",
+        name: Cow::Borrowed("demo"),
         users: 10_000,
         profiles: 20_000,
         sessions: 100_000,
     };
 
+    /// The size in which there are so many questions, to the hundred. Its rows are none of those of
+    /// another size, so that a database may hold several.
+    fn of_questions(questions: u64) -> Size {
+        let tens = questions / QUESTIONS_OF_TEN;
+        Size {
+            name: format!("q{}", tens * QUESTIONS_OF_TEN).into(),
+            users: tens,
+            profiles: 2 * tens,
+            sessions: 10 * tens,
+        }
+    }
+
     /// The random numbers of one row.
     fn random(&self, table: &str, n: u64) -> Random {
-        Random::of(&[self.name, table], n)
+        Random::of(&[&self.name, table], n)
     }
 }
 
@@ -104,10 +160,10 @@ pub(crate) async fn fill(db: &impl Queries, scale: Scale) -> Result<Report, Erro
         added: false,
     };
     if let Some(size) = scale.size()
-        && !is_filled(db, size).await?
+        && !is_filled(db, &size).await?
     {
-        fill_with_people(db, size).await?;
-        fill_with_assessments(db, size, &all).await?;
+        fill_with_people(db, &size).await?;
+        fill_with_assessments(db, &size, &all).await?;
         report.added = true;
     }
     Ok(report)
@@ -142,7 +198,7 @@ async fn is_filled(db: &impl Queries, size: &Size) -> Result<bool, Error> {
     Ok(row.get(0))
 }
 
-async fn fill_with_people(db: &impl Queries, size: &'static Size) -> Result<(), Error> {
+async fn fill_with_people(db: &impl Queries, size: &Size) -> Result<(), Error> {
     db.execute(
         "INSERT INTO users (id, email, full_name, password_hash, created_at, updated_at)
          VALUES ($1, $2, $3, $4, '2023-01-01T00:00:00Z', '2023-01-01T00:00:00Z')
@@ -177,7 +233,7 @@ async fn fill_with_people(db: &impl Queries, size: &'static Size) -> Result<(), 
 
 async fn fill_with_assessments(
     db: &impl Queries,
-    size: &'static Size,
+    size: &Size,
     all: &[Framework],
 ) -> Result<(), Error> {
     type Write = fn(&Size, &[Framework], u64, &mut Rows);
@@ -230,4 +286,53 @@ async fn copy(
     let rows = db.copy_in(sql, chunks).await?;
     progress.finish(rows, "rows");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_is_a_word_or_a_sensible_number() {
+        let check = |word: &str, expect: Option<Scale>| {
+            assert_eq!(word.parse::<Scale>().ok(), expect, "{word}");
+        };
+        check("frameworks", Some(Scale::Frameworks));
+        check("small", Some(Scale::Small));
+        check("demo", Some(Scale::Demo));
+        check("1000", Some(Scale::Questions(1_000)));
+        check("100000000", Some(Scale::Questions(100_000_000)));
+        for nonsense in [
+            "",
+            "0",
+            "999",
+            "100000001",
+            "-1000",
+            "1e6",
+            "1_000",
+            "large",
+        ] {
+            check(nonsense, None);
+        }
+        let error = "large".parse::<Scale>().unwrap_err().to_string();
+        assert!(
+            error.contains("`large`") && error.contains("from 1000 to"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_number_is_a_size_in_the_proportions_of_the_others() {
+        for size in [Size::SMALL, Size::DEMO] {
+            let same = Size::of_questions(10 * size.sessions);
+            let numbers = |it: &Size| (it.users, it.profiles, it.sessions);
+            assert_eq!(numbers(&same), numbers(&size), "{}", size.name);
+            assert_ne!(same.name, size.name);
+        }
+        assert_eq!(Size::of_questions(1_234).sessions, 120);
+        assert_eq!(
+            Size::of_questions(1_234).name,
+            Size::of_questions(1_299).name
+        );
+    }
 }

@@ -18,8 +18,9 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// How much
-    #[arg(long, value_enum)]
+    /// How much: `frameworks` and their controls alone, which every installation needs; `small` with
+    /// 10,000 questions; `demo` with a million; or a number of questions, such as 100000
+    #[arg(long, value_name = "frameworks|small|demo|QUESTIONS")]
     scale: Scale,
     /// The name of the database, where it is not marked as made by this program
     #[arg(long, value_name = "NAME")]

@@ -68,6 +68,44 @@ async fn two_databases_that_are_seeded_alike_hold_the_same() {
 }
 
 #[tokio::test]
+async fn a_number_is_a_scale_of_so_many_questions_beside_which_another_fits() {
+    let (one, other) = (
+        TestDatabase::migrated().await,
+        TestDatabase::migrated().await,
+    );
+    seed(&one, "1300", None).await;
+    seed(&other, "1300", None).await;
+    let checksums = checksum(&one).await;
+    assert_eq!(checksums, checksum(&other).await);
+    assert!(checksums[6].starts_with("1300 rows"), "{checksums:?}");
+
+    assert!(
+        seed(&one, "1300", None)
+            .await
+            .contains("were there already")
+    );
+    seed(&one, "2000", None).await;
+    let questions = number(&one, "SELECT count(*) FROM assessment_questions").await;
+    assert_eq!(questions, 3_300);
+}
+
+#[tokio::test]
+async fn a_scale_of_nonsense_is_refused_before_anything_is_asked_of_the_database() {
+    for (scale, said) in [("0", "`0` is neither"), ("huge", "`huge` is neither")] {
+        let mut command = program();
+        command.args(["seed", "--scale", scale]);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && errors.contains(said),
+            "{errors}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn seeding_again_changes_nothing_and_says_so() {
     let database = TestDatabase::migrated().await;
     assert!(
