@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod benchmark;
 mod builder;
 mod openapi;
 mod performance;
