@@ -57,6 +57,8 @@ pub struct Plan {
     pub instructions: bool,
     /// Measures cost as data, connections, keys and cache grow, in place of the cases.
     pub scale_study: bool,
+    /// The time that the scale study is given, in seconds, in place of its own.
+    pub seconds: Option<u64>,
     /// Runs a program with debug assertions all the same; what it says is invalid.
     pub allow_debug: bool,
     /// Undecided counts as fine.
@@ -75,4 +77,6 @@ pub struct Against {
     pub revision: String,
     /// Its `bench-cases`.
     pub program: PathBuf,
+    /// Its `ruleiq-server`, which its cases get as theirs.
+    pub server: PathBuf,
 }
