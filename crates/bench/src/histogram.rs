@@ -85,6 +85,14 @@ impl Histogram {
         beyond >= BEYOND - 1e-6
     }
 
+    /// What was recorded: a latency in nanoseconds, to the histogram's precision, and how often, in
+    /// ascending order.
+    pub fn recorded(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.inner
+            .iter_recorded()
+            .map(|it| (it.value_iterated_to(), it.count_at_value()))
+    }
+
     /// The mean; none of an empty histogram.
     pub fn mean(&self) -> Option<Duration> {
         (!self.is_empty()).then(|| Duration::from_secs_f64(self.inner.mean() / 1e9))

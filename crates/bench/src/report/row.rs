@@ -272,6 +272,9 @@ pub struct Round {
     pub b: Vec<f64>,
     /// In those of the control's second arm.
     pub a2: Vec<f64>,
+    /// In those of the earlier revision, where it runs in the same blocks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<f64>,
     /// What disturbed it.
     #[serde(default)]
     pub flags: Vec<String>,
