@@ -77,6 +77,7 @@ pub struct Against {
     pub revision: String,
     /// Its `bench-cases`.
     pub program: PathBuf,
-    /// Its `ruleiq-server`, which its cases get as theirs.
-    pub server: PathBuf,
+    /// Its `ruleiq-server`, which its cases get as theirs, where one is needed.
+    #[serde(default)]
+    pub server: Option<PathBuf>,
 }
