@@ -6,15 +6,24 @@
 
 mod arm;
 mod case;
+#[cfg(feature = "run")]
+pub mod cpu;
 mod histogram;
+#[cfg(feature = "run")]
+pub mod host;
+#[cfg(feature = "load")]
+pub mod load;
 mod measured;
+mod order;
 pub mod report;
 mod slice;
+pub mod stats;
 
 pub use crate::{
     arm::{Arm, Budget, Doing, Fault, Tally, concurrent, repeat, threads},
     case::{Case, CaseBuilder, CaseName, Prepared, Process, Role, Side, Target, TargetOf},
     histogram::Histogram,
     measured::{ArmOf, Block, Measured, SideInfo},
+    order::Orders,
     slice::Slice,
 };

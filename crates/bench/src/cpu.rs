@@ -1,0 +1,174 @@
+//! How much CPU time processes have used, to the nanosecond.
+//!
+//! A process's own clock includes its threads that ended, but not its children. A server's is
+//! therefore read as a [`tree`]: the process, its children, and those that it waited for.
+
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nix::time::ClockId;
+
+use crate::Process;
+pub use tree::{Tree, TreeReading};
+
+/// What a reading of the clocks can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CpuError {
+    /// It is not there, or no longer.
+    #[error("process {pid} is not there; was it restarted?")]
+    Gone {
+        /// Its process id.
+        pid: u32,
+    },
+    /// The system refused.
+    #[error("failed to read the CPU clock of process {pid}")]
+    Clock {
+        /// Its process id.
+        pid: u32,
+        /// Why.
+        #[source]
+        source: nix::Error,
+    },
+}
+
+/// The servers whose CPU time counts beside the own one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Servers {
+    /// PostgreSQL's postmaster.
+    pub postgres: Option<u32>,
+    /// Redis.
+    pub redis: Option<u32>,
+}
+
+/// The clocks of all processes that one side needs.
+#[derive(Debug)]
+pub struct Clocks {
+    trees: Vec<(Process, Tree)>,
+}
+
+/// What [`Clocks`] showed at one moment.
+#[derive(Debug)]
+pub struct Reading {
+    own: f64,
+    trees: Vec<TreeReading>,
+}
+
+/// What was used between two readings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Used {
+    /// CPU seconds by the name of the process.
+    pub cpu_s: BTreeMap<String, f64>,
+    /// What makes them less certain, in words.
+    pub flags: Vec<String>,
+}
+
+impl Clocks {
+    /// The clocks of this process, the servers, and the processes that belong to one side.
+    pub fn new(servers: Servers, of_the_side: &[(Process, u32)]) -> Clocks {
+        let postgres = servers.postgres.map(|pid| (Process::Postgres, pid));
+        let redis = servers.redis.map(|pid| (Process::Redis, pid));
+        let all = postgres.into_iter().chain(redis);
+        let all: BTreeSet<_> = all.chain(of_the_side.iter().copied()).collect();
+        Clocks {
+            trees: all
+                .into_iter()
+                .map(|(process, pid)| (process, Tree::new(pid)))
+                .collect(),
+        }
+    }
+
+    /// Reads all of them, the own one first.
+    ///
+    /// # Errors
+    ///
+    /// When one of the processes is gone.
+    pub fn before(&self) -> Result<Reading, CpuError> {
+        let trees = self.read_trees()?;
+        let own = own_cpu_s()?;
+        Ok(Reading { own, trees })
+    }
+
+    /// Reads all of them, the own one first, so that reading is not measured.
+    ///
+    /// # Errors
+    ///
+    /// When one of the processes is gone.
+    pub fn since(&self, before: &Reading) -> Result<Used, CpuError> {
+        let own = own_cpu_s()?;
+        let trees = self.read_trees()?;
+        let mut used = Used::default();
+        let client = Process::Client.word().to_owned();
+        used.cpu_s.insert(client, own - before.own);
+        for (((process, tree), now), then) in self.trees.iter().zip(&trees).zip(&before.trees) {
+            let name = process.word();
+            *used.cpu_s.entry(name.to_owned()).or_default() += now.since(then);
+            used.flags.extend(tree.changes(name, then, now));
+        }
+        Ok(used)
+    }
+
+    fn read_trees(&self) -> Result<Vec<TreeReading>, CpuError> {
+        self.trees.iter().map(|(_, tree)| tree.read()).collect()
+    }
+}
+
+/// CPU seconds of this process, those of its threads that ended included.
+///
+/// # Errors
+///
+/// When the system has no such clock.
+pub fn own_cpu_s() -> Result<f64, CpuError> {
+    let now = ClockId::CLOCK_PROCESS_CPUTIME_ID.now();
+    now.map(seconds).map_err(|source| CpuError::Clock {
+        pid: std::process::id(),
+        source,
+    })
+}
+
+/// CPU seconds of the calling thread.
+///
+/// # Errors
+///
+/// When the system has no such clock.
+pub fn thread_cpu_s() -> Result<f64, CpuError> {
+    let now = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
+    now.map(seconds).map_err(|source| CpuError::Clock {
+        pid: std::process::id(),
+        source,
+    })
+}
+
+fn seconds(time: nix::sys::time::TimeSpec) -> f64 {
+    std::time::Duration::from(time).as_secs_f64()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_clock_shows_work_and_not_waiting() {
+        let clocks = Clocks::new(Servers::default(), &[]);
+        let before = clocks.before().unwrap();
+        let mut spun = 0_u64;
+        while own_cpu_s().unwrap() - before.own < 0.02 {
+            spun = std::hint::black_box(spun + 1);
+        }
+        let used = clocks.since(&before).unwrap();
+        assert!(used.cpu_s["client"] >= 0.02);
+        assert_eq!(used.cpu_s.len(), 1);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_told() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        let clocks = Clocks::new(Servers::default(), &[(Process::Server, pid)]);
+        let error = clocks.before().unwrap_err();
+        assert!(error.to_string().contains(&pid.to_string()), "{error}");
+    }
+}
