@@ -3,6 +3,7 @@
 //! Unknown fields are ignored, an unknown schema is refused. Raw rounds are always kept, so that
 //! every figure can be computed again.
 
+pub mod file;
 mod row;
 mod series;
 
