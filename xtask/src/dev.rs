@@ -4,27 +4,27 @@
 //! One process at a time may have that folder; `migrate` and `seed` use its database meanwhile.
 
 mod app;
-mod database;
-mod home;
 mod outage;
-mod program;
-mod random;
 mod target;
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
-use ruleiq_servers::Which;
+use ruleiq_servers::{PostgresSpec, RedisSpec, Spec, Which};
 
 pub(crate) use self::target::{Ownership, Target};
-use self::{app::App, database::Database, home::Home, outage::Outage};
+use self::{app::App, outage::Outage};
 use crate::{
+    database::Database,
+    home::Home,
     process,
     process::{Interrupt, Interrupted},
-    progress,
+    program, progress, random,
 };
 
+/// The folder in `target`, and what is in the names of the logins.
+const HOME: &str = "dev";
 /// How often the program and its servers are looked at.
 const POLL: Duration = Duration::from_secs(1);
 /// The login that the server's seed makes, with data of its own.
@@ -67,14 +67,14 @@ impl Scale {
 /// Brings everything up, and serves until somebody interrupts.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install()?;
-    let program = program::build(arguments.debug, &interrupt)?;
-    let home = Home::open()?.context(
+    let program = program::server(arguments.debug, &interrupt)?;
+    let home = Home::open(HOME)?.context(
         "another `cargo xtask dev`, `migrate` or `seed` uses target/dev; end that first",
     )?;
     if arguments.fresh {
         home.clear()?;
     }
-    let mut database = Database::start(home, program)?;
+    let mut database = start(home, program)?;
     let outcome =
         prepare(&database, arguments, &interrupt).and_then(|()| serve(&mut database, &interrupt));
     progress::during("stopping servers", || {
@@ -85,6 +85,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(error) if !error.is::<Interrupted>() => Err(error),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Starts the servers on the data that stay.
+fn start(home: Home, program: PathBuf) -> anyhow::Result<Database> {
+    let spec = Spec {
+        postgres: Some(PostgresSpec::kept(home.postgres()).durable()),
+        redis: Some(RedisSpec::kept(home.redis())),
+    };
+    Database::start(home, program, &spec)
 }
 
 /// Schema, data and users, each only as far as it is missing.

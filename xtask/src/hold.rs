@@ -5,37 +5,94 @@
 
 use std::{
     ffi::OsString,
-    io::{self, stdin},
-    process::{Command, ExitCode, Stdio},
+    io::{self, BufRead as _, BufReader, Write as _, stdin},
+    os::unix::process::ExitStatusExt as _,
+    process::{ChildStdin, Command, ExitCode, ExitStatus, Stdio},
     thread,
+    time::Duration,
 };
 
 use anyhow::Context as _;
+use rustix::process::Signal;
 
 use crate::{process, process::Interrupt};
 
+/// How long a program that is interrupted gets to keep what it has, instead of the usual grace.
+pub(crate) const INTERRUPTED_GRACE: Duration = Duration::from_secs(60);
+/// What a shell adds to the number of the signal that ended a program.
+const SIGNALLED: i32 = 128;
+
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
+    /// Hand the first line of standard input on as the program's own, and tell the program to stop
+    /// by SIGINT, after which it has a minute
+    #[arg(long)]
+    with_line: bool,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
 }
 
-/// Runs the program until it ends or standard input does, and hands on its exit code.
+/// Runs the program until it ends or standard input does, and hands on its exit code: of a program
+/// that a signal ended, that which a shell reports.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::install_patient()?;
-    let (program, arguments) = arguments.command.split_first().context("no program")?;
+    let (program, words) = arguments.command.split_first().context("no program")?;
     let mut command = Command::new(program);
-    let mut child = process::spawn(command.args(arguments).stdin(Stdio::null()))?;
-    let listener = interrupt.clone();
+    command.args(words);
+    command.stdin(match arguments.with_line {
+        true => Stdio::piped(),
+        false => Stdio::null(),
+    });
+    let mut child = process::spawn(&mut command)?;
+    let (input, listener) = (child.stdin.take(), interrupt.clone());
     thread::spawn(move || {
         // Whether it ends or fails, nobody holds it any more.
-        drop(io::copy(&mut stdin().lock(), &mut io::sink()));
+        drop(listen(input));
         listener.tell();
     });
     let status = match process::wait_unless_told(&mut child, &interrupt)? {
         Some(status) => status,
+        None if arguments.with_line => {
+            process::stop_by(&mut child, Signal::INT, INTERRUPTED_GRACE)?
+        }
         None => process::stop(&mut child)?,
     };
-    Ok(process::exit_code(status))
+    Ok(exit_code(status))
+}
+
+/// Hands on the first line, if it is wanted, and reads to the end.
+fn listen(first_line_to: Option<ChildStdin>) -> io::Result<()> {
+    let mut input = BufReader::new(stdin());
+    if let Some(mut program) = first_line_to {
+        let mut line = Vec::new();
+        input.read_until(b'\n', &mut line)?;
+        // The program may have ended without it.
+        drop(program.write_all(&line));
+    }
+    io::copy(&mut input, &mut io::sink()).map(drop)
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| Some(SIGNALLED + status.signal()?))
+        .and_then(|it| u8::try_from(it).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_program_is_handed_on_as_a_shell_does() {
+        let check = |raw: i32, expect: u8| {
+            let code = exit_code(ExitStatus::from_raw(raw));
+            assert_eq!(code, ExitCode::from(expect), "{raw}");
+        };
+        check(0, 0);
+        check(3 << 8, 3);
+        check(9, 137);
+    }
 }

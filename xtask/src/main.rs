@@ -8,13 +8,18 @@
     reason = "without tokio there is no clock that a test could pause"
 )]
 
+mod bench;
 mod cargo;
 mod ci;
+mod database;
 mod dev;
 mod hold;
+mod home;
 mod migrate;
 mod process;
+mod program;
 mod progress;
+mod random;
 mod seed;
 mod services;
 mod soak;
@@ -48,6 +53,8 @@ enum Task {
     Test(test::Arguments),
     /// Run the storms of the tests at full size, and hold their figures against their bars
     Soak(soak::Arguments),
+    /// Measure it: against its limits, its targets and its past
+    Bench(Box<bench::Arguments>),
     /// Change the schema of the development database, or begin a migration
     Migrate(migrate::Arguments),
     /// Load demo data into the development database
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
         Task::Dev(arguments) => dev::run(arguments),
         Task::Test(arguments) => test::run(arguments),
         Task::Soak(arguments) => soak::run(arguments),
+        Task::Bench(arguments) => bench::run(arguments),
         Task::Migrate(arguments) => migrate::run(arguments),
         Task::Seed(arguments) => seed::run(arguments),
         Task::Services(arguments) => services::run(arguments).map(|()| ExitCode::SUCCESS),
@@ -126,9 +134,30 @@ mod tests {
         check("migrate new add_tags --concurrently", true);
         check("migrate", false);
         check("seed --scale demo --i-own ruleiq", true);
+        check("bench", true);
+        check(
+            "bench --quick --component pools --component cache --case l1_*",
+            true,
+        );
+        check("bench --component gardening", false);
+        for zero in ["blocks", "concurrency", "iterations"] {
+            check(&format!("bench --{zero} 1"), true);
+            check(&format!("bench --{zero} 0"), false);
+        }
+        check("bench --baseline a.json --against HEAD", false);
+        check("bench --seconds 60", false);
+        check("bench --scale-study --seconds 60", true);
+        check("bench --allow-dirty", false);
+        check("bench report a.json --html a.html", true);
+        check("bench report", false);
+        check("bench --quick report a.json", false);
+        check("bench self-test", true);
+        check("bench self-test --only client", true);
+        check("bench self-test --only luck", false);
         check("services up", true);
         check("ci --skip test", true);
         check("ci --skip test --only fmt", false);
         check("hold program --option", true);
+        check("hold --with-line program --option", true);
     }
 }

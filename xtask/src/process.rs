@@ -160,11 +160,20 @@ pub(crate) fn wait_unless_told(
 
 /// Tells a program to stop, and kills it when it does not.
 pub(crate) fn stop(child: &mut Child) -> anyhow::Result<ExitStatus> {
+    stop_by(child, Signal::TERM, GRACE)
+}
+
+/// The same by another signal, and with another time for it.
+pub(crate) fn stop_by(
+    child: &mut Child,
+    signal: Signal,
+    grace: Duration,
+) -> anyhow::Result<ExitStatus> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let (Some(pid), None) = (pid, child.try_wait()?) {
-        kill_process(pid, Signal::TERM)?;
+        kill_process(pid, signal)?;
     }
-    if let Some(status) = ended_within(child, GRACE)? {
+    if let Some(status) = ended_within(child, grace)? {
         return Ok(status);
     }
     child.kill()?;

@@ -10,8 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{database::Database, random};
-use crate::{cargo, process, process::Interrupt, progress};
+use crate::{cargo, database::Database, process, process::Interrupt, progress, random};
 
 const API_PORT: u16 = 8080;
 const METRICS_PORT: u16 = 9090;

@@ -7,8 +7,7 @@ use std::{
 
 use ruleiq_servers::Which;
 
-use super::database::Database;
-use crate::progress;
+use crate::{database::Database, progress};
 
 /// How long an outage lasts.
 const OUTAGE: Duration = Duration::from_secs(10);

@@ -2,12 +2,13 @@
 
 use std::{fmt, path::PathBuf, process::Command, str::FromStr};
 
-use super::{
+use super::{HOME, start};
+use crate::{
     database::{Database, owner_command},
     home::{self, Home},
+    process::Interrupt,
     program,
 };
-use crate::process::Interrupt;
 
 /// The arguments that name a database. The environment never does.
 #[derive(clap::Args, Debug)]
@@ -49,18 +50,18 @@ pub(crate) struct Secret(String);
 impl Target {
     /// Finds the database, and starts its servers if it is that of `dev` and they do not run.
     pub(crate) fn open(&self, interrupt: &Interrupt) -> anyhow::Result<Opened> {
-        let program = program::build(self.debug, interrupt)?;
+        let program = program::server(self.debug, interrupt)?;
         if let Some(url) = &self.database_url {
             return Ok(Opened::Other {
                 program,
                 url: url.clone(),
             });
         }
-        match Home::open()? {
-            Some(home) => Ok(Opened::Own(Box::new(Database::start(home, program)?))),
+        match Home::open(HOME)? {
+            Some(home) => Ok(Opened::Own(Box::new(start(home, program)?))),
             None => Ok(Opened::Other {
                 program,
-                url: Secret(home::noted_owner_url()?),
+                url: Secret(home::noted_owner_url(HOME)?),
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! The folder of the development data: `target/dev`.
+//! A folder in `target` with data that stay, such as `target/dev`.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -21,23 +21,25 @@ const PRIVATE: u32 = 0o600;
 /// The folder, which this process alone may use while the value exists.
 #[derive(Debug)]
 pub(crate) struct Home {
+    name: &'static str,
     folder: PathBuf,
     _lock: File,
 }
 
 impl Home {
-    /// Takes the folder. `None` if another process has it.
-    pub(crate) fn open() -> anyhow::Result<Option<Home>> {
-        Home::open_at(folder()?)
+    /// Takes the folder of this name. `None` if another process has it.
+    pub(crate) fn open(name: &'static str) -> anyhow::Result<Option<Home>> {
+        Home::open_at(name, folder(name)?)
     }
 
-    fn open_at(folder: PathBuf) -> anyhow::Result<Option<Home>> {
+    fn open_at(name: &'static str, folder: PathBuf) -> anyhow::Result<Option<Home>> {
         fs::create_dir_all(folder.join(SECRETS))
             .with_context(|| format!("failed to make {}", folder.display()))?;
         let lock = File::create(folder.join("lock")).context("failed to make the lock file")?;
         match lock.try_lock() {
             Ok(()) => {
                 let home = Home {
+                    name,
                     folder,
                     _lock: lock,
                 };
@@ -45,8 +47,19 @@ impl Home {
                 Ok(Some(home))
             }
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).context("failed to lock target/dev"),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("failed to lock target/{name}"))
+            }
         }
+    }
+
+    /// The folder's name, which tells its logins from those of others.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn postgres(&self) -> PathBuf {
@@ -64,8 +77,8 @@ impl Home {
                 .with_context(|| format!("failed to remove {}", folder.display()))?;
         }
         let secrets = self.folder.join(SECRETS);
-        fs::remove_dir_all(&secrets).context("failed to remove target/dev/secrets")?;
-        fs::create_dir_all(&secrets).context("failed to make target/dev/secrets")
+        fs::remove_dir_all(&secrets).context("failed to remove the secrets")?;
+        fs::create_dir_all(&secrets).context("failed to make the folder of the secrets")
     }
 
     /// The secret of this name. It is made when it is first asked for, and stays.
@@ -101,10 +114,10 @@ impl Home {
 }
 
 /// The address of the database that another process noted.
-pub(crate) fn noted_owner_url() -> anyhow::Result<String> {
-    let url = fs::read_to_string(folder()?.join(OWNER_URL)).unwrap_or_default();
+pub(crate) fn noted_owner_url(name: &str) -> anyhow::Result<String> {
+    let url = fs::read_to_string(folder(name)?.join(OWNER_URL)).unwrap_or_default();
     if url.is_empty() {
-        bail!("another process is just bringing the development servers up; try again");
+        bail!("another process is just bringing the servers up; try again");
     }
     Ok(url)
 }
@@ -115,8 +128,8 @@ impl Drop for Home {
     }
 }
 
-fn folder() -> anyhow::Result<PathBuf> {
-    Ok(workspace::target()?.join("dev"))
+fn folder(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(workspace::target()?.join(name))
 }
 
 /// Writes beside the file first, so that a crash leaves the old or the whole new one.
@@ -145,8 +158,8 @@ mod tests {
     #[test]
     fn one_process_has_the_folder_and_secrets_stay_until_it_is_cleared() {
         let folder = std::env::temp_dir().join(format!("xtask-home-{}", std::process::id()));
-        let home = Home::open_at(folder.clone()).unwrap().unwrap();
-        assert!(Home::open_at(folder.clone()).unwrap().is_none());
+        let home = Home::open_at("home", folder.clone()).unwrap().unwrap();
+        assert!(Home::open_at("home", folder.clone()).unwrap().is_none());
 
         let made = home.secret("a", || Ok("first".to_owned())).unwrap();
         let kept = home.secret("a", || Ok("second".to_owned())).unwrap();
@@ -157,7 +170,7 @@ mod tests {
         home.clear().unwrap();
         let anew = home.secret("a", || Ok("third".to_owned())).unwrap();
         drop(home);
-        let again = Home::open_at(folder.clone()).unwrap();
+        let again = Home::open_at("home", folder.clone()).unwrap();
         fs::remove_dir_all(&folder).unwrap();
 
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The servers of the development data, and the database in them.
+//! Servers with data that stay, and the database in them.
 
 use std::{
     io::Write as _,
@@ -8,14 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use ruleiq_servers::{PostgresSpec, RedisSpec, Spec, Supervised, Which};
+use ruleiq_servers::{Spec, Supervised, Which};
 
-use super::{home::Home, random};
-use crate::{cargo, process, progress};
+use crate::{cargo, home::Home, process, progress, random};
 
 const DATABASE: &str = "ruleiq";
-const APP: &str = "ruleiq_dev_app";
-const MONITOR: &str = "ruleiq_dev_monitor";
 /// Longer than a busy machine takes to copy an empty database.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(120);
 
@@ -38,15 +35,15 @@ pub(crate) struct Address {
 }
 
 impl Database {
-    /// Starts the servers on the data of the folder. The program is `ruleiq-server`.
-    pub(crate) fn start(home: Home, program: PathBuf) -> anyhow::Result<Database> {
-        let spec = Spec {
-            postgres: Some(PostgresSpec::kept(home.postgres()).durable()),
-            redis: Some(RedisSpec::kept(home.redis())),
-        };
+    /// Starts the servers, of which PostgreSQL has to be one. The program is `ruleiq-server`.
+    pub(crate) fn start(home: Home, program: PathBuf, spec: &Spec) -> anyhow::Result<Database> {
         let xtask = std::env::current_exe().context("failed to find this program's own file")?;
-        let supervised = progress::during("starting PostgreSQL and Redis", || {
-            Supervised::start(&xtask, &spec).context("failed to start the servers")
+        let what = match spec.redis {
+            Some(_) => "starting PostgreSQL and Redis",
+            None => "starting PostgreSQL",
+        };
+        let supervised = progress::during(what, || {
+            Supervised::start(&xtask, spec).context("failed to start the servers")
         })?;
         let url = supervised
             .postgres_url()
@@ -79,13 +76,20 @@ impl Database {
     /// The address for the application.
     pub(crate) fn app_url(&self) -> anyhow::Result<String> {
         let password = self.home.secret("app-password", random::password)?;
-        Ok(self.superuser.url(APP, &password, DATABASE))
+        Ok(self.superuser.url(&self.login("app"), &password, DATABASE))
     }
 
     /// The address for the application's view on statistics.
     pub(crate) fn monitor_url(&self) -> anyhow::Result<String> {
         let password = self.home.secret("monitor-password", random::password)?;
-        Ok(self.superuser.url(MONITOR, &password, DATABASE))
+        Ok(self
+            .superuser
+            .url(&self.login("monitor"), &password, DATABASE))
+    }
+
+    /// The name of a login, such as `ruleiq_dev_app`.
+    fn login(&self, kind: &str) -> String {
+        format!("ruleiq_{}_{kind}", self.home.name())
     }
 
     /// The password of the login that the seed makes.
@@ -128,6 +132,11 @@ impl Database {
         Ok(command)
     }
 
+    /// Runs statements in the database as its owner.
+    pub(crate) fn run_script(&self, script: &str, limit: Duration) -> anyhow::Result<()> {
+        self.superuser.run_script(DATABASE, script, limit)
+    }
+
     /// Makes the database and the logins where they are missing. The groups that these belong to
     /// are made by the first migration if they are not there.
     fn make(&self) -> anyhow::Result<()> {
@@ -141,8 +150,8 @@ impl Database {
              SET pg_stat_statements.track_utility = off;\n",
         );
         for (login, group, password) in [
-            (APP, "ruleiq_app", app),
-            (MONITOR, "ruleiq_monitor", monitor),
+            (self.login("app"), "ruleiq_app", app),
+            (self.login("monitor"), "ruleiq_monitor", monitor),
         ] {
             let missing = |role: &str| {
                 format!(
@@ -152,7 +161,7 @@ impl Database {
             script += &format!("SELECT 'CREATE ROLE {group} NOLOGIN' {}", missing(group));
             script += &format!(
                 "SELECT 'CREATE ROLE {login} LOGIN IN ROLE {group}' {}",
-                missing(login)
+                missing(&login)
             );
             script += &format!("ALTER ROLE {login} PASSWORD '{password}';\n");
         }
@@ -160,12 +169,12 @@ impl Database {
             "SELECT 'CREATE DATABASE {DATABASE}' \
              WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec\n"
         );
-        self.superuser.run_script(&script)
+        self.superuser.run_script("postgres", &script, SCRIPT_LIMIT)
     }
 }
 
 /// `ruleiq-server` as the owner of a database, for whoever works on this machine.
-pub(super) fn owner_command(program: &Path, owner_url: &str) -> Command {
+pub(crate) fn owner_command(program: &Path, owner_url: &str) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(cargo::root())
@@ -202,7 +211,7 @@ impl Address {
 
     /// Runs statements in psql. They come by a pipe and the password by the environment, where
     /// other users of the machine do not see them.
-    fn run_script(&self, script: &str) -> anyhow::Result<()> {
+    fn run_script(&self, database: &str, script: &str, limit: Duration) -> anyhow::Result<()> {
         let mut command = Command::new(ruleiq_servers::psql()?);
         process::without_postgres_settings(&mut command)
             .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
@@ -210,7 +219,7 @@ impl Address {
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", &self.user)
             .env("PGPASSWORD", &self.password)
-            .env("PGDATABASE", "postgres")
+            .env("PGDATABASE", database)
             .env("PGCONNECT_TIMEOUT", "10")
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
@@ -220,16 +229,16 @@ impl Address {
                 .write_all(script.as_bytes())
                 .context("psql takes no statements")?;
         }
-        let Some(status) = process::ended_within(&mut child, SCRIPT_LIMIT)? else {
+        let Some(status) = process::ended_within(&mut child, limit)? else {
             process::stop(&mut child)?;
             bail!(
-                "PostgreSQL did not make the database within {}",
-                progress::seconds(SCRIPT_LIMIT)
+                "PostgreSQL did not end its work on the database within {}",
+                progress::seconds(limit)
             );
         };
         ensure!(
             status.success(),
-            "failed to make the database: psql ended with {status}"
+            "failed to work on the database: psql ended with {status}"
         );
         Ok(())
     }

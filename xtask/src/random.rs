@@ -10,14 +10,14 @@ const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// A password of 100 random bits that a person can type and a URL can hold.
-pub(super) fn password() -> anyhow::Result<String> {
+pub(crate) fn password() -> anyhow::Result<String> {
     let letters = letters::<20>(READABLE)?;
     let groups: Vec<&str> = [0, 5, 10, 15].map(|at| &letters[at..at + 5]).into();
     Ok(groups.join("-"))
 }
 
 /// A signing key: 33 random bytes in base64url, which need no padding.
-pub(super) fn key() -> anyhow::Result<String> {
+pub(crate) fn key() -> anyhow::Result<String> {
     letters::<44>(BASE64URL)
 }
 
