@@ -33,6 +33,7 @@ impl Default for Histogram {
 
 impl Histogram {
     /// An empty one. Takes 216 KB.
+    #[expect(clippy::missing_panics_doc, reason = "the bounds are constants")]
     pub fn new() -> Histogram {
         Histogram {
             inner: hdrhistogram::Histogram::new_with_bounds(1, LONGEST_NS, DIGITS)
@@ -51,6 +52,7 @@ impl Histogram {
     }
 
     /// Counts what `other` counted.
+    #[expect(clippy::missing_panics_doc, reason = "all have the same bounds")]
     pub fn merge(&mut self, other: &Histogram) {
         self.inner
             .add(&other.inner)
@@ -103,7 +105,22 @@ impl Histogram {
         (!self.is_empty()).then(|| Duration::from_nanos(self.inner.max()))
     }
 
-    /// `HISTF…`: HdrHistogram's V2 encoding, deflated, in base64, as other tools read it.
+    /// The share of latencies (0 to 1) between two, both included; 0 of an empty histogram.
+    pub fn share_between(&self, low: Duration, high: Duration) -> f64 {
+        let ns = |it: Duration| u64::try_from(it.as_nanos()).unwrap_or(u64::MAX);
+        if self.is_empty() {
+            return 0.0;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts of operations")]
+        let (between, all) = (
+            self.inner.count_between(ns(low), ns(high)) as f64,
+            self.len() as f64,
+        );
+        between / all
+    }
+
+    /// `HISTF…`: `HdrHistogram`'s V2 encoding, deflated, in base64, as other tools read it.
+    #[expect(clippy::missing_panics_doc, reason = "a vector takes all")]
     pub fn encode(&self) -> String {
         let mut bytes = Vec::new();
         V2DeflateSerializer::new()
