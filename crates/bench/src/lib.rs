@@ -25,5 +25,6 @@ pub use crate::{
     histogram::Histogram,
     measured::{ArmOf, Block, Measured, SideInfo},
     order::Orders,
+    order::Orders,
     slice::Slice,
 };
