@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod file;
+#[cfg(feature = "load")]
+mod load;
 mod sample;
 mod sample_rows;
 mod schema;
