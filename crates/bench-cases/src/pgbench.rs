@@ -1,0 +1,218 @@
+//! `pgbench -M prepared`: what PostgreSQL's own program needs for the same statement.
+//!
+//! One process runs for the whole case and is stopped (`SIGSTOP`) between slices, so that no slice
+//! holds its start or its logins. How many statements it ran is asked of `pg_stat_statements`. It
+//! is an outside peer: it tells neither single answers nor single latencies.
+//!
+//! It ends with its value. Where this process is killed, the kernel ends a stopped one (its process
+//! group is orphaned), and a running one dies of its next line of progress, for nobody reads it.
+
+mod program;
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    time::ClockId,
+    unistd::Pid,
+};
+use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, Command},
+    sync::watch,
+};
+
+pub(crate) use self::program::version;
+use self::program::{connection_variables, find};
+use crate::{
+    Env,
+    cases::pools::{PointSelect, Points},
+    postgres::Statements,
+};
+
+/// Longer than any case; a process that nobody ends is gone after it.
+const LONGEST: Duration = Duration::from_secs(3_600);
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long a slice that is told by operations may take.
+const SLICE_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// Statements before the first slice, over all clients.
+const WARM: u64 = 1_000;
+const POLL: Duration = Duration::from_millis(5);
+
+/// A side: `pgbench` with as many clients as the pools have connections.
+///
+/// # Errors
+///
+/// When the program or `pg_stat_statements` is not there, or it cannot connect.
+pub(crate) async fn pgbench(
+    env: Arc<Env>,
+    settings: Arc<PointSelect>,
+) -> Result<Box<dyn Arm>, Fault> {
+    let program = find().ok_or_else(|| {
+        Fault::Failed("`pgbench` is not installed: Debian has it in `postgresql-15`".to_owned())
+    })?;
+    let statements = Statements::of(env.owner_url()?).await?.ok_or_else(|| {
+        Fault::Failed(
+            "what `pgbench` runs is counted by pg_stat_statements, which is not there".to_owned(),
+        )
+    })?;
+    let points = Points::create(&env, &settings).await?;
+    let clients = settings.pool.connections.to_string();
+    let mut command = Command::new(program);
+    command
+        .args(["-n", "-M", "prepared", "-f", "-", "-P", "1", "-j", "2"])
+        .args(["-c", &clients, "-T", &LONGEST.as_secs().to_string()])
+        .arg(format!("--random-seed={}", env.seed()))
+        .envs(connection_variables(env.database_url()?, &settings.pool)?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let script = format!(
+        "\\set id random(1, {})\n{};\n",
+        settings.rows,
+        points.statement.replace("$1", ":id")
+    );
+    let pgbench = Pgbench::start(command, &script, statements, points).await?;
+    Ok(Box::new(pgbench))
+}
+
+/// A process that is stopped, but for its slices.
+struct Pgbench {
+    // Fields are dropped in this order: the process ends before its table.
+    _child: Child,
+    pid: Pid,
+    clock: ClockId,
+    last_line: watch::Receiver<String>,
+    statements: Statements,
+    _points: Points,
+}
+
+impl Pgbench {
+    async fn start(
+        mut command: Command,
+        script: &str,
+        statements: Statements,
+        points: Points,
+    ) -> Result<Pgbench, Fault> {
+        let mut child = command.spawn().map_err(Fault::failed)?;
+        let pid = child.id().and_then(|it| i32::try_from(it).ok());
+        let pid = Pid::from_raw(pid.ok_or_else(|| Fault::Failed("`pgbench` has ended".into()))?);
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let written = stdin.write_all(script.as_bytes()).await;
+        written.map_err(Fault::failed)?;
+        drop(stdin);
+        let pgbench = Pgbench {
+            pid,
+            clock: ClockId::pid_cpu_clock_id(pid).map_err(Fault::failed)?,
+            last_line: last_line_of(&mut child),
+            _child: child,
+            statements,
+            _points: points,
+        };
+        // All clients are logged in and warm once each has run some statements.
+        let before = pgbench.count().await?;
+        pgbench.wait_for(before + WARM, START_LIMIT).await?;
+        pgbench.stop().await?;
+        Ok(pgbench)
+    }
+
+    async fn slice(&self, budget: Budget) -> Result<Tally, Fault> {
+        let (calls, cpu) = (self.count().await?, self.cpu()?);
+        self.signal(Signal::SIGCONT)?;
+        let ran = match budget {
+            Budget::For(limit) => {
+                tokio::time::sleep(limit).await;
+                Ok(())
+            }
+            Budget::Operations(n) => self.wait_for(calls + n, SLICE_LIMIT).await,
+        };
+        self.stop().await?;
+        ran?;
+        let spent = self.cpu()? - cpu;
+        Ok(Tally {
+            operations: self.count().await?.saturating_sub(calls),
+            client_cpu_s: Some(spent.as_secs_f64()),
+            ..Tally::default()
+        })
+    }
+
+    async fn stop(&self) -> Result<(), Fault> {
+        self.signal(Signal::SIGSTOP)?;
+        let stopped = async {
+            while !program::is_stopped(self.pid).map_err(|_| self.ended())? {
+                tokio::time::sleep(POLL).await;
+            }
+            Ok(())
+        };
+        let stopped = tokio::time::timeout(STOP_LIMIT, stopped).await;
+        stopped.map_err(|_| Fault::Failed("`pgbench` does not stop".to_owned()))?
+    }
+
+    async fn wait_for(&self, calls: u64, limit: Duration) -> Result<(), Fault> {
+        let reached = async {
+            while self.count().await? < calls {
+                tokio::time::sleep(POLL * 4).await;
+                program::is_stopped(self.pid).map_err(|_| self.ended())?;
+            }
+            Ok(())
+        };
+        let reached = tokio::time::timeout(limit, reached).await;
+        reached.unwrap_or_else(|_| {
+            Err(Fault::Failed(format!(
+                "`pgbench` ran no {calls} statements in {} s: {}",
+                limit.as_secs(),
+                *self.last_line.borrow()
+            )))
+        })
+    }
+
+    async fn count(&self) -> Result<u64, Fault> {
+        self.statements.calls().await.map_err(Fault::failed)
+    }
+
+    fn cpu(&self) -> Result<Duration, Fault> {
+        let spent = self.clock.now().map_err(|_| self.ended())?;
+        Ok(Duration::from(spent))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Fault> {
+        kill(self.pid, signal).map_err(|_| self.ended())
+    }
+
+    fn ended(&self) -> Fault {
+        Fault::Failed(format!("`pgbench` has ended: {}", *self.last_line.borrow()))
+    }
+}
+
+/// Reads what it writes to the end, and keeps the last line, which says why it ended.
+fn last_line_of(child: &mut Child) -> watch::Receiver<String> {
+    let (sender, receiver) = watch::channel(String::new());
+    let stderr = child.stderr.take().expect("it is piped");
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send_replace(line);
+        }
+    });
+    receiver
+}
+
+impl Arm for Pgbench {
+    fn check(&mut self) -> Doing<'_, ()> {
+        Box::pin(async {
+            let tally = self.slice(Budget::Operations(1)).await?;
+            let is_running = tally.operations > 0;
+            is_running
+                .then_some(())
+                .ok_or_else(|| Fault::Wrong("`pgbench` ran nothing".to_owned()))
+        })
+    }
+
+    fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
+        Box::pin(self.slice(budget))
+    }
+}

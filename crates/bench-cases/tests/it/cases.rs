@@ -1,0 +1,65 @@
+//! Each side of each case is set up, answers rightly, and does its operation.
+
+use std::sync::Arc;
+
+use ruleiq_bench::{Budget, Case, Fault, Role, Side};
+use ruleiq_bench_cases::{Env, Options, cases};
+
+use crate::surroundings::Surroundings;
+
+/// Enough for each task of each case.
+const OPERATIONS: u64 = 64;
+
+pub(crate) const TINY: Options = Options {
+    concurrency: Some(4),
+    tiny: true,
+};
+
+async fn check_component(component: &str, surroundings: Surroundings) {
+    let env = Arc::new(surroundings.env.clone());
+    let all = cases::all(&TINY);
+    let cases: Vec<&Case<Env>> = all
+        .iter()
+        .filter(|it| it.name().component == component)
+        .collect();
+    assert!(!cases.is_empty(), "`{component}` has no case");
+    for case in cases {
+        for side in case.sides() {
+            let what = format!("{}, {}", case.name(), side.name());
+            match run(side, &env).await {
+                Ok(()) => {}
+                // A program of somebody else's need not be there.
+                Err(Fault::Failed(why))
+                    if side.role() == Role::Peer && why.contains("not installed") => {}
+                Err(fault) => panic!("{what}: {fault}"),
+            }
+        }
+    }
+}
+
+async fn run(side: &Side<Env>, env: &Arc<Env>) -> Result<(), Fault> {
+    let mut arm = side.set_up(Arc::clone(env)).await?;
+    arm.check().await?;
+    let tally = arm.run(Budget::Operations(OPERATIONS)).await?;
+    assert!(tally.operations > 0, "nothing was done");
+    assert_eq!((tally.wrong, tally.errors), (0, Default::default()));
+    for (name, count) in arm.counts().await? {
+        assert!(count.is_finite() && count >= 0.0, "{name} is {count}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn database_cases_answer_rightly_on_both_sides() {
+    check_component("database", Surroundings::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pool_cases_answer_rightly_on_all_sides() {
+    check_component("pools", Surroundings::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn optimizer_cases_answer_rightly_on_all_sides() {
+    check_component("optimizer", Surroundings::new().await).await;
+}
