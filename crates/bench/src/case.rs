@@ -183,7 +183,7 @@ impl<E: Send + Sync + 'static, S: Send + Sync + 'static> CaseBuilder<E, S> {
     }
 
     /// Sets it apart from others of its name.
-    pub fn variant(mut self, key: &str, value: impl ToString) -> Self {
+    pub fn variant(mut self, key: &str, value: impl fmt::Display) -> Self {
         let variant = &mut self.case.name.variant;
         variant.insert(key.to_owned(), value.to_string());
         self

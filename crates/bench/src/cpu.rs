@@ -101,10 +101,10 @@ impl Clocks {
         let mut used = Used::default();
         let client = Process::Client.word().to_owned();
         used.cpu_s.insert(client, own - before.own);
-        for (((process, tree), now), then) in self.trees.iter().zip(&trees).zip(&before.trees) {
+        for (((process, _), now), then) in self.trees.iter().zip(&trees).zip(&before.trees) {
             let name = process.word();
             *used.cpu_s.entry(name.to_owned()).or_default() += now.since(then);
-            used.flags.extend(tree.changes(name, then, now));
+            used.flags.extend(Tree::changes(name, then, now));
         }
         Ok(used)
     }

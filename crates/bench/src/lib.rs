@@ -16,15 +16,18 @@ pub mod load;
 mod measured;
 mod order;
 pub mod report;
+#[cfg(feature = "run")]
+pub mod run;
 mod slice;
 pub mod stats;
+#[cfg(feature = "run")]
+pub mod worker;
 
 pub use crate::{
     arm::{Arm, Budget, Doing, Fault, Tally, concurrent, repeat, threads},
     case::{Case, CaseBuilder, CaseName, Prepared, Process, Role, Side, Target, TargetOf},
     histogram::Histogram,
     measured::{ArmOf, Block, Measured, SideInfo},
-    order::Orders,
     order::Orders,
     slice::Slice,
 };

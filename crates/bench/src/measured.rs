@@ -26,7 +26,7 @@ pub struct Measured {
 }
 
 /// A side, as the report names it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct SideInfo {
     /// What it is.
     pub name: String,

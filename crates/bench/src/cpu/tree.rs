@@ -59,7 +59,7 @@ impl Tree {
     }
 
     /// What came or went between two readings and may have blurred them.
-    pub(super) fn changes(&self, name: &str, then: &TreeReading, now: &TreeReading) -> Vec<String> {
+    pub(super) fn changes(name: &str, then: &TreeReading, now: &TreeReading) -> Vec<String> {
         let mut flags = Vec::new();
         let came = now
             .children

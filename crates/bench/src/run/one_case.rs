@@ -1,0 +1,360 @@
+//! One case: its sides are set up and checked, then blocks of slices are run.
+
+use std::collections::BTreeMap;
+
+use super::{Profile, Progress, Stop, Workers};
+use crate::{
+    ArmOf, Block, Measured, Orders, Role, SideInfo, Slice,
+    cpu::Tree,
+    worker::{ArmState, CaseInfo, Length, SetUp, StatedFault, WorkerError, WorkerProcess},
+};
+
+/// CPU time of the worker that does not run, as a share of the slice, above which it is not idle.
+const IDLE: f64 = 0.02;
+
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct LookAt {
+    /// The places of the sides in [`Measured`] that are set up; an earlier revision is always.
+    pub sides: Vec<usize>,
+    /// How long a slice is.
+    pub length: Length,
+    /// How many blocks.
+    pub blocks: usize,
+    /// 1 for the first look, 2 for the second.
+    pub stage: u8,
+    /// The longest warm-up of an arm, in seconds.
+    pub warm_up_s: f64,
+}
+
+/// How a look ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Looked {
+    /// With all its blocks, or with a side that says why it has none.
+    Done,
+    /// Early, because that was asked for.
+    Stopped,
+}
+
+/// An arm, and who runs it.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    /// As [`Measured`] calls it.
+    of: ArmOf,
+    /// As its worker calls it.
+    theirs: ArmOf,
+    is_then: bool,
+}
+
+impl Measured {
+    /// A case of which nothing is known but its sides: those at `sides`, and an earlier revision's
+    /// subject last, if there is one.
+    pub fn begin(case: &CaseInfo, sides: &[usize], against: Option<&str>) -> Measured {
+        let chosen = sides.iter().filter_map(|place| case.sides.get(*place));
+        let baseline = against.map(|revision| SideInfo {
+            name: case.sides[0].name.clone(),
+            version: revision.to_owned(),
+            role: Role::Baseline,
+            missing: None,
+            counts: BTreeMap::new(),
+        });
+        Measured {
+            name: case.name.clone(),
+            about: case.about.clone(),
+            settings: case.settings.clone(),
+            processes: case.processes.clone(),
+            targets: case.targets.clone(),
+            sides: chosen.cloned().chain(baseline).collect(),
+            blocks: Vec::new(),
+        }
+    }
+}
+
+impl LookAt {
+    /// The whole of what a profile measures of a case.
+    pub fn first(profile: &Profile, case: &CaseInfo, iterations: Option<u64>) -> LookAt {
+        LookAt {
+            sides: profile.sides(case),
+            length: profile.length(case, iterations),
+            blocks: profile.blocks,
+            stage: 1,
+            warm_up_s: profile.warm_up_s,
+        }
+    }
+}
+
+/// Sets the sides of a case up, and adds blocks to `measured`, whose sides are `at.sides` of the
+/// case's and the earlier revision.
+///
+/// # Errors
+///
+/// When no worker can be started. What the case fails with is told in its sides.
+pub async fn look(
+    workers: &mut Workers<'_>,
+    at: &LookAt,
+    measured: &mut Measured,
+    orders: &mut Orders,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<Looked, WorkerError> {
+    let mut arms = set_up(workers, at, measured, orders).await?;
+    check(workers, &mut arms, measured).await;
+    let mut looked = Looked::Done;
+    for done in 0..at.blocks {
+        if measured.sides[0].missing.is_some() {
+            progress.skip(at.blocks - done);
+            break;
+        }
+        let ofs: Vec<ArmOf> = arms.iter().map(|it| it.of).collect();
+        let order = orders.block(&ofs);
+        match block(workers, at, &arms, &order, stop).await {
+            Ok(Some(slices)) => measured.blocks.push(Block {
+                stage: at.stage,
+                slices,
+            }),
+            Ok(None) => {
+                looked = Looked::Stopped;
+                break;
+            }
+            Err((of, error)) => lose(workers, measured, &mut arms, of, &error),
+        }
+        progress.block();
+    }
+    for worker in present(workers) {
+        // One that does not answer is found dead at its next use.
+        drop(worker.tear_down().await);
+    }
+    Ok(looked)
+}
+
+fn present<'a>(workers: &'a mut Workers<'_>) -> impl Iterator<Item = &'a mut WorkerProcess> {
+    let then = workers.then.as_mut().and_then(|it| it.process.as_mut());
+    workers.now.process.as_mut().into_iter().chain(then)
+}
+
+async fn set_up(
+    workers: &mut Workers<'_>,
+    at: &LookAt,
+    measured: &mut Measured,
+    orders: &mut Orders,
+) -> Result<Vec<Placed>, WorkerError> {
+    let request = |sides: &[usize], again| SetUp {
+        case: measured.name.clone(),
+        sides: sides.to_vec(),
+        again,
+        warm_up_s: at.warm_up_s,
+    };
+    let mut placed = Vec::new();
+    let worker = workers.now.worker(orders).await?;
+    let now = worker.set_up(request(&at.sides, true)).await;
+    let then = match &mut workers.then {
+        None => None,
+        Some(slot) => {
+            let worker = slot.worker(orders).await?;
+            let states = worker.set_up(request(&[0], false)).await;
+            if let Err(error) = &states {
+                slot.note(error);
+            }
+            Some(states)
+        }
+    };
+    match now {
+        Ok(states) => {
+            for state in states {
+                let of = measured_as(state.arm, &at.sides);
+                place(&mut placed, measured, of, &state, false);
+            }
+        }
+        Err(error) => {
+            workers.now.note(&error);
+            measured.sides[0].missing = Some(error.to_string());
+        }
+    }
+    let last = measured.sides.len() - 1;
+    match then {
+        None => {}
+        Some(Ok(states)) => {
+            for state in states {
+                place(&mut placed, measured, ArmOf::Side(last), &state, true);
+            }
+        }
+        Some(Err(error)) => measured.sides[last].missing = Some(error.to_string()),
+    }
+    Ok(placed)
+}
+
+/// A worker counts all sides of the case, [`Measured`] those that were chosen.
+fn measured_as(theirs: ArmOf, sides: &[usize]) -> ArmOf {
+    let place = |side| sides.iter().position(|it| *it == side).unwrap_or(0);
+    match theirs {
+        ArmOf::Side(side) => ArmOf::Side(place(side)),
+        ArmOf::Again(side) => ArmOf::Again(place(side)),
+    }
+}
+
+fn place(
+    placed: &mut Vec<Placed>,
+    measured: &mut Measured,
+    of: ArmOf,
+    state: &ArmState,
+    is_then: bool,
+) {
+    match &state.fault {
+        None => placed.push(Placed {
+            of,
+            theirs: state.arm,
+            is_then,
+        }),
+        Some(fault) => miss(measured, of, fault),
+    }
+}
+
+/// Notes that an arm cannot run. A wrong answer is kept as a slice, so that it is counted as one.
+fn miss(measured: &mut Measured, of: ArmOf, fault: &StatedFault) {
+    if let ArmOf::Side(side) = of {
+        measured.sides[side].missing = Some(fault.text.clone());
+    }
+    if fault.is_wrong {
+        let slice = Slice {
+            operations: 0,
+            wall_s: 0.0,
+            cpu_s: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            wrong: 1,
+            latency: None,
+            figures: BTreeMap::new(),
+            flags: vec![fault.text.clone()],
+        };
+        measured.blocks.push(Block {
+            stage: 1,
+            slices: vec![(of, slice)],
+        });
+    }
+}
+
+/// Checks the answers, and reads the exact counts.
+async fn check(workers: &mut Workers<'_>, arms: &mut Vec<Placed>, measured: &mut Measured) {
+    for is_then in [false, true] {
+        if !arms.iter().any(|it| it.is_then == is_then) {
+            continue;
+        }
+        let slot = match (&mut workers.then, is_then) {
+            (Some(then), true) => then,
+            _ => &mut workers.now,
+        };
+        let Some(worker) = &mut slot.process else {
+            continue;
+        };
+        let subject = measured.sides.len() - 1;
+        match worker.check().await {
+            Ok(states) => {
+                let faults = states
+                    .iter()
+                    .filter_map(|it| Some((it.arm, it.fault.as_ref()?)));
+                for (theirs, fault) in faults {
+                    let is_it = |it: &Placed| it.is_then == is_then && it.theirs == theirs;
+                    if let Some(place) = arms.iter().position(is_it) {
+                        miss(measured, arms.remove(place).of, fault);
+                    }
+                }
+            }
+            Err(error) => {
+                slot.note(&error);
+                let lost = if is_then { subject } else { 0 };
+                measured.sides[lost].missing = Some(error.to_string());
+                arms.retain(|it| it.is_then != is_then);
+                continue;
+            }
+        }
+        let Ok(counts) = worker.counts().await else {
+            continue;
+        };
+        for (theirs, counts) in counts {
+            let is_it = |it: &&Placed| it.is_then == is_then && it.theirs == theirs;
+            if let Some(ArmOf::Side(side)) = arms.iter().find(is_it).map(|it| it.of) {
+                measured.sides[side].counts.extend(counts);
+            }
+        }
+    }
+}
+
+/// The slices of a block, or none if the run is to end.
+async fn block(
+    workers: &mut Workers<'_>,
+    at: &LookAt,
+    arms: &[Placed],
+    order: &[ArmOf],
+    stop: &Stop,
+) -> Result<Option<Vec<(ArmOf, Slice)>>, (ArmOf, WorkerError)> {
+    let mut slices = Vec::with_capacity(order.len());
+    for of in order {
+        if stop.is_asked() {
+            return Ok(None);
+        }
+        let Some(arm) = arms.iter().find(|it| it.of == *of) else {
+            continue;
+        };
+        let slice = one_slice(workers, arm, at.length).await;
+        slices.push((*of, slice.map_err(|error| (*of, error))?));
+    }
+    Ok(Some(slices))
+}
+
+async fn one_slice(
+    workers: &mut Workers<'_>,
+    arm: &Placed,
+    length: Length,
+) -> Result<Slice, WorkerError> {
+    let then = workers.then.as_mut().and_then(|it| it.process.as_mut());
+    let now = workers.now.process.as_mut();
+    let (mine, other) = if arm.is_then {
+        (then, now)
+    } else {
+        (now, then)
+    };
+    let Some(worker) = mine else {
+        return Err(WorkerError::Refused("its worker is gone".to_owned()));
+    };
+    let other = other.and_then(|it| it.pid()).map(Tree::new);
+    let read = |tree: &Option<Tree>| tree.as_ref().and_then(|it| it.read().ok());
+    let before = read(&other);
+    let mut slice = worker.slice(arm.theirs, length).await?;
+    if let (Some(before), Some(after)) = (before, read(&other)) {
+        let used = after.since(&before);
+        if used > IDLE * slice.wall_s {
+            let flag = format!("the other revision used {:.0} ms", used * 1e3);
+            slice.flags.push(flag);
+        }
+    }
+    Ok(slice)
+}
+
+/// An arm failed in a block: the case goes on without it, unless it is the subject, or its worker
+/// is gone with it.
+fn lose(
+    workers: &mut Workers<'_>,
+    measured: &mut Measured,
+    arms: &mut Vec<Placed>,
+    of: ArmOf,
+    error: &WorkerError,
+) {
+    let is_then = arms.iter().any(|it| it.of == of && it.is_then);
+    let lost = if error.is_alive() {
+        of
+    } else if is_then {
+        if let Some(then) = &mut workers.then {
+            then.note(error);
+        }
+        of
+    } else {
+        workers.now.note(error);
+        ArmOf::Side(0)
+    };
+    arms.retain(|it| it.of != lost);
+    for block in &mut measured.blocks {
+        block.slices.retain(|(of, _)| *of != lost);
+    }
+    if let ArmOf::Side(side) = lost {
+        measured.sides[side].missing = Some(error.to_string());
+    }
+}
