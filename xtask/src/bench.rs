@@ -16,6 +16,7 @@ use std::{
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     process::ExitCode,
+    str::FromStr,
 };
 
 use anyhow::{Context as _, ensure};
@@ -105,13 +106,13 @@ pub(crate) struct Measuring {
     #[arg(long)]
     quick: bool,
     /// So many blocks of each case
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     blocks: Option<NonZeroUsize>,
     /// So many operations under way at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     concurrency: Option<NonZeroUsize>,
     /// So many operations of each slice, in place of a time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroU64>)]
     iterations: Option<NonZeroU64>,
     /// Draw everything from this number, as an earlier report tells it
     #[arg(long, value_name = "N")]
@@ -150,7 +151,7 @@ pub(crate) struct Measuring {
     #[arg(long)]
     scale_study: bool,
     /// The time that the scale study is given; the more, the further it goes
-    #[arg(long, value_name = "N", requires = "scale_study")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroU64>, requires = "scale_study")]
     seconds: Option<NonZeroU64>,
     /// Count what is undecided as fine
     #[arg(long)]
@@ -301,6 +302,12 @@ fn build(needs: Needs, interrupt: &Interrupt) -> anyhow::Result<Built> {
         built.add_server(interrupt)?;
     }
     Ok(built)
+}
+
+/// Reads a number that must not be zero.
+fn positive<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    text.parse()
+        .map_err(|_| "it has to be a whole number, at least 1")
 }
 
 impl Measuring {
