@@ -1,0 +1,190 @@
+//! What is asked of an endpoint: requests over rows that are drawn from the seed.
+
+use ruleiq_bench::Fault;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::HttpSettings;
+use crate::{
+    Env,
+    http_server::{Fetched, HttpServer},
+    postgres,
+};
+
+/// What is asked for, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    /// The same by everybody, without a token.
+    Nothing,
+    /// The same by each of some users.
+    ByUsers,
+    /// Each user's own row.
+    Themselves,
+    /// Assessments by their owners; `fresh` asks for the database's answer.
+    Assessments { fresh: bool },
+    /// Answers to be stored, by the owners of the assessments.
+    Responses,
+    /// The same by an administrator.
+    ByAdmin,
+    /// The same with the token of the metrics.
+    ByPrometheus,
+}
+
+/// A request, and what has to stand in its answer.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) path: String,
+    pub(super) headers: Vec<(String, String)>,
+    /// Sent with `POST`; absent: `GET`.
+    pub(super) body: Option<String>,
+    /// The `id` of the answer.
+    id: Option<Uuid>,
+}
+
+/// Assessments with all their questions answered or being answered, and who owns them. Some blocks of
+/// the table are read, whatever its size.
+const SESSIONS: &str = "SELECT session.id, session.user_id FROM assessment_sessions AS session
+ TABLESAMPLE SYSTEM ((SELECT LEAST(100, 2000000 / GREATEST(reltuples, 1))
+                      FROM pg_class WHERE oid = 'assessment_sessions'::regclass)) REPEATABLE (42)
+ ORDER BY md5(session.id::text || $1) LIMIT $2";
+
+/// Assessments that take answers, with the answers that they have: storing these again adds no row.
+const ANSWERED: &str = "SELECT session.id, session.user_id,
+        (SELECT jsonb_agg(jsonb_build_object('question_id', question_id, 'answer', answer))
+         FROM assessment_responses AS response WHERE response.session_id = session.id)
+ FROM assessment_sessions AS session
+ TABLESAMPLE SYSTEM ((SELECT LEAST(100, 2000000 / GREATEST(reltuples, 1))
+                      FROM pg_class WHERE oid = 'assessment_sessions'::regclass)) REPEATABLE (42)
+ WHERE session.status = 'in_progress'
+   AND EXISTS (SELECT FROM assessment_responses AS response
+               WHERE response.session_id = session.id)
+ ORDER BY md5(session.id::text || $1) LIMIT $2";
+
+impl Asked {
+    /// The requests of a case.
+    ///
+    /// # Errors
+    ///
+    /// When the database has no rows for it.
+    pub(super) async fn requests(
+        self,
+        env: &Env,
+        server: &HttpServer,
+        settings: &HttpSettings,
+    ) -> Result<Vec<Request>, Fault> {
+        let path = settings.endpoint.path;
+        let mut requests = match self {
+            Asked::Nothing => vec![Request::new(path, None)],
+            Asked::ByAdmin => {
+                let token = server.token(Uuid::new_v4(), true);
+                vec![Request::new(path, Some(&token))]
+            }
+            Asked::ByPrometheus => vec![Request::new(path, Some(server.metrics_token()))],
+            _ => self.by_users(env, server, settings).await?,
+        };
+        for request in &mut requests {
+            if let Some(coding) = settings.accept_encoding {
+                request.header("accept-encoding", coding);
+            }
+        }
+        Ok(requests)
+    }
+
+    async fn by_users(
+        self,
+        env: &Env,
+        server: &HttpServer,
+        settings: &HttpSettings,
+    ) -> Result<Vec<Request>, Fault> {
+        let path = settings.endpoint.path;
+        let sql = match self {
+            Asked::Responses => ANSWERED,
+            _ => SESSIONS,
+        };
+        let owner = postgres::connect(env.owner_url()?).await?;
+        let limit = i64::try_from(settings.requests).unwrap_or(i64::MAX);
+        let rows = owner.query(sql, &[&env.seed().to_string(), &limit]).await;
+        let rows = rows.map_err(Fault::failed)?;
+        if rows.is_empty() {
+            let what = "the database has no assessments for it: seed it, then try again";
+            return Err(Fault::Failed(what.to_owned()));
+        }
+        let request = |row: &tokio_postgres::Row| {
+            let (session, user): (Uuid, Uuid) = (row.get(0), row.get(1));
+            let id = match self {
+                Asked::Themselves => user,
+                _ => session,
+            };
+            let token = server.token(user, false);
+            let mut request = Request::new(&path.replace("{id}", &id.to_string()), Some(&token));
+            match self {
+                Asked::Assessments { fresh: true } => {
+                    request.id = Some(id);
+                    request.header("cache-control", "no-cache");
+                }
+                Asked::Assessments { fresh: false } | Asked::Themselves => request.id = Some(id),
+                Asked::Responses => {
+                    let responses: Value = row.get(2);
+                    request.header("content-type", "application/json");
+                    request.body = Some(json!({ "responses": responses }).to_string());
+                }
+                _ => {}
+            }
+            request
+        };
+        Ok(rows.iter().map(request).collect())
+    }
+}
+
+impl Request {
+    fn new(path: &str, token: Option<&str>) -> Request {
+        let mut request = Request {
+            path: path.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            id: None,
+        };
+        if let Some(token) = token {
+            request.header("authorization", &format!("Bearer {token}"));
+        }
+        request
+    }
+
+    fn header(&mut self, name: &str, value: &str) {
+        self.headers.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Asks once, and looks at the answer.
+    ///
+    /// # Errors
+    ///
+    /// When it is not what was asked for, or not coded as was asked for.
+    pub(super) async fn first(
+        &self,
+        server: &HttpServer,
+        coding: Option<&str>,
+    ) -> Result<Fetched, Fault> {
+        let fetched = match &self.body {
+            None => server.get(&self.path, &self.headers).await?,
+            Some(body) => server.post(&self.path, &self.headers, body).await?,
+        };
+        let path = &self.path;
+        let status = if self.body.is_some() { 204 } else { 200 };
+        if fetched.status != status {
+            let (got, text) = (fetched.status, String::from_utf8_lossy(&fetched.body));
+            return Err(Fault::Failed(format!("`{path}` answers {got}: {text}")));
+        }
+        if fetched.coding.as_deref() != coding {
+            let got = &fetched.coding;
+            let wrong = format!("`{path}` is coded {got:?} in place of {coding:?}");
+            return Err(Fault::Wrong(wrong));
+        }
+        if let (Some(id), None) = (self.id, coding) {
+            let body: Value = serde_json::from_slice(&fetched.body).map_err(Fault::failed)?;
+            if body["id"] != json!(id) {
+                return Err(Fault::Wrong(format!("`{path}` answers with another row")));
+            }
+        }
+        Ok(fetched)
+    }
+}
