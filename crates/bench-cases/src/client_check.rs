@@ -1,0 +1,316 @@
+//! Whether the load client is a fair one: what a server needs per request under it, under `wrk`
+//! and under `oha`.
+//!
+//! A client shapes what it measures: one that sends in bunches lets the server answer in bunches,
+//! one that sleeps between requests makes the server sleep too. All clients have the same number of
+//! connections and the same time, send the same path and the same headers (those that oha sends by
+//! itself; wrk sends `host` alone unless told otherwise), and take turns in mirrored blocks.
+//!
+//! The second part shows what the open loop is for: a server that stands still for a second, under
+//! a closed and under an open loop.
+
+mod peer;
+mod stall;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ruleiq_bench::{
+    ArmOf, Budget, Fault, Orders, Process,
+    cpu::{Clocks, Servers},
+    load::{Client, Expectation, Limits, PreparedRequest, Target},
+    stats,
+};
+use serde::{Deserialize, Serialize};
+
+use self::peer::Peer;
+pub use self::stall::StallSeen;
+use crate::plain_server::{PlainRoute, PlainServer};
+
+const PATH: &str = "/plain";
+/// How far the server's CPU time per request may differ, as a ratio.
+const BAR: f64 = 1.05;
+const CONFIDENCE: f64 = 0.99;
+
+/// How the check is done.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientCheckPlan {
+    /// Connections of each client.
+    pub connections: usize,
+    /// How long a slice is, in milliseconds; wrk and oha count whole seconds.
+    pub slice_ms: u64,
+    /// Blocks; in each, every client has two slices. Fewer than 8 give no interval at 99 %.
+    pub blocks: usize,
+    /// The answer's size in bytes.
+    pub body_bytes: usize,
+    /// What the orders are drawn from.
+    pub seed: u64,
+    /// wrk's program.
+    pub wrk: PathBuf,
+    /// oha's program.
+    pub oha: PathBuf,
+}
+
+impl Default for ClientCheckPlan {
+    fn default() -> ClientCheckPlan {
+        ClientCheckPlan {
+            connections: 32,
+            slice_ms: 1_000,
+            blocks: 10,
+            body_bytes: 1_000,
+            seed: 42,
+            wrk: "wrk".into(),
+            oha: "oha".into(),
+        }
+    }
+}
+
+/// What the check found.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientCheck {
+    /// Under our client, in its slices' order.
+    pub ours: Vec<Cost>,
+    /// Against each other client that is installed.
+    pub compared: Vec<Compared>,
+    /// How to get those that are not.
+    pub missing: Vec<String>,
+    /// The server that stands still.
+    pub stall: StallSeen,
+}
+
+/// One slice.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    /// The server's CPU microseconds per request.
+    pub cpu_us: f64,
+    /// Requests per second.
+    pub rate: f64,
+}
+
+/// Our client against another one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    /// The other one, with its version.
+    pub name: String,
+    /// Its slices.
+    pub slices: Vec<Cost>,
+    /// The server's CPU time per request under ours, over that under the other one.
+    pub ratio: f64,
+    /// Between these with a confidence of 99 %; none with fewer than 8 blocks.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// Runs the check. `program` is `bench-cases`.
+///
+/// # Errors
+///
+/// When a server does not start, a client fails, or an answer is not the expected one.
+pub async fn client_check(program: &Path, plan: &ClientCheckPlan) -> Result<ClientCheck, Fault> {
+    let body: Vec<u8> = (b'a'..=b'z').cycle().take(plan.body_bytes).collect();
+    let route = PlainRoute::new(PATH, "text/plain", &body);
+    let server = PlainServer::start(program, std::slice::from_ref(&route))?;
+    let mut peers = Vec::new();
+    let mut missing = Vec::new();
+    for find in [Peer::wrk(&plan.wrk).await, Peer::oha(&plan.oha).await] {
+        match find {
+            Ok(peer) => peers.push(peer),
+            Err(remedy) => missing.push(remedy),
+        }
+    }
+    let mut rig = Rig {
+        clocks: Clocks::new(Servers::default(), &[(Process::Server, server.pid())]),
+        url: format!("http://{}{PATH}", server.address()),
+        client: connect(&server, &body, plan).await?,
+        peers,
+        plan: plan.clone(),
+    };
+    let blocks = rig.blocks().await?;
+    let compared = rig.peers.iter().enumerate();
+    Ok(ClientCheck {
+        compared: compared
+            .map(|(i, peer)| compare(peer.name(), &blocks, i + 1))
+            .collect(),
+        ours: slices(&blocks, 0),
+        missing,
+        stall: stall::show(program).await?,
+    })
+}
+
+async fn connect(
+    server: &PlainServer,
+    body: &[u8],
+    plan: &ClientCheckPlan,
+) -> Result<Client, Fault> {
+    let mut request = PreparedRequest::get(PATH)?;
+    for (name, value) in peer::HEADERS {
+        request = request.header(name, value)?;
+    }
+    let target = Target {
+        address: server.address(),
+        requests: vec![request],
+        expect: Expectation::body(200, body),
+    };
+    Client::connect(target, plan.connections, Limits::default()).await
+}
+
+/// The clients and the server between them. Ours has place 0.
+struct Rig {
+    clocks: Clocks,
+    url: String,
+    client: Client,
+    peers: Vec<Peer>,
+    plan: ClientCheckPlan,
+}
+
+/// By client, the two slices of a block.
+type Block = BTreeMap<usize, Vec<Cost>>;
+
+impl Rig {
+    async fn blocks(&mut self) -> Result<Vec<Block>, Fault> {
+        let places: Vec<usize> = (0..=self.peers.len()).collect();
+        for place in &places {
+            // Warms the server and both caches.
+            self.slice(*place).await?;
+        }
+        let arms: Vec<ArmOf> = places.into_iter().map(ArmOf::Side).collect();
+        let mut orders = Orders::new(self.plan.seed);
+        let mut blocks = Vec::new();
+        for _ in 0..self.plan.blocks {
+            let mut block = Block::new();
+            for arm in orders.block(&arms) {
+                let (ArmOf::Side(place) | ArmOf::Again(place)) = arm;
+                let cost = self.slice(place).await?;
+                block.entry(place).or_default().push(cost);
+            }
+            blocks.push(block);
+        }
+        Ok(blocks)
+    }
+
+    async fn slice(&mut self, place: usize) -> Result<Cost, Fault> {
+        let time = Duration::from_millis(self.plan.slice_ms);
+        let before = self.clocks.before().map_err(Fault::failed)?;
+        let began = std::time::Instant::now();
+        let requests = match place.checked_sub(1) {
+            None => ours(&mut self.client, time).await?,
+            Some(i) => {
+                let connections = self.plan.connections;
+                self.peers[i].load(&self.url, connections, time).await?
+            }
+        };
+        let wall = began.elapsed();
+        let used = self.clocks.since(&before).map_err(Fault::failed)?;
+        let server_s = used.cpu_s.get(Process::Server.word()).copied();
+        #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+        let requests = requests as f64;
+        Ok(Cost {
+            cpu_us: server_s.unwrap_or_default() * 1e6 / requests,
+            rate: requests / wall.as_secs_f64(),
+        })
+    }
+}
+
+async fn ours(client: &mut Client, time: Duration) -> Result<u64, Fault> {
+    let tally = client.closed_loop(Budget::For(time)).await?;
+    let problem = tally.errors.into_keys().next();
+    match problem {
+        Some(error) => Err(Fault::Failed(error)),
+        None if tally.wrong > 0 => Err(Fault::Wrong(format!("{} answers", tally.wrong))),
+        None if tally.operations == 0 => Err(Fault::Failed("no request was answered".into())),
+        None => Ok(tally.operations),
+    }
+}
+
+fn slices(blocks: &[Block], place: usize) -> Vec<Cost> {
+    let of_the_client = blocks.iter().filter_map(|it| it.get(&place));
+    of_the_client.flatten().copied().collect()
+}
+
+fn compare(name: &str, blocks: &[Block], place: usize) -> Compared {
+    let log = |block: &Block, place| {
+        let slices = block.get(&place)?;
+        let logs: Vec<f64> = slices.iter().map(|it| it.cpu_us.ln()).collect();
+        stats::mean(&logs)
+    };
+    let differences: Vec<f64> = blocks
+        .iter()
+        .filter_map(|it| Some(log(it, 0)? - log(it, place)?))
+        .collect();
+    let estimate = stats::estimate(&differences, CONFIDENCE);
+    Compared {
+        name: name.to_owned(),
+        slices: slices(blocks, place),
+        ratio: estimate.as_ref().map_or(f64::NAN, |it| it.middle.exp()),
+        interval: estimate
+            .and_then(|it| it.interval)
+            .map(|it| (it.low.exp(), it.high.exp())),
+    }
+}
+
+impl Compared {
+    /// Whether the server needs the same within 5 %; none while that is undecided.
+    pub fn is_within(&self) -> Option<bool> {
+        let (low, high) = self.interval?;
+        if low >= 1.0 / BAR && high <= BAR {
+            return Some(true);
+        }
+        (high < 1.0 / BAR || low > BAR).then_some(false)
+    }
+}
+
+impl ClientCheck {
+    /// Whether the bar holds against every other client; none while that is undecided, or none is
+    /// installed.
+    pub fn is_fair(&self) -> Option<bool> {
+        let mut all = self.compared.iter().map(Compared::is_within);
+        if all.clone().any(|it| it == Some(false)) {
+            return Some(false);
+        }
+        (!self.compared.is_empty() && all.all(|it| it == Some(true))).then_some(true)
+    }
+}
+
+fn median(slices: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
+    let values: Vec<f64> = slices.iter().map(of).collect();
+    stats::median(&values).unwrap_or(f64::NAN)
+}
+
+impl fmt::Display for ClientCheck {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            out,
+            "The server's CPU time per request, by client (medians):"
+        )?;
+        let ours = ("ruleiq-bench", &self.ours);
+        let others = self
+            .compared
+            .iter()
+            .map(|it| (it.name.as_str(), &it.slices));
+        for (name, slices) in std::iter::once(ours).chain(others) {
+            let cpu = median(slices, |it| it.cpu_us);
+            let rate = median(slices, |it| it.rate);
+            writeln!(out, "  {name:<14} {cpu:8.2} us  {rate:8.0} requests/s")?;
+        }
+        for it in &self.compared {
+            write!(out, "  ours / {}: {:.3}", it.name, it.ratio)?;
+            if let Some((low, high)) = it.interval {
+                write!(out, " [{low:.3}, {high:.3}]")?;
+            }
+            let verdict = match it.is_within() {
+                Some(true) => "within 5 %",
+                Some(false) => "NOT within 5 %",
+                None => "undecided at 5 %",
+            };
+            writeln!(out, ", {verdict}")?;
+        }
+        for remedy in &self.missing {
+            writeln!(out, "  {remedy}")?;
+        }
+        write!(out, "{}", self.stall)
+    }
+}
