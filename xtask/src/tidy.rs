@@ -5,6 +5,7 @@
 
 mod layers;
 mod manifests;
+mod places;
 mod sources;
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ const RULES: &[Rule] = &[
     layers::owners,
     manifests::root,
     manifests::members,
+    places::places,
     sources::names,
     sources::comments,
     sources::documentation,
