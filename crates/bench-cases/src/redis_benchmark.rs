@@ -1,0 +1,386 @@
+//! `redis-benchmark`: what Redis's own program needs for the same command.
+//!
+//! It runs once for each slice, for as many operations as the last run makes likely, and what a
+//! run of one operation costs is taken off as its start. Its answers are its own to judge, and its
+//! percentiles are those that it prints: it is an outside peer.
+//!
+//! The program takes its password from the command line alone, where every user of the machine can
+//! read it. It is given that of a user of Redis that lives as long as the side, and may run one
+//! command on the side's own keys.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Output, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use fred::{
+    clients::Client,
+    interfaces::ClientLike as _,
+    types::{ClusterHash, CustomCommand, Value, config::Config},
+};
+use nix::sys::resource::{UsageWho, getrusage};
+use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
+use tokio::{process::Command, runtime, time::timeout};
+use uuid::Uuid;
+
+use crate::cases::cache::{redis::connect, settings::Connection};
+
+const PROGRAM: &str = "redis-benchmark";
+/// What a run may take beyond its time.
+const GRACE: Duration = Duration::from_secs(20);
+const USER_LIMIT: Duration = Duration::from_secs(5);
+/// Runs of one operation that tell what starting costs.
+const STARTS: usize = 3;
+/// Operations of the first run, which tells how many a slice has.
+const FIRST: u64 = 2_000;
+/// The most operations of one run.
+const MOST: f64 = 1e8;
+
+/// What it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    /// What the keys begin with, before a colon.
+    pub(crate) prefix: String,
+    /// The command, whose `__rand_int__` becomes twelve digits.
+    pub(crate) command: Vec<String>,
+    /// Commands under way at once, on one connection.
+    pub(crate) pipeline: usize,
+    /// Different keys.
+    pub(crate) keys: u32,
+}
+
+/// Its version; `not installed` where it is not.
+pub(crate) fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let output = find().and_then(|program| {
+            let mut command = std::process::Command::new(program);
+            command.arg("--version").output().ok()
+        });
+        // redis-benchmark 7.0.15
+        output
+            .and_then(|it| String::from_utf8(it.stdout).ok())
+            .and_then(|it| Some(it.split_whitespace().nth(1)?.to_owned()))
+            .unwrap_or_else(|| "not installed".to_owned())
+    })
+}
+
+fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut programs = std::env::split_paths(&path).map(|it| it.join(PROGRAM));
+    programs.find(|it| it.is_file())
+}
+
+/// A side that runs `load`. `kept` lives as long as the side does.
+///
+/// # Errors
+///
+/// When the program is not there, or Redis does not let it run.
+pub(crate) async fn redis_benchmark(
+    url: &str,
+    load: Load,
+    kept: impl Send + Sync + 'static,
+) -> Result<Box<dyn Arm>, Fault> {
+    let program = find().ok_or_else(|| {
+        Fault::Failed(format!(
+            "`{PROGRAM}` is not installed: Debian has it in `redis-tools`"
+        ))
+    })?;
+    let user = User::create(url, &load).await?;
+    let mut arm = RedisBenchmark {
+        arguments: arguments(&load, url, &user)?,
+        program,
+        start_cpu_s: 0.0,
+        per_second: 0.0,
+        _user: user,
+        _kept: kept,
+    };
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        starts.push(arm.once(1, GRACE).await?.cpu_s);
+    }
+    starts.sort_by(f64::total_cmp);
+    arm.start_cpu_s = starts[STARTS / 2];
+    arm.per_second = arm.once(FIRST, GRACE).await?.per_second;
+    Ok(Box::new(arm))
+}
+
+struct RedisBenchmark<K> {
+    program: PathBuf,
+    arguments: Vec<String>,
+    /// CPU time of a run of one operation.
+    start_cpu_s: f64,
+    /// Operations per second of the last run.
+    per_second: f64,
+    _user: User,
+    _kept: K,
+}
+
+/// One run of the program.
+#[derive(Debug)]
+struct Run {
+    cpu_s: f64,
+    per_second: f64,
+    /// What it printed, in microseconds.
+    latency_us: BTreeMap<&'static str, f64>,
+}
+
+impl<K> RedisBenchmark<K> {
+    async fn once(&self, operations: u64, limit: Duration) -> Result<Run, Fault> {
+        let before = children_cpu_s()?;
+        let run = Command::new(&self.program)
+            .args(&self.arguments[..2 * FIXED])
+            .args(["-n", &operations.to_string()])
+            .args(&self.arguments[2 * FIXED..])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        // It tries for ever where Redis is not there.
+        let output = timeout(limit, run)
+            .await
+            .map_err(|_| Fault::Failed(format!("`{PROGRAM}` ran for more than {limit:?}")))?;
+        let output = output.map_err(Fault::failed)?;
+        let cpu_s = children_cpu_s()? - before;
+        read(&output, cpu_s)
+    }
+}
+
+impl<K: Send + Sync> Arm for RedisBenchmark<K> {
+    fn check(&mut self) -> Doing<'_, ()> {
+        Box::pin(async { self.once(1, GRACE).await.map(drop) })
+    }
+
+    fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
+        Box::pin(async move {
+            let (operations, limit) = match budget {
+                Budget::Operations(n) => (n, GRACE * 3),
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "it is between one and a hundred million"
+                )]
+                Budget::For(time) => {
+                    let likely = self.per_second * time.as_secs_f64();
+                    (likely.clamp(1.0, MOST) as u64, time * 5 + GRACE)
+                }
+            };
+            let started = Instant::now();
+            let run = self.once(operations, limit).await?;
+            // A short run's own rate rests on a millisecond.
+            if started.elapsed() > Duration::from_millis(50) {
+                self.per_second = run.per_second;
+            }
+            let mut tally = Tally {
+                operations,
+                client_cpu_s: Some((run.cpu_s - self.start_cpu_s).max(0.0)),
+                ..Tally::default()
+            };
+            let latency = run.latency_us.into_iter();
+            tally.figures = latency.map(|(name, it)| (name.to_owned(), it)).collect();
+            tally
+                .figures
+                .insert("requests_per_s".to_owned(), run.per_second);
+            Ok(tally)
+        })
+    }
+}
+
+/// How many options of one value come before the number of operations.
+const FIXED: usize = 9;
+
+/// The command line, but for `-n`.
+fn arguments(load: &Load, url: &str, user: &User) -> Result<Vec<String>, Fault> {
+    let config = Config::from_url(url)
+        .map_err(|_| Fault::Failed("the URL of Redis cannot be read".to_owned()))?;
+    let server = config.server.hosts().into_iter().next();
+    let server = server.ok_or_else(|| Fault::Failed("the URL of Redis has no host".to_owned()))?;
+    let options: [(&str, String); FIXED] = [
+        ("-h", server.host.to_string()),
+        ("-p", server.port.to_string()),
+        ("--user", user.name.clone()),
+        ("-a", user.password.clone()),
+        ("--dbnum", config.database.unwrap_or(0).to_string()),
+        ("-c", "1".to_owned()),
+        ("-P", load.pipeline.to_string()),
+        ("-r", load.keys.to_string()),
+        ("--precision", "3".to_owned()),
+    ];
+    let mut arguments: Vec<String> = options
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect();
+    arguments.push("--csv".to_owned());
+    arguments.extend(load.command.iter().cloned());
+    Ok(arguments)
+}
+
+/// CPU seconds of all processes that this one has started and waited for.
+fn children_cpu_s() -> Result<f64, Fault> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(Fault::failed)?;
+    let seconds = |it: nix::sys::time::TimeVal| {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a few hours")]
+        let micros = (it.tv_sec() * 1_000_000 + it.tv_usec()) as f64;
+        micros / 1e6
+    };
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
+}
+
+/// Reads what a run printed: a line of names, and a line of values in milliseconds.
+fn read(output: &Output, cpu_s: f64) -> Result<Run, Fault> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let fault = || {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let said: String = format!("{text}{errors}").chars().take(500).collect();
+        Fault::Failed(format!("`{PROGRAM}` ended with {}: {said}", output.status))
+    };
+    if !output.status.success() {
+        return Err(fault());
+    }
+    // The command, which comes first in its line, may hold anything; the figures come last.
+    let mut lines = text.lines().filter(|it| it.starts_with('"'));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        return Err(fault());
+    };
+    let figures: BTreeMap<&str, f64> = names
+        .rsplit(',')
+        .zip(values.rsplit(','))
+        .filter_map(|(name, value)| {
+            let value = value.trim_matches('"').parse().ok()?;
+            Some((name.trim_matches('"'), value))
+        })
+        .collect();
+    let figure = |name| figures.get(name).copied().ok_or_else(fault);
+    let micros = |name| figure(name).map(|it: f64| it * 1e3);
+    Ok(Run {
+        cpu_s,
+        per_second: figure("rps")?,
+        latency_us: BTreeMap::from([
+            ("printed_p50_us", micros("p50_latency_ms")?),
+            ("printed_p95_us", micros("p95_latency_ms")?),
+            ("printed_p99_us", micros("p99_latency_ms")?),
+        ]),
+    })
+}
+
+/// A user of Redis that may run one command on the keys of one prefix. Removed when it is dropped.
+struct User {
+    name: String,
+    password: String,
+    url: String,
+}
+
+impl User {
+    async fn create(url: &str, load: &Load) -> Result<User, Fault> {
+        let command = load.command.first().map(String::as_str).unwrap_or_default();
+        let user = User {
+            name: format!("ruleiq-bench-{}", Uuid::new_v4().simple()),
+            password: Uuid::new_v4().simple().to_string(),
+            url: url.to_owned(),
+        };
+        let client = connect(url, &Connection::new(1)).await?;
+        let rules = vec![
+            "SETUSER".to_owned(),
+            user.name.clone(),
+            "on".to_owned(),
+            format!(">{}", user.password),
+            format!("~{}:*", load.prefix),
+            format!("+{}", command.to_lowercase()),
+            "+select".to_owned(),
+        ];
+        let created = acl(&client, rules).await;
+        drop(timeout(USER_LIMIT, client.quit()).await);
+        created.map(|()| user)
+    }
+}
+
+impl Drop for User {
+    /// On a thread of its own, since there may be no runtime here any more.
+    fn drop(&mut self) {
+        let (url, name) = (self.url.clone(), self.name.clone());
+        let removing = thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(Fault::failed)?.block_on(async {
+                let client = connect(&url, &Connection::new(1)).await?;
+                let removed = acl(&client, vec!["DELUSER".to_owned(), name]).await;
+                drop(timeout(USER_LIMIT, client.quit()).await);
+                removed
+            })
+        });
+        // A user that stays has a random password, and can do one thing to keys that are gone.
+        drop(removing.join());
+    }
+}
+
+async fn acl(client: &Client, arguments: Vec<String>) -> Result<(), Fault> {
+    let command = CustomCommand::new_static("ACL", ClusterHash::FirstKey, false);
+    let done = timeout(USER_LIMIT, client.custom::<Value, _>(command, arguments)).await;
+    let done = done.map_err(Fault::failed)?;
+    done.map(drop).map_err(|it| {
+        Fault::Failed(format!(
+            "`{PROGRAM}` needs a user of its own in Redis: {it}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+
+    fn output(code: i32, stdout: &str) -> Output {
+        Output {
+            status: std::process::ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stderr: b"WARNING: Could not fetch server CONFIG".into(),
+        }
+    }
+
+    #[test]
+    fn figures_are_read_by_their_names_whatever_the_command_holds() {
+        let printed = "\"test\",\"rps\",\"avg_latency_ms\",\"p50_latency_ms\",\"p95_latency_ms\",\"p99_latency_ms\"\n\
+            \"SET k {\"a\":1,\"b\":2}\",\"41666.67\",\"0.092\",\"0.031\",\"0.047\",\"3.223\"\n";
+        let run = read(&output(0, printed), 0.5).unwrap();
+        assert_eq!((run.cpu_s, run.per_second), (0.5, 41_666.67));
+        assert_eq!(run.latency_us["printed_p99_us"], 3_223.0);
+    }
+
+    #[test]
+    fn a_run_that_failed_says_so() {
+        for it in [
+            output(1, ""),
+            output(0, ""),
+            output(0, "\"test\",\"rps\"\n\"GET\",\"?\""),
+        ] {
+            let error = read(&it, 0.0).unwrap_err();
+            assert!(error.to_string().contains("CONFIG"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_password_of_the_url_is_no_argument() {
+        let load = Load {
+            prefix: "p".to_owned(),
+            command: vec!["GET".to_owned()],
+            pipeline: 7,
+            keys: 9,
+        };
+        let user = User {
+            name: "u".to_owned(),
+            password: "one-time".to_owned(),
+            // Refused at once when the user is dropped.
+            url: "redis://127.0.0.1:1".to_owned(),
+        };
+        let given = arguments(&load, "redis://:secret@h:7/3", &user).unwrap();
+        let line = given.join(" ");
+        assert!(
+            line.starts_with("-h h -p 7 --user u -a one-time --dbnum 3 -c 1 -P 7 -r 9"),
+            "{line}"
+        );
+        assert!(!line.contains("secret"));
+    }
+}
