@@ -1,0 +1,126 @@
+//! Compressed answers: RuleIQ's middleware against actix's, and against the bare codec.
+//!
+//! Both sides are offered one coding, and each encodes at its own level: actix-web's cannot be set
+//! (brotli 3, zstd 3, gzip 1 in 4.18). What that means for the bytes stands in `bytes_out`.
+
+mod app;
+mod codec;
+mod corpus;
+
+use std::time::Duration;
+
+use ruleiq_bench::{Case, CaseBuilder, Target};
+use ruleiq_compression::Coding;
+use serde::Serialize;
+
+use crate::{Env, Options};
+
+/// The crate that is measured.
+const OURS: (&str, &str) = ("ruleiq-web", env!("CARGO_PKG_VERSION"));
+const ACTIX: (&str, &str) = ("actix-web Compress", "4.18");
+
+/// Names of sizes, their bytes, and how many different bodies have them.
+const SIZES: [(&str, usize, usize); 4] = [
+    ("1k5", 1_536, 64),
+    ("10k", 10_240, 32),
+    ("100k", 102_400, 8),
+    ("1m", 1_048_576, 2),
+];
+
+/// What both sides of a case are set up from.
+#[derive(Clone, Debug, Serialize)]
+struct Settings {
+    /// The most that a body has.
+    size_bytes: usize,
+    /// Different bodies, one after the other.
+    bodies: usize,
+    /// What the request accepts.
+    accept_encoding: &'static str,
+    content_type: &'static str,
+    /// Whether the answer is encoded.
+    is_eligible: bool,
+    /// Requests under way at once.
+    at_once: usize,
+    /// Threads of the application.
+    workers: usize,
+    /// Whether requests travel over a connection.
+    sockets: bool,
+}
+
+impl Settings {
+    fn new(size_bytes: usize, bodies: usize, coding: Coding) -> Settings {
+        Settings {
+            size_bytes,
+            bodies,
+            accept_encoding: coding.as_str(),
+            content_type: "application/json",
+            is_eligible: true,
+            at_once: 1,
+            workers: 1,
+            sockets: false,
+        }
+    }
+
+    fn coding(&self) -> Coding {
+        let mut all = Coding::ALL.into_iter();
+        all.find(|it| it.as_str() == self.accept_encoding)
+            .expect("made from a coding")
+    }
+}
+
+/// The cases of compression.
+pub fn cases(options: &Options) -> Vec<Case<Env>> {
+    let [small, medium, large, _] = SIZES.map(|(_, size, bodies)| (size, bodies));
+    let zstd = compressed("json_10k_zstd", options, medium, Coding::Zstd)
+        .about("10 KB of JSON as zstd, a request at a time.")
+        .target(Target::ratio_at_most(0.4))
+        .target(Target::ratio_of_at_most("bytes_out", 1.01))
+        .quick();
+    let br = compressed("json_100k_br", options, large, Coding::Brotli)
+        .about("100 KB of JSON as brotli, a request at a time.")
+        .target(Target::ratio_at_most(0.2));
+    let mut cases = vec![zstd.build(), br.build()];
+    for coding in Coding::ALL {
+        let word = coding.as_str();
+        cases.extend(SIZES.map(|(name, size, bodies)| {
+            let name = format!("{word}_{name}");
+            compressed(&name, options, (size, bodies), coding)
+                .about("JSON of this size in this coding, a request at a time.")
+                .build()
+        }));
+    }
+    cases.push(not_eligible(options, small));
+    cases
+}
+
+fn compressed(
+    name: &str,
+    options: &Options,
+    (size, bodies): (usize, usize),
+    coding: Coding,
+) -> CaseBuilder<Env, Settings> {
+    let bodies = if options.tiny { 1 } else { bodies };
+    let case = Case::builder("compression", name, Settings::new(size, bodies, coding))
+        .subject(OURS.0, OURS.1, app::ours)
+        .control(ACTIX.0, ACTIX.1, app::actix)
+        .control("the codec alone", "-", codec::raw);
+    match size {
+        // A few dozen requests, of tens of milliseconds each.
+        1_000_000.. => case.slice(Duration::from_secs(1)),
+        _ => case,
+    }
+}
+
+fn not_eligible(options: &Options, (size, bodies): (usize, usize)) -> Case<Env> {
+    let settings = Settings {
+        content_type: "image/png",
+        is_eligible: false,
+        ..Settings::new(size, if options.tiny { 1 } else { bodies }, Coding::Brotli)
+    };
+    Case::builder("compression", "not_eligible", settings)
+        .about("An answer that is left alone for its type: what the middleware costs by standing there.")
+        .target(Target::ratio_at_most(1.1))
+        .subject(OURS.0, OURS.1, app::ours)
+        .control("the handler alone", ACTIX.1, app::bare)
+        .build()
+}
