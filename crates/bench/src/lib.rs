@@ -5,9 +5,11 @@
 )]
 
 mod arm;
+pub mod baseline;
 mod case;
 #[cfg(feature = "run")]
 pub mod cpu;
+pub mod growth;
 mod histogram;
 #[cfg(feature = "run")]
 pub mod host;
@@ -20,6 +22,8 @@ pub mod report;
 pub mod run;
 mod slice;
 pub mod stats;
+pub mod summarise;
+pub mod verdict;
 #[cfg(feature = "run")]
 pub mod worker;
 
@@ -30,4 +34,6 @@ pub use crate::{
     measured::{ArmOf, Block, Measured, SideInfo},
     order::Orders,
     slice::Slice,
+    summarise::summarise,
+    verdict::Rules,
 };

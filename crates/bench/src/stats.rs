@@ -13,6 +13,7 @@ mod rank_sum;
 mod signed_rank;
 mod steady;
 
+pub(crate) use self::power::Z;
 pub use self::{
     bootstrap::{Merged, merged_intervals},
     location::{mad_s, mean, median, quantile_of_sorted},

@@ -71,51 +71,59 @@ fn draw(rng: &mut fastrand::Rng, n: usize) -> Vec<u32> {
     weights
 }
 
-/// The values that any block has, ascending, and how often each block has them.
+/// The values that any block has, ascending, and how many of each block are not greater.
 struct Table {
     rows: Vec<(f64, Vec<u64>)>,
+    /// The sum of each block's values.
+    sums: Vec<f64>,
 }
 
 impl Table {
     fn new(blocks: &[Histogram]) -> Table {
-        let mut rows: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        let mut counts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        let mut sums = vec![0.0; blocks.len()];
         for (block, histogram) in blocks.iter().enumerate() {
             for (value, count) in histogram.recorded() {
-                rows.entry(value).or_insert_with(|| vec![0; blocks.len()])[block] += count;
+                let row = counts.entry(value);
+                row.or_insert_with(|| vec![0; blocks.len()])[block] += count;
+                sums[block] += value as f64 * count as f64;
             }
         }
-        let rows = rows.into_iter();
+        let mut below = vec![0; blocks.len()];
+        let rows = counts.into_iter().map(|(value, counts)| {
+            for (below, count) in below.iter_mut().zip(counts) {
+                *below += count;
+            }
+            (value as f64, below.clone())
+        });
         Table {
-            rows: rows.map(|(value, counts)| (value as f64, counts)).collect(),
+            rows: rows.collect(),
+            sums,
         }
     }
 
     /// The figures of the blocks merged, each as often as its weight says.
     fn figures(&self, weights: &[u32], figures: &[Merged]) -> Vec<Option<f64>> {
-        let mut below = 0;
-        let mut sum = 0.0;
-        let cumulated: Vec<u64> = self
-            .rows
-            .iter()
-            .map(|(value, counts)| {
-                let pairs = counts.iter().zip(weights);
-                let count: u64 = pairs
-                    .map(|(count, weight)| count * u64::from(*weight))
-                    .sum();
-                below += count;
-                sum += value * count as f64;
-                below
-            })
-            .collect();
-        let all = below as f64;
+        let weighted = |counts: &[u64]| -> u64 {
+            let pairs = counts.iter().zip(weights);
+            pairs
+                .map(|(count, weight)| count * u64::from(*weight))
+                .sum()
+        };
+        let all = self.rows.last().map_or(0, |it| weighted(&it.1)) as f64;
         figures
             .iter()
             .map(|figure| match figure {
-                _ if below == 0 => None,
-                Merged::Mean => Some(sum / all),
+                _ if all == 0.0 => None,
+                Merged::Mean => {
+                    let pairs = self.sums.iter().zip(weights);
+                    let sum: f64 = pairs.map(|(sum, weight)| sum * f64::from(*weight)).sum();
+                    Some(sum / all)
+                }
                 Merged::Quantile(q) => {
-                    let at = cumulated.partition_point(|it| (*it as f64) < q * all);
-                    self.rows.get(at).map(|it| it.0)
+                    let rows = &self.rows;
+                    let at = rows.partition_point(|it| (weighted(&it.1) as f64) < q * all);
+                    rows.get(at).map(|it| it.0)
                 }
             })
             .collect()

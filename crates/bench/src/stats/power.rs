@@ -4,8 +4,8 @@
 //! are not normal, and one of ten being four times as noisy as the others costs about that factor.
 //! Simulated with such blocks, the rule of [`crate::verdict`] sees what is said here.
 
-/// Φ⁻¹(0.995) + Φ⁻¹(0.9).
-const Z: f64 = 2.575_829 + 1.281_552;
+/// Φ⁻¹(0.995) + Φ⁻¹(0.9): so many standard errors are seen in 90 of 100 runs.
+pub(crate) const Z: f64 = 2.575_829 + 1.281_552;
 const HEAVY_TAILS: f64 = 1.6;
 
 /// The smallest difference, on logs, that 90 of 100 runs of `n` blocks would see, where `s` is the

@@ -1,0 +1,98 @@
+//! From raw slices to rows.
+//!
+//! `cpu_per_op` has a row for each control and peer, the first control's first; all other metrics
+//! have one, held against the first control. What a row says of its blocks is computed from its own
+//! rounds, so that a stored report can be computed again.
+
+mod draft;
+mod estimate;
+mod exact;
+mod metric;
+mod noise;
+mod reading;
+mod rounds;
+
+use crate::{
+    Measured, Role,
+    report::{Row, RowRole, Verdict},
+    verdict::{Rules, is_candidate},
+};
+
+use self::{draft::Draft, reading::Reading};
+
+pub(crate) use self::rounds::{against_control, do_arms_agree};
+pub use self::{estimate::estimate_again, noise::noise};
+
+/// The rows of one case.
+///
+/// Where there is an earlier revision among the sides, the rows that gate carry the comparison with
+/// it. Call [`crate::verdict::settle`] with the rows of all cases afterwards.
+pub fn summarise(measured: &Measured, rules: &Rules) -> Vec<Row> {
+    let reading = Reading::new(measured);
+    let draft = Draft::new(measured, &reading, rules);
+    if let Some(why) = &draft.subject_is_missing() {
+        return vec![draft.without_subject(why)];
+    }
+    let controls: Vec<usize> = sides_as(measured, &[Role::Control]);
+    let first = controls.first().copied();
+    let mut rows = draft.rows("cpu_per_op", first, true);
+    for control in controls.iter().skip(1) {
+        rows.extend(draft.rows("cpu_per_op", Some(*control), false));
+    }
+    for peer in sides_as(measured, &[Role::Peer]) {
+        rows.extend(draft.rows("cpu_per_op", Some(peer), false));
+    }
+    for metric in draft.further_metrics() {
+        rows.extend(draft.rows(&metric, first, true));
+    }
+    rows.extend(exact::rows(&draft, first));
+    rows.extend(draft.unmeasured_targets(&rows, first));
+    rows
+}
+
+/// How many fresh blocks a second look at the case needs. None where the first look shows no
+/// difference from the earlier revision, or there is none to compare with, or it was done.
+pub fn second_look(measured: &Measured, rules: &Rules) -> Option<usize> {
+    let earlier = *sides_as(measured, &[Role::Baseline]).first()?;
+    if measured.blocks.iter().any(|it| it.stage >= 2) {
+        return None;
+    }
+    let reading = Reading::new(measured);
+    let rounds = rounds::of(&reading, "cpu_per_op", None, Some(earlier));
+    let differences = rounds::against_earlier(&rounds, 1);
+    let s = crate::stats::mad_s(&differences).unwrap_or(0.0);
+    is_candidate(&differences, rules).then_some(if s > 0.05 {
+        rules.second_blocks_if_noisy
+    } else {
+        rules.second_blocks
+    })
+}
+
+fn sides_as(measured: &Measured, roles: &[Role]) -> Vec<usize> {
+    let sides = measured.sides.iter().enumerate();
+    sides
+        .filter(|(_, it)| roles.contains(&it.role))
+        .map(|(i, _)| i)
+        .collect()
+}
+
+/// Whether a row shows something that must not be read.
+fn invalidate(row: &mut Row, faults: Vec<String>) {
+    if !faults.is_empty() {
+        row.verdict = Verdict::Invalid;
+        row.reasons.splice(0..0, faults);
+    }
+}
+
+fn role_of(is_critical: Option<bool>) -> RowRole {
+    match is_critical {
+        Some(true) => RowRole::Critical,
+        Some(false) => RowRole::Goal,
+        None => RowRole::Info,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
+mod tests;

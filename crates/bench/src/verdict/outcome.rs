@@ -1,0 +1,116 @@
+//! What a whole run comes to.
+
+use super::{Rules, target::satisfies};
+use crate::{
+    Role, TargetOf,
+    report::{BaselineMode, Row, RowTarget, TargetVerdict, Verdict},
+    stats::{Interval, holm},
+};
+
+/// What a run comes to, the worst first in precedence: invalid, failed, undecided, fine.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Outcome {
+    /// Nothing regressed, no critical target is missed.
+    Fine,
+    /// A critical target or a comparison is undecided.
+    Undecided,
+    /// Something regressed, or a critical target is missed.
+    Failed,
+    /// Something must not be read: errors, wrong answers; or nothing was measured.
+    Invalid,
+}
+
+impl Outcome {
+    /// What the rows of a run come to. A run without rows is invalid.
+    pub fn of(rows: &[Row]) -> Outcome {
+        let worst = rows.iter().map(of_row).max();
+        worst.unwrap_or(Outcome::Invalid)
+    }
+
+    /// The exit code: 0 fine, 1 failed, 2 invalid, 3 undecided.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Fine => 0,
+            Outcome::Failed => 1,
+            Outcome::Invalid => 2,
+            Outcome::Undecided => 3,
+        }
+    }
+}
+
+fn of_row(row: &Row) -> Outcome {
+    // An outside program that is missing or fails says nothing about ours, whose own faults show
+    // in its other rows.
+    let is_peer = row.control.as_ref().is_some_and(|it| it.role == Role::Peer);
+    if is_peer && row.target.is_none() {
+        return Outcome::Fine;
+    }
+    let critical = row.target.as_ref().filter(|it| it.critical);
+    if row.verdict == Verdict::Invalid {
+        Outcome::Invalid
+    } else if row.verdict == Verdict::Regressed
+        || critical.is_some_and(|it| it.verdict == TargetVerdict::Critical)
+    {
+        Outcome::Failed
+    } else if critical.is_some_and(|it| is_critical_open(row, it)) || is_comparison_open(row) {
+        Outcome::Undecided
+    } else {
+        Outcome::Fine
+    }
+}
+
+/// Whether it is unknown if the target is missed critically.
+///
+/// Where a looser bound makes a miss critical, it is that bound that must be decided; on which side
+/// of the narrower one the figure lies is then no matter of the exit code.
+fn is_critical_open(row: &Row, target: &RowTarget) -> bool {
+    match (target.verdict, target.critical_value) {
+        (TargetVerdict::Met | TargetVerdict::Critical, _) | (TargetVerdict::Missed, None) => false,
+        (TargetVerdict::NoControl, _) | (TargetVerdict::Undecided, None) => true,
+        (TargetVerdict::Missed | TargetVerdict::Undecided, Some(bound)) => {
+            let (low, high) = match target.of {
+                TargetOf::Value => (row.ci_low, row.ci_high),
+                TargetOf::Ratio => (row.ratio_ci_low, row.ratio_ci_high),
+            };
+            let interval = low.zip(high).map(|(low, high)| Interval { low, high });
+            let at_least = target.op == ">=";
+            interval.and_then(|it| satisfies(at_least, it, bound)) != Some(true)
+        }
+    }
+}
+
+/// Whether two revisions were to be compared and it is unknown how they do.
+fn is_comparison_open(row: &Row) -> bool {
+    row.verdict == Verdict::Inconclusive && (row.baseline.is_some() || row.target.is_none())
+}
+
+/// Takes back changes that do not hold once it is counted how many cases were asked: Holm's rule
+/// over all rows that had a second look or were compared with a stored run.
+///
+/// To be called once with all rows of a run.
+pub fn settle(rows: &mut [Row], rules: &Rules) {
+    let asked: Vec<(usize, f64)> = rows
+        .iter()
+        .enumerate()
+        .filter(|(_, row)| !row.rounds.is_empty())
+        .filter_map(|(i, row)| row.baseline.as_ref().map(|it| (i, it)))
+        .filter(|(_, it)| it.stage == 2 || it.mode == BaselineMode::Stored)
+        .map(|(i, it)| (i, it.p))
+        .collect();
+    let raised = holm(&asked.iter().map(|it| it.1).collect::<Vec<f64>>());
+    for ((i, p), raised) in asked.iter().zip(raised) {
+        let row = &mut rows[*i];
+        let is_change = matches!(row.verdict, Verdict::Regressed | Verdict::Improved);
+        if is_change && raised > 1.0 - rules.confidence {
+            row.verdict = Verdict::Inconclusive;
+            row.reasons.push(format!(
+                "p is {p:.4}, which may be chance where {} cases are compared: measure it again \
+                 with `--case`",
+                asked.len()
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
