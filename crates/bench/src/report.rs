@@ -3,9 +3,21 @@
 //! Unknown fields are ignored, an unknown schema is refused. Raw rounds are always kept, so that
 //! every figure can be computed again.
 
+#[cfg(feature = "run")]
+mod digest;
+#[cfg(feature = "run")]
+mod figure;
 pub mod file;
+#[cfg(feature = "run")]
+pub mod html;
 mod row;
 mod series;
+#[cfg(feature = "run")]
+mod svg;
+#[cfg(feature = "run")]
+pub mod terminal;
+#[cfg(feature = "run")]
+mod wording;
 
 use std::collections::BTreeMap;
 

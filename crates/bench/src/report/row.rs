@@ -71,7 +71,7 @@ pub struct Row {
     /// The guide's summary of the latencies of ours.
     #[serde(default)]
     pub summary: Option<Summary>,
-    /// Ours, as HdrHistogram's compressed text.
+    /// Ours, as `HdrHistogram`'s compressed text.
     #[serde(default)]
     pub histogram: Option<String>,
     /// The control's.

@@ -45,7 +45,7 @@ pub struct CurvePoint {
     pub service_us: BTreeMap<String, f64>,
     /// From the scheduled moment to that of sending.
     pub lag_us: BTreeMap<String, f64>,
-    /// The latencies, as HdrHistogram's compressed text.
+    /// The latencies, as `HdrHistogram`'s compressed text.
     pub histogram: String,
     /// The service times.
     pub histogram_service: String,

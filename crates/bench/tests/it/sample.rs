@@ -307,8 +307,8 @@ pub(crate) fn row(draws: &mut Draws, made: &Made) -> Row {
     let has_control = made.control.is_some();
     let ratio = has_control.then_some(made.ratio);
     let median = made.value * 2.2;
-    let histogram = latencies(draws, 30_000, median);
-    let control = latencies(draws, 30_000, median / made.ratio);
+    let histogram = latencies(draws, 12_000, median);
+    let control = latencies(draws, 12_000, median / made.ratio);
     Row {
         component: component.to_owned(),
         case: case.to_owned(),

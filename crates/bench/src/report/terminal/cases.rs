@@ -1,0 +1,194 @@
+//! The rows of a report.
+
+use super::{
+    super::{
+        Report, Row, Summary, Verdict,
+        digest::{by_case, is_guide},
+        figure::{Figure, ratio},
+    },
+    paper::{Paper, Part},
+};
+use crate::TargetOf;
+
+/// Columns that a table of all figures needs; then of all but the control's.
+const WIDE: u16 = 132;
+const MEDIUM: u16 = 96;
+
+/// One row per case and judged metric.
+pub(super) fn rows(paper: &mut Paper, report: &Report) {
+    let rows: Vec<&Row> = by_case(report)
+        .iter()
+        .flat_map(|it| it.headline())
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    paper.heading("Cases");
+    match paper.width() {
+        WIDE.. => paper.table(
+            &[
+                "case", "metric", ">ours", ">control", "", ">ratio", "99 %", ">target", "verdict",
+            ],
+            rows.iter().map(|it| wide(it)).collect(),
+        ),
+        MEDIUM.. => paper.table(
+            &[
+                "case", "metric", ">ours", ">ratio", "99 %", ">target", "verdict",
+            ],
+            rows.iter().map(|it| medium(it)).collect(),
+        ),
+        _ => rows.iter().for_each(|it| narrow(paper, it)),
+    }
+}
+
+fn wide(row: &Row) -> Vec<Part> {
+    let mut cells = medium(row);
+    let control = row.control.as_ref();
+    let value = control.and_then(|it| it.value);
+    let value = value.map_or_else(none, |it| Figure::plain(&row.unit, it));
+    let name = control.map_or_else(String::new, |it| format!("{} {}", it.name, it.version));
+    cells.splice(3..3, [value.into(), name.into()]);
+    cells
+}
+
+fn medium(row: &Row) -> Vec<Part> {
+    let (ratio, between) = ratio_of(row);
+    vec![
+        row.name().into(),
+        row.metric_word().into(),
+        ours(row).into(),
+        ratio.into(),
+        between.into(),
+        row.target_word().unwrap_or_else(none).into(),
+        Part::toned(row.verdict_words(), row.verdict.tone()),
+    ]
+}
+
+/// Two lines without a table.
+fn narrow(paper: &mut Paper, row: &Row) {
+    let name = format!("{} {}", row.name(), row.metric_word());
+    paper.item(row.verdict.sign(), &name, row.verdict.tone());
+    let (ratio, between) = ratio_of(row);
+    let mut parts = vec![ours(row)];
+    if row.ratio.is_some() {
+        parts.push(format!("× {ratio} {between}").trim_end().to_owned());
+    }
+    parts.extend(row.target_word());
+    parts.push(row.verdict_words());
+    paper.line(&format!("  {}", parts.join("  ")));
+}
+
+fn ours(row: &Row) -> String {
+    row.figure().map_or_else(none, |it| it.to_string())
+}
+
+fn ratio_of(row: &Row) -> (String, String) {
+    let interval = row.ratio_ci_low.zip(row.ratio_ci_high);
+    let Some(value) = row.ratio else {
+        return (none(), String::new());
+    };
+    let (value, between) = ratio(value, interval);
+    (value, between.unwrap_or_default())
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+/// What keeps rows from being read.
+pub(super) fn why(paper: &mut Paper, report: &Report) {
+    let unclear = |row: &&Row| {
+        let verdicts = [
+            Verdict::Invalid,
+            Verdict::NoControl,
+            Verdict::Inconclusive,
+            Verdict::Regressed,
+        ];
+        verdicts.contains(&row.verdict) && !row.reasons.is_empty()
+    };
+    let rows: Vec<&Row> = report.results.iter().filter(unclear).collect();
+    if !rows.is_empty() {
+        paper.heading("Why");
+    }
+    for row in rows {
+        let text = format!(
+            "{} {}: {}",
+            row.name(),
+            row.metric_word(),
+            row.reasons.join("; ")
+        );
+        paper.item(row.verdict.sign(), &text, row.verdict.tone());
+    }
+}
+
+/// The guide's table of targets.
+pub(super) fn guide(paper: &mut Paper, report: &Report) {
+    let rows: Vec<Vec<Part>> = report
+        .results
+        .iter()
+        .filter(|it| is_guide(it))
+        .filter_map(guide_row)
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    paper.heading("Targets");
+    paper.table(
+        &[
+            "operation",
+            ">target P95",
+            ">critical",
+            ">measured",
+            "verdict",
+        ],
+        rows,
+    );
+}
+
+fn guide_row(row: &Row) -> Option<Vec<Part>> {
+    let target = row.target.as_ref().filter(|it| it.of == TargetOf::Value)?;
+    let show = |value: f64| Figure::plain(&row.unit, value);
+    let verdict = match row.verdict {
+        Verdict::Invalid => Part::toned(row.verdict_words(), row.verdict.tone()),
+        _ => Part::toned(target.verdict.word(), target.verdict.tone()),
+    };
+    Some(vec![
+        row.name().into(),
+        show(target.value).into(),
+        target.critical_value.map_or_else(none, show).into(),
+        ours(row).into(),
+        verdict,
+    ])
+}
+
+/// The guide's summary of latencies.
+pub(super) fn summaries(paper: &mut Paper, report: &Report) {
+    let rows: Vec<Vec<Part>> = by_case(report)
+        .iter()
+        .filter_map(|case| {
+            let summary = case.rows.iter().find_map(|it| it.summary.as_ref())?;
+            Some(summary_row(&case.name, summary))
+        })
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    paper.heading("Latency and throughput (shown, and never judged against a control)");
+    paper.table(
+        &["case", ">mean", ">median", ">P95", ">P99", ">max", ">per s"],
+        rows,
+    );
+}
+
+fn summary_row(name: &str, summary: &Summary) -> Vec<Part> {
+    let us = |value: f64| Figure::plain("us", value);
+    vec![
+        name.into(),
+        us(summary.mean_us).into(),
+        us(summary.median_us).into(),
+        summary.p95_us.map_or_else(none, us).into(),
+        summary.p99_us.map_or_else(none, us).into(),
+        us(summary.max_us).into(),
+        Figure::plain("count", summary.throughput.round()).into(),
+    ]
+}

@@ -1,0 +1,57 @@
+//! Reports on a terminal.
+
+use std::path::Path;
+
+use ruleiq_bench::report::{
+    Report,
+    terminal::{Style, render},
+};
+
+use crate::sample;
+
+fn text(report: &Report, width: u16) -> String {
+    let files = [
+        ("JSON", Path::new("run.json")),
+        ("HTML", Path::new("run.html")),
+    ];
+    let style = Style {
+        width,
+        color: false,
+    };
+    render(report, &files, style)
+}
+
+#[test]
+fn a_full_report_is_readable_at_each_width() {
+    let report = sample::rich();
+    insta::assert_snapshot!("wide", text(&report, 150));
+    insta::assert_snapshot!("medium", text(&report, 100));
+    insta::assert_snapshot!("narrow", text(&report, 60));
+}
+
+#[test]
+fn a_report_of_nothing_says_so() {
+    insta::assert_snapshot!("nothing", text(&sample::minimal(), 80));
+}
+
+#[test]
+fn colours_are_there_only_when_asked_for() {
+    let report = sample::rich();
+    assert!(!text(&report, 100).contains('\x1b'));
+    let style = Style {
+        width: 100,
+        color: true,
+    };
+    assert!(render(&report, &[], style).contains("\x1b[1m"));
+}
+
+/// A stored report may have come from anywhere.
+#[test]
+fn a_name_cannot_command_the_terminal() {
+    let mut report = sample::rich();
+    report.results[0].case = "evil\x1b]0;title\x07\r\n".to_owned();
+    report.warnings.push("\x1b[2J".to_owned());
+    report.host.cpu = "\x1b[31m".to_owned();
+    let printed = text(&report, 150);
+    assert!(!printed.contains(['\x1b', '\x07', '\r']));
+}
