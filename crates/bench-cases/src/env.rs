@@ -1,5 +1,8 @@
 //! What cases run in: servers, data, programs.
 
+pub(crate) mod facts;
+pub(crate) mod pids;
+
 use std::path::{Path, PathBuf};
 
 use ruleiq_bench::Fault;

@@ -8,8 +8,23 @@
     reason = "the controls are bare clients, which make their connections themselves"
 )]
 
+mod around;
+pub mod cases;
+pub mod client_check;
+pub mod command;
+pub mod curve;
+mod draws;
 pub mod env;
+pub mod http_server;
+pub mod instructions;
+mod judged;
+mod pgbench;
+pub mod plain_server;
 pub mod plan;
+mod postgres;
+mod redis_benchmark;
+mod seeded;
+pub mod self_test;
 
 pub use crate::{
     env::Env,

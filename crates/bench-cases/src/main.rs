@@ -1,5 +1,7 @@
 //! The program that `cargo xtask bench` starts.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ruleiq_bench_cases::command::main(None)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     Role,
+    verdict::Rules,
     worker::{CaseInfo, Length, WorkerProgram},
 };
 
@@ -27,12 +28,6 @@ pub struct Profile {
     pub warm_up_s: f64,
     /// Leaves out all sides but the subject and its first control.
     pub is_quick: bool,
-    /// Blocks of a second look.
-    pub second_blocks: usize,
-    /// Blocks of a second look where the noise is above `noisy`.
-    pub second_blocks_noisy: usize,
-    /// The spread of a block above which it is noisy.
-    pub noisy: f64,
 }
 
 impl Profile {
@@ -44,9 +39,6 @@ impl Profile {
             longest_slice_s: 0.5,
             warm_up_s: 1.0,
             is_quick: true,
-            second_blocks: 12,
-            second_blocks_noisy: 16,
-            noisy: 0.05,
         }
     }
 
@@ -58,9 +50,6 @@ impl Profile {
             longest_slice_s: 3.0,
             warm_up_s: 4.0,
             is_quick: false,
-            second_blocks: 20,
-            second_blocks_noisy: 30,
-            noisy: 0.05,
         }
     }
 
@@ -107,6 +96,8 @@ pub struct RunPlan {
     pub against: Option<Against>,
     /// How much is measured.
     pub profile: Profile,
+    /// What asks for a second look.
+    pub rules: Rules,
     /// Operations of a slice, in place of its time.
     pub iterations: Option<u64>,
     /// What all draws come from.

@@ -1,0 +1,19 @@
+//! `report FILE`: renders a stored report again, its figures computed from its rounds.
+
+use std::path::Path;
+
+use ruleiq_bench::{report::file, summarise::estimate_again, verdict::settle};
+
+use super::run::{code, deliver, rules};
+use crate::Plan;
+
+pub(super) fn report(path: &Path, plan: &Plan) -> anyhow::Result<u8> {
+    let mut report = file::read(path)?;
+    let rules = rules(report.quick);
+    for row in &mut report.results {
+        estimate_again(row, &rules);
+    }
+    settle(&mut report.results, &rules);
+    deliver(plan, &report)?;
+    Ok(code(&report, plan.lenient))
+}

@@ -1,0 +1,201 @@
+//! One trial: a case with something planted in its subject, judged as two revisions are.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use ruleiq_bench::{
+    Measured, Orders, Rules,
+    report::{Better, Round, Verdict},
+    run::{LookAt, Looked, Progress, RESTARTS, Stop, Workers, look},
+    stats::mean,
+    summarise,
+    verdict::{Noise, compare_revisions, is_candidate},
+    worker::{CaseInfo, Length, WorkerProgram},
+};
+
+use super::Planted;
+
+/// The longest warm-up of an arm, in seconds.
+const WARM_UP_S: f64 = 1.0;
+/// Slices are lengthened until a block spreads by less than this, or to [`LONGEST_S`].
+const QUIET: f64 = 0.03;
+const LONGEST_S: f64 = 0.24;
+/// Above this, a second look takes more blocks.
+const NOISY: f64 = 0.05;
+
+/// A case on its bench.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    program: PathBuf,
+    case: CaseInfo,
+    rules: Rules,
+    /// How long a slice is.
+    pub(crate) slice_s: f64,
+}
+
+/// What a trial showed.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// With what is planted, over without.
+    pub(crate) ratio: f64,
+    /// Its interval.
+    pub(crate) low: f64,
+    /// Its interval.
+    pub(crate) high: f64,
+    /// The control against itself: the half-width of its interval.
+    pub(crate) floor: Option<f64>,
+    /// The control against itself: the spread of a block.
+    pub(crate) s: Option<f64>,
+    /// What is said of it.
+    pub(crate) verdict: Verdict,
+    /// Which look said it.
+    pub(crate) stage: u8,
+    /// CPU microseconds per operation without what is planted.
+    pub(crate) control_us: f64,
+}
+
+/// How a trial ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Trial {
+    /// With this.
+    Seen(Seen),
+    /// Early, because that was asked for.
+    Stopped,
+}
+
+impl Bench {
+    /// The bench of a case, run by `program`.
+    pub(crate) fn new(program: PathBuf, case: CaseInfo, rules: Rules, slice_s: f64) -> Bench {
+        Bench {
+            program,
+            case,
+            rules,
+            slice_s,
+        }
+    }
+
+    /// The case's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.case.name.case
+    }
+
+    /// One look without anything planted. Slices are then lengthened while they are too noisy:
+    /// noise falls about with the root of their length.
+    pub(crate) async fn pilot(
+        &mut self,
+        orders: &mut Orders,
+        stop: &Stop,
+    ) -> anyhow::Result<Trial> {
+        loop {
+            let trial = self.trial(Planted::default(), orders, stop).await?;
+            let Trial::Seen(seen) = &trial else {
+                return Ok(trial);
+            };
+            let is_quiet = seen.s.is_some_and(|it| it <= QUIET);
+            if is_quiet || self.slice_s * 2.0 > LONGEST_S {
+                return Ok(trial);
+            }
+            self.slice_s *= 2.0;
+        }
+    }
+
+    /// A first look, and a second one in fresh processes where it shows a difference.
+    pub(crate) async fn trial(
+        &self,
+        planted: Planted,
+        orders: &mut Orders,
+        stop: &Stop,
+    ) -> anyhow::Result<Trial> {
+        let program = WorkerProgram {
+            program: self.program.clone(),
+            arguments: vec![
+                "self-test-worker".to_owned(),
+                serde_json::to_string(&planted)?,
+            ],
+            variables: Vec::new(),
+        };
+        let mut workers = Workers::new(&program, None);
+        let mut at = LookAt {
+            sides: vec![0, 1],
+            length: Length::Seconds(self.slice_s),
+            blocks: self.rules.blocks,
+            stage: 1,
+            warm_up_s: WARM_UP_S,
+        };
+        let mut measured = Measured::begin(&self.case, &at.sides, None);
+        let hidden = Progress::hidden();
+        let looked = look(&mut workers, &at, &mut measured, orders, &hidden, stop).await?;
+        if looked == Looked::Stopped {
+            return Ok(Trial::Stopped);
+        }
+        let (first, noise) = differences(&measured, &self.rules, 1)?;
+        if is_candidate(&first, &self.rules) {
+            let blocks = match noise.s {
+                Some(s) if s > NOISY => self.rules.second_blocks_if_noisy,
+                _ => self.rules.second_blocks,
+            };
+            for restart in 0..RESTARTS {
+                workers.end().await;
+                at.stage = 2;
+                at.blocks = (blocks + restart) / RESTARTS;
+                let looked = look(&mut workers, &at, &mut measured, orders, &hidden, stop).await?;
+                if looked == Looked::Stopped {
+                    return Ok(Trial::Stopped);
+                }
+            }
+        }
+        workers.end().await;
+        self.judge(&measured).map(Trial::Seen)
+    }
+
+    fn judge(&self, measured: &Measured) -> anyhow::Result<Seen> {
+        let (first, noise) = differences(measured, &self.rules, 1)?;
+        let (second, _) = differences(measured, &self.rules, 2)?;
+        let compared = compare_revisions(&first, &second, noise, Better::Lower, &self.rules)
+            .context("a trial without blocks")?;
+        let row = row(measured, &self.rules)?;
+        let control_us = row.control.and_then(|it| it.value);
+        Ok(Seen {
+            ratio: compared.ratio,
+            low: compared.interval.low,
+            high: compared.interval.high,
+            floor: row.aa_floor,
+            s: row.aa_s,
+            verdict: compared.verdict,
+            stage: compared.stage,
+            control_us: control_us.context("the control has no slices")?,
+        })
+    }
+}
+
+fn row(measured: &Measured, rules: &Rules) -> anyhow::Result<ruleiq_bench::report::Row> {
+    let row = summarise(measured, rules)
+        .into_iter()
+        .find(|it| it.metric == "cpu_per_op")
+        .context("a case without CPU time")?;
+    let missing = measured.sides.iter().find_map(|it| it.missing.as_ref());
+    if let Some(why) = missing {
+        bail!("`{}` cannot be measured: {why}", measured.name);
+    }
+    if row.verdict == Verdict::Invalid {
+        bail!("`{}` is invalid: {}", measured.name, row.reasons.join("; "));
+    }
+    Ok(row)
+}
+
+/// By block of one look, the log of the subject's CPU per operation over the control's; and the
+/// noise of all blocks.
+fn differences(measured: &Measured, rules: &Rules, stage: u8) -> anyhow::Result<(Vec<f64>, Noise)> {
+    let row = row(measured, rules)?;
+    let log = |figures: &[f64]| mean(&figures.iter().map(|it| it.ln()).collect::<Vec<f64>>());
+    let difference = |round: &Round| {
+        let both: Vec<f64> = round.a.iter().chain(&round.a2).copied().collect();
+        Some(log(&round.b)? - log(&both)?)
+    };
+    let rounds = row.rounds.iter().filter(|it| it.stage == stage);
+    let noise = Noise {
+        s: row.aa_s,
+        floor: row.aa_floor.map(f64::ln_1p),
+    };
+    Ok((rounds.filter_map(difference).collect(), noise))
+}
