@@ -97,6 +97,9 @@ impl<'a> Draft<'a> {
         if row.aa_s.is_none() {
             self.borrow_noise(&mut row, metric);
         }
+        if metric != "cpu_per_op" {
+            row.control.take_if(|it| it.value.is_none());
+        }
         let missing = control.and_then(|it| self.measured.sides[it].missing.as_ref());
         row.reasons.extend(missing.cloned());
         let mut targets = self.targets(metric).filter(|_| is_first);

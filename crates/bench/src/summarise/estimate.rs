@@ -11,22 +11,27 @@ use crate::{
 };
 
 /// Computes all that a row says of its rounds again, and its verdicts from that. A row without
-/// rounds, and one that is invalid, stays as it is.
+/// rounds or without a value, and one that is invalid, stays as it is.
 ///
-/// What came from the merged histograms stays, since only the merged ones are stored, and so does a
-/// comparison with a stored run.
+/// What came from the merged histograms stays, since only the merged ones are stored, and so do a
+/// comparison with a stored run and reasons that no round tells.
 pub fn estimate_again(row: &mut Row, rules: &Rules) {
-    if row.rounds.is_empty() || row.verdict == Verdict::Invalid {
+    if row.rounds.is_empty() || row.value.is_none() || row.verdict == Verdict::Invalid {
         return;
     }
+    let stored = row.clone();
     row.reasons.clear();
-    let merged = row.clone();
     fill(row, rules);
     if row.metric.starts_with("latency_") {
-        (row.value, row.ci_low, row.ci_high) = (merged.value, merged.ci_low, merged.ci_high);
-        row.control = merged.control;
+        (row.value, row.ci_low, row.ci_high) = (stored.value, stored.ci_low, stored.ci_high);
+        row.control = stored.control;
     }
     judge(row, rules);
+    for reason in stored.reasons {
+        if !row.reasons.contains(&reason) {
+            row.reasons.push(reason);
+        }
+    }
 }
 
 /// Estimates of the control against itself, of the value and of the ratio.
@@ -143,6 +148,7 @@ pub(super) fn judge(row: &mut Row, rules: &Rules) {
         return;
     }
     row.verdict = word(row.target.as_ref().map(|it| it.verdict), compared);
+    // A row whose control lacks only this figure has no control to begin with.
     let is_missing = row.control.as_ref().is_some_and(|it| it.value.is_none());
     if is_missing && row.verdict == Verdict::Measured {
         row.verdict = Verdict::NoControl;

@@ -49,6 +49,7 @@ fn row(
         row.ratio = side.value.filter(|it| *it > 0.0).map(|it| value / it);
         (row.ratio_ci_low, row.ratio_ci_high) = (row.ratio, row.ratio);
     }
+    row.control.take_if(|it| it.value.is_none());
     if let Some(target) = target {
         row.better = if target.at_least {
             Better::Higher
@@ -58,10 +59,6 @@ fn row(
         row.target = Some(row_target(target));
     }
     estimate::judge(&mut row, draft.rules);
-    if row.verdict == Verdict::NoControl && row.target.is_none() {
-        // A count that the control does not have is no gap in the comparison.
-        row.verdict = Verdict::Measured;
-    }
     if let Some(then) = counted(draft.earlier) {
         compare(&mut row, then, value);
     }

@@ -124,10 +124,21 @@ fn a_ratio_without_its_control_is_no_control() {
     for block in &mut measured.blocks {
         block.slices.retain(|it| it.0 == crate::ArmOf::Side(0));
     }
-    let row = &summarise(&measured, &Rules::full())[0];
+    let rows = summarise(&measured, &Rules::full());
+    let row = &rows[0];
     assert_eq!(row.verdict, Verdict::NoControl);
     assert!(row.reasons.contains(&"pgbench is not installed".to_owned()));
     assert_eq!(row.control.as_ref().unwrap().value, None);
+    assert_eq!(the(&rows, "wait_us").control, None);
+    assert_eq!(the(&rows, "wait_us").verdict, Verdict::Measured);
+    let mut again = row.clone();
+    estimate_again(&mut again, &Rules::full());
+    assert_eq!(again.verdict, Verdict::NoControl);
+    assert!(
+        again
+            .reasons
+            .contains(&"pgbench is not installed".to_owned())
+    );
 }
 
 #[test]

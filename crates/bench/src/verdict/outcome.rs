@@ -103,11 +103,14 @@ pub fn settle(rows: &mut [Row], rules: &Rules) {
         let is_change = matches!(row.verdict, Verdict::Regressed | Verdict::Improved);
         if is_change && raised > 1.0 - rules.confidence {
             row.verdict = Verdict::Inconclusive;
-            row.reasons.push(format!(
+            let why = format!(
                 "p is {p:.4}, which may be chance where {} cases are compared: measure it again \
                  with `--case`",
                 asked.len()
-            ));
+            );
+            if !row.reasons.contains(&why) {
+                row.reasons.push(why);
+            }
         }
     }
 }
