@@ -6,7 +6,7 @@ use ruleiq_bench::Fault;
 
 use crate::seeded::{Seeded, uniform};
 
-/// Draws until they repeat: more than the operations of a few milliseconds.
+/// Draws until they repeat, at least.
 const DRAWS: usize = 1 << 16;
 
 /// Values in a drawn order, handed out to any number of tasks.
@@ -29,7 +29,7 @@ impl<T> Draws<T> {
                 ))
             })?;
         Ok(Draws {
-            order: uniform(&mut Seeded::new(seed, what), n, DRAWS),
+            order: uniform(&mut Seeded::new(seed, what), n, DRAWS.max(values.len())),
             values,
             next: AtomicUsize::new(0),
         })

@@ -6,10 +6,8 @@ mod point_select;
 
 use ruleiq_bench::{Case, Process, Target};
 
-pub(crate) use self::point_select::{PointSelect, Points};
-use self::{
-    checkout::checkout, concurrent_requests::concurrent_requests, point_select::point_select,
-};
+pub(crate) use self::point_select::{PointSelect, Points, point_select};
+use self::{checkout::checkout, concurrent_requests::concurrent_requests};
 use crate::{
     Env, Options,
     pgbench::{self, pgbench},

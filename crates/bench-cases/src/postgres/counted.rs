@@ -49,21 +49,20 @@ impl Statements {
     }
 }
 
-/// An arm, and how many statements each of its operations takes.
-pub(crate) struct Counted {
+struct Counted {
     arm: Box<dyn Arm>,
     owner_url: String,
 }
 
-impl Counted {
-    /// The same arm, with `statements_per_op` among its counts where the server counts statements.
-    pub(crate) fn new(arm: Box<dyn Arm>, owner_url: &str) -> Box<dyn Arm> {
-        Box::new(Counted {
-            arm,
-            owner_url: owner_url.to_owned(),
-        })
-    }
+/// `arm`, with `statements_per_op` among its counts where the server counts statements.
+pub(crate) fn counted(arm: Box<dyn Arm>, owner_url: &str) -> Box<dyn Arm> {
+    Box::new(Counted {
+        arm,
+        owner_url: owner_url.to_owned(),
+    })
+}
 
+impl Counted {
     async fn count(&mut self) -> Result<BTreeMap<String, f64>, Fault> {
         let mut counts = self.arm.counts().await?;
         if let Some(statements) = Statements::of(&self.owner_url).await? {

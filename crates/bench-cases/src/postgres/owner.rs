@@ -13,6 +13,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const DROP_LIMIT: Duration = Duration::from_secs(10);
 /// What a case that was killed leaves behind is dropped by a later one after so long.
 const LEFT_OVER: &str = "interval '1 day'";
+/// Names that [`random_name`] gives.
+const NAMES: &str = "^ruleiq_bench_[0-9a-f]{32}$";
 
 /// A schema with tables of a case's own, in the database of all.
 pub(crate) struct OwnedSchema {
@@ -78,11 +80,12 @@ impl OwnedSchema {
         let name = &schema.name;
         let create = format!(
             "CREATE SCHEMA {name};
-             DO $$ BEGIN EXECUTE 'COMMENT ON SCHEMA {name} IS ' || quote_literal(now()); END $$;
+             {};
              SET search_path = {name};
              {statements};
              GRANT USAGE ON SCHEMA {name} TO {user};
-             GRANT SELECT, INSERT, TRUNCATE ON ALL TABLES IN SCHEMA {name} TO {user};"
+             GRANT SELECT, INSERT, TRUNCATE ON ALL TABLES IN SCHEMA {name} TO {user};",
+            made_now("SCHEMA", name)
         );
         owner.batch_execute(&create).await.map_err(Fault::failed)?;
         Ok(schema)
@@ -97,27 +100,28 @@ impl OwnedSchema {
 impl OwnedDatabase {
     /// Makes an empty database beside that of `owner_url`.
     pub(crate) async fn create(owner_url: &str) -> Result<OwnedDatabase, Fault> {
-        OwnedDatabase::create_as(owner_url, random_name()).await
+        let name = random_name();
+        let database = OwnedDatabase {
+            url: with_database(owner_url, &name)?,
+            owner_url: owner_url.to_owned(),
+            name,
+        };
+        let (owner, name) = (connect(owner_url).await?, &database.name);
+        sweep_databases(&owner).await?;
+        // Neither may be in a transaction, which several statements at once would be.
+        for statement in [
+            format!("CREATE DATABASE {name} TEMPLATE template0"),
+            made_now("DATABASE", name),
+        ] {
+            let done = owner.batch_execute(&statement).await;
+            done.map_err(Fault::failed)?;
+        }
+        Ok(database)
     }
 
-    /// Makes an empty database of this name, in place of one that a killed run left behind.
-    pub(crate) async fn create_as(owner_url: &str, name: String) -> Result<OwnedDatabase, Fault> {
-        let url = with_database(owner_url, &name)?;
-        let owner = connect(owner_url).await?;
-        for statement in [
-            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
-            format!("CREATE DATABASE {name} TEMPLATE template0"),
-        ] {
-            owner
-                .batch_execute(&statement)
-                .await
-                .map_err(Fault::failed)?;
-        }
-        Ok(OwnedDatabase {
-            name,
-            owner_url: owner_url.to_owned(),
-            url,
-        })
+    /// Its address, as the role of `user_url`, which is one of the same server.
+    pub(crate) fn url_for(&self, user_url: &str) -> Result<String, Fault> {
+        with_database(user_url, &self.name)
     }
 
     /// Its address, as its owner.
@@ -131,23 +135,36 @@ fn random_name() -> String {
     format!("ruleiq_bench_{}", Uuid::new_v4().simple())
 }
 
+/// Notes when something was made.
+fn made_now(kind: &str, name: &str) -> String {
+    format!("DO $$ BEGIN EXECUTE 'COMMENT ON {kind} {name} IS ' || quote_literal(now()); END $$")
+}
+
 /// Drops the schemas of cases that were killed.
 async fn sweep_schemas(owner: &Client) -> Result<(), Fault> {
-    let rows = owner
-        .query(
-            &format!(
-                "SELECT nspname::text FROM pg_namespace
-                 WHERE nspname ~ '^ruleiq_bench_[0-9a-f]{{32}}$'
-                   AND obj_description(oid, 'pg_namespace')::timestamptz < now() - {LEFT_OVER}"
-            ),
-            &[],
-        )
-        .await
-        .map_err(Fault::failed)?;
-    for row in rows {
-        let name: String = row.get(0);
-        let drop = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
-        owner.batch_execute(&drop).await.map_err(Fault::failed)?;
+    let left_over = format!(
+        "SELECT 'DROP SCHEMA IF EXISTS ' || nspname || ' CASCADE' FROM pg_namespace
+         WHERE nspname ~ '{NAMES}'
+           AND obj_description(oid, 'pg_namespace')::timestamptz < now() - {LEFT_OVER}"
+    );
+    run_each(owner, &left_over).await
+}
+
+/// Drops the databases of cases that were killed.
+async fn sweep_databases(owner: &Client) -> Result<(), Fault> {
+    let left_over = format!(
+        "SELECT 'DROP DATABASE IF EXISTS ' || datname || ' WITH (FORCE)' FROM pg_database
+         WHERE datname ~ '{NAMES}'
+           AND shobj_description(oid, 'pg_database')::timestamptz < now() - {LEFT_OVER}"
+    );
+    run_each(owner, &left_over).await
+}
+
+/// Runs the statements that a statement answers.
+async fn run_each(owner: &Client, of: &str) -> Result<(), Fault> {
+    for row in owner.query(of, &[]).await.map_err(Fault::failed)? {
+        let done = owner.batch_execute(row.get(0)).await;
+        done.map_err(Fault::failed)?;
     }
     Ok(())
 }

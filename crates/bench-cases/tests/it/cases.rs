@@ -63,3 +63,13 @@ async fn pool_cases_answer_rightly_on_all_sides() {
 async fn optimizer_cases_answer_rightly_on_all_sides() {
     check_component("optimizer", Surroundings::new().await).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cache_cases_answer_rightly_on_all_sides() {
+    check_component("cache", Surroundings::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compression_cases_answer_rightly_on_all_sides() {
+    check_component("compression", Surroundings::new().await).await;
+}

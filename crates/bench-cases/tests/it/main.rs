@@ -10,5 +10,7 @@
 mod cases;
 mod counts;
 mod data;
+mod instructions;
+mod load;
 mod surroundings;
 mod tables;

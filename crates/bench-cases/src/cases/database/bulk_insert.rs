@@ -14,7 +14,7 @@ use crate::{
     Env,
     around::{keeping, undone, verified},
     draws::Draws,
-    postgres::{Counted, OwnedSchema, PoolSettings, Pooled, connect, warm},
+    postgres::{OwnedSchema, PoolSettings, Pooled, connect, counted, warm},
     seeded::Seeded,
 };
 
@@ -101,7 +101,7 @@ pub(super) async fn bulk_insert<P: Pooled>(
         async move { pool.request(insert(&pool, &inserted)).await.map(drop) }
     };
     let arm = concurrent(settings.pool.tasks, operation, |()| Ok(()));
-    let arm = Counted::new(arm, owner_url);
+    let arm = counted(arm, owner_url);
     let select = Arc::new((select, connect(owner_url).await?));
     let arm = verified(arm, move || {
         let (pool, inserted) = (pool.clone(), Arc::clone(&inserted));

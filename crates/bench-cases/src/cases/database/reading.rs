@@ -11,7 +11,7 @@ use crate::{
     Env,
     around::verified,
     draws::Draws,
-    postgres::{Counted, PoolSettings, Pooled, connect, warm},
+    postgres::{PoolSettings, Pooled, connect, counted, warm},
 };
 
 /// How many answers a check compares in full.
@@ -65,7 +65,7 @@ pub(super) async fn reading<P: Pooled>(
         let (pool, asked) = (its_pool.clone(), Arc::clone(&mine));
         async move { pool.request(ask(&pool, &asked)).await }
     };
-    let arm = Counted::new(concurrent(tasks, operation, |_| Ok(())), env.owner_url()?);
+    let arm = counted(concurrent(tasks, operation, |_| Ok(())), env.owner_url()?);
     let plain = Arc::new(plain);
     Ok(verified(arm, move || {
         let (pool, asked, plain) = (pool.clone(), Arc::clone(&asked), Arc::clone(&plain));

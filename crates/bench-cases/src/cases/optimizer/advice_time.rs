@@ -9,7 +9,7 @@ use super::schema::{Filled, UpTo};
 use crate::{
     Env,
     around::{keeping, verified},
-    postgres::{Bare, Counted, Ours, PoolSettings, Pooled, connect, warm},
+    postgres::{Bare, Ours, PoolSettings, Pooled, connect, counted, warm},
 };
 
 /// Finds single-column keys whose column no index begins with, and nothing else of what the
@@ -72,7 +72,7 @@ where
 
     let its_pool = pool.clone();
     let operation = move || ask(its_pool.clone());
-    let arm = Counted::new(concurrent(1, operation, |_| Ok(())), database.url());
+    let arm = counted(concurrent(1, operation, |_| Ok(())), database.url());
     let arm = verified(arm, move || {
         let (pool, expected) = (pool.clone(), Arc::clone(&expected));
         async move {

@@ -37,11 +37,8 @@ pub(super) async fn with_advice(env: Arc<Env>, filled: Arc<Filled>) -> Result<Bo
             again.sql
         )));
     }
-    let advised = advice
-        .iter()
-        .map(|it| (it.table.as_str(), it.columns.as_slice()));
     #[expect(clippy::cast_precision_loss, reason = "there are six")]
-    let advice_found = found(advised) as f64;
+    let advice_found = found(&advice) as f64;
     let counts = BTreeMap::from([("advice_found".to_owned(), advice_found)]);
     searching(database, client, counts).await
 }

@@ -21,7 +21,7 @@ pub(super) enum UpTo {
 /// What the databases of all sides are filled with.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Filled {
-    /// A tenth as many businesses, and a twentieth as many users.
+    /// Half as many businesses, and a twentieth as many users.
     assessments: u32,
 }
 
@@ -65,7 +65,7 @@ impl Filled {
     /// same moment.
     fn rows(&self) -> String {
         let assessments = self.assessments;
-        let (profiles, users) = (assessments / 10, assessments / 20);
+        let (profiles, users) = (assessments / 2, assessments / 20);
         format!(
             "INSERT INTO users (id, email, full_name, password_hash)
              SELECT md5('user' || n)::uuid, n || '@example.com', 'User ' || n, '!'

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ruleiq_bench::Fault;
+use ruleiq_db_optimizer::Recommendation;
 use serde_json::Value;
 use tokio_postgres::{Client, Row, Statement, types::ToSql};
 use uuid::Uuid;
@@ -77,12 +78,12 @@ struct Keys {
     answers: Vec<Vec<Uuid>>,
 }
 
-/// Whether one of these indexes, as `(table, columns)`, is the guide's for each search.
-pub(super) fn found<'a>(advised: impl Iterator<Item = (&'a str, &'a [String])> + Clone) -> usize {
+/// For how many of the searches the guide's index is among what is advised.
+pub(super) fn found(advised: &[Recommendation]) -> usize {
     let is_advised = |search: &&Search| {
         advised
-            .clone()
-            .any(|(table, columns)| table == search.table && columns == search.columns)
+            .iter()
+            .any(|it| it.table == search.table && it.columns == search.columns)
     };
     SEARCHES.iter().filter(is_advised).count()
 }

@@ -7,7 +7,7 @@ use ruleiq_bench::{Arm, Fault};
 use crate::{
     Env,
     around::{in_batches, verified},
-    postgres::{Counted, PoolSettings, Pooled, warm},
+    postgres::{PoolSettings, Pooled, counted, warm},
 };
 
 /// A side: a checkout and a return of the pool `P`.
@@ -23,7 +23,7 @@ pub(super) async fn checkout<P: Pooled>(
         let pool = its_pool.clone();
         async move { pool.checkout().await.map(drop) }
     };
-    let arm = Counted::new(in_batches(operation), env.owner_url()?);
+    let arm = counted(in_batches(operation), env.owner_url()?);
     let connections = settings.connections;
     Ok(verified(arm, move || {
         all_are_there(pool.clone(), connections)

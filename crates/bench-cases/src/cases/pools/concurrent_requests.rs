@@ -13,7 +13,7 @@ use super::point_select::{PointSelect, Points};
 use crate::{
     Env,
     around::keeping,
-    postgres::{Counted, Pooled, warm},
+    postgres::{Pooled, counted, warm},
 };
 
 /// Statements of one request, all on the connection that it has waited for.
@@ -44,7 +44,7 @@ pub(super) async fn concurrent_requests<P: Pooled>(
     };
     let arm = concurrent(settings.pool.tasks, operation, |()| Ok(()));
     let arm = Box::new(Watched { arm, pool, waits });
-    Ok(keeping(Counted::new(arm, env.owner_url()?), points))
+    Ok(keeping(counted(arm, env.owner_url()?), points))
 }
 
 /// One operation.

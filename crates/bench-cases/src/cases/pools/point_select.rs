@@ -11,7 +11,7 @@ use crate::{
     Env,
     around::{keeping, verified},
     draws::Draws,
-    postgres::{Counted, OwnedSchema, PoolSettings, Pooled, connect, warm, within},
+    postgres::{OwnedSchema, PoolSettings, Pooled, connect, counted, warm, within},
 };
 
 /// What all sides are set up from.
@@ -35,7 +35,7 @@ pub(crate) struct Points {
 }
 
 impl PointSelect {
-    pub(super) fn new(pool: PoolSettings, rows: u32) -> PointSelect {
+    pub(crate) fn new(pool: PoolSettings, rows: u32) -> PointSelect {
         PointSelect {
             pool,
             statement: "SELECT id, payload FROM points WHERE id = $1",
@@ -87,7 +87,7 @@ impl Points {
 }
 
 /// A side: the statement through the pool `P`.
-pub(super) async fn point_select<P: Pooled>(
+pub(crate) async fn point_select<P: Pooled>(
     env: Arc<Env>,
     settings: Arc<PointSelect>,
 ) -> Result<Box<dyn Arm>, Fault> {
@@ -108,7 +108,7 @@ pub(super) async fn point_select<P: Pooled>(
         async move { pool.request(select(&pool, &points)).await }
     };
     let arm = concurrent(settings.pool.tasks, operation, |_| Ok(()));
-    let arm = Counted::new(arm, env.owner_url()?);
+    let arm = counted(arm, env.owner_url()?);
     let its = Arc::clone(&points);
     let arm = verified(arm, move || {
         let (pool, points, plain) = (pool.clone(), Arc::clone(&its), Arc::clone(&plain));
