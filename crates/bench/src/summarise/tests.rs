@@ -258,8 +258,8 @@ fn a_row_computed_again_from_its_rounds_is_the_same() {
     let case = Simulated {
         roles: vec![Role::Subject, Role::Control, Role::Baseline],
         cost_us: vec![22.0, 20.0, 20.0],
-        second_blocks: 20,
-        timed: 150,
+        second_blocks: 8,
+        timed: 60,
         targets: vec![
             Target::ratio_at_most(1.05),
             Target::value_at_most("latency_p95", 5_000.0),
