@@ -310,7 +310,7 @@ fn growth_table(growth: &Growth) -> String {
     let mut table = Table::new(
         "",
         "",
-        &["", &size, ">CPU/op", ">P50", ">P99", "What explains it"],
+        &[&size, ">CPU/op", ">P50", ">P99", "What explains it"],
     );
     for point in &growth.points {
         let named = |name: &str| {
@@ -323,7 +323,6 @@ fn growth_table(growth: &Growth) -> String {
             .map(|(name, value)| format!("{} {value}", name.replace('_', " ")))
             .collect();
         table.row(&[
-            String::new(),
             count(point.size),
             Figure::plain("us", point.cpu.values().sum()),
             named("p50"),

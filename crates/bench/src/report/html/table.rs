@@ -40,7 +40,7 @@ impl Table {
             let is_figure = self.are_figures.get(at).copied().unwrap_or(false);
             let class = figure(is_figure);
             let cell = match at {
-                0 => format!("<th scope=\"row\">{cell}</th>"),
+                0 => format!("<th scope=\"row\"{class}>{cell}</th>"),
                 _ => format!("<td{class}>{cell}</td>"),
             };
             self.out.push_str(&cell);

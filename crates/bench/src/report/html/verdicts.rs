@@ -93,8 +93,13 @@ fn line(row: &Row, axis: Axis) -> String {
         escape(&ours),
         picture(row, axis),
         escape(&row.target_word().unwrap_or_else(none)),
-        badge(row.verdict, &row.verdict_words()),
+        badge(row.verdict, &verdict_word(row)),
     )
+}
+
+/// The reasons stand beside it, and say how many more blocks it needs.
+fn verdict_word(row: &Row) -> String {
+    format!("{} {}", row.verdict.sign(), row.verdict.word())
 }
 
 fn picture(row: &Row, axis: Axis) -> String {

@@ -6,13 +6,13 @@ use super::{
         digest::{by_case, is_guide},
         figure::{Figure, ratio},
     },
-    paper::{Paper, Part},
+    paper::{INTERVAL, Paper, Part},
 };
 use crate::TargetOf;
 
 /// Columns that a table of all figures needs; then of all but the control's.
-const WIDE: u16 = 132;
-const MEDIUM: u16 = 96;
+const WIDE: u16 = 140;
+const MEDIUM: u16 = 100;
 
 /// One row per case and judged metric.
 pub(super) fn rows(paper: &mut Paper, report: &Report) {
@@ -27,13 +27,13 @@ pub(super) fn rows(paper: &mut Paper, report: &Report) {
     match paper.width() {
         WIDE.. => paper.table(
             &[
-                "case", "metric", ">ours", ">control", "", ">ratio", "99 %", ">target", "verdict",
+                "case", "metric", ">ours", ">control", "", ">ratio", INTERVAL, ">target", "verdict",
             ],
             rows.iter().map(|it| wide(it)).collect(),
         ),
         MEDIUM.. => paper.table(
             &[
-                "case", "metric", ">ours", ">ratio", "99 %", ">target", "verdict",
+                "case", "metric", ">ours", ">ratio", INTERVAL, ">target", "verdict",
             ],
             rows.iter().map(|it| medium(it)).collect(),
         ),

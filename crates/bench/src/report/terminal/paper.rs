@@ -12,6 +12,8 @@ use crate::report::wording::Tone;
 const NARROWEST: u16 = 24;
 /// The width of the names of fields.
 const NAMES: usize = 10;
+/// The head of a column of intervals.
+pub(super) const INTERVAL: &str = "99 %";
 /// A line below the heads of columns, and nothing else.
 const RULED: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -28,6 +30,12 @@ impl Part {
             text: text.into(),
             tone,
         }
+    }
+}
+
+impl Part {
+    fn width(&self) -> u16 {
+        u16::try_from(self.text.chars().count()).unwrap_or(u16::MAX)
     }
 }
 
@@ -108,6 +116,8 @@ impl Paper {
             false => table.force_no_tty(),
         };
         table.style_text_only();
+        let longest = rows.iter().filter_map(|it| it.first());
+        let longest = longest.map(Part::width).max();
         let head =
             |text: &&str| Cell::new(text.trim_start_matches('>')).add_attribute(Attribute::Bold);
         table.set_header(heads.iter().map(head));
@@ -119,15 +129,27 @@ impl Paper {
                 continue;
             };
             column.set_padding((0, 2));
+            // A figure that is broken is misread, a name that is broken cannot be searched for.
+            let constraint = match at {
+                0 => ColumnConstraint::LowerBoundary(Width::Fixed(self.names_width(longest))),
+                _ if text.starts_with('>') || *text == INTERVAL => ColumnConstraint::ContentWidth,
+                _ => ColumnConstraint::LowerBoundary(Width::Fixed(8)),
+            };
+            column.set_constraint(constraint);
             if text.starts_with('>') {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(8)));
         }
         for line in table.lines() {
             self.out.push_str(line.trim_end());
             self.out.push('\n');
         }
+    }
+
+    /// Of the first column: its longest name with its padding, within a quarter of the width.
+    fn names_width(&self, longest: Option<u16>) -> u16 {
+        let longest = longest.unwrap_or_default().saturating_add(2);
+        longest.min(self.width() / 4).max(8)
     }
 
     fn painted(&mut self, lines: &str, code: &str) {
