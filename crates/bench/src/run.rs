@@ -126,3 +126,7 @@ pub async fn list(program: &WorkerProgram) -> Result<Vec<CaseInfo>, WorkerError>
     worker.end().await;
     Ok(cases)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

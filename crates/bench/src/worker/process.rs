@@ -239,8 +239,11 @@ impl WorkerProcess {
     async fn died(&mut self, step: &'static str) -> WorkerError {
         // Its log ends when it does, but for processes of its own that outlive it.
         let status = timeout(END, self.child.wait()).await;
-        let drained = timeout(Duration::from_secs(1), &mut self.reader).await;
-        if drained.is_err() {
+        if !self.reader.is_finished()
+            && timeout(Duration::from_secs(1), &mut self.reader)
+                .await
+                .is_err()
+        {
             self.reader.abort();
         }
         WorkerError::Died {
@@ -288,3 +291,7 @@ fn garbled(step: &'static str, answer: &Answer) -> WorkerError {
         answer: format!("{answer:?}").chars().take(200).collect(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

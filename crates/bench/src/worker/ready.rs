@@ -98,7 +98,7 @@ impl Ready {
     ) -> ArmState {
         let (ArmOf::Side(place) | ArmOf::Again(place)) = of;
         let side = &case.sides()[place];
-        let fault = match self.prepare(side, env, of, warm_up).await {
+        let fault = match prepare(side, env, of, warm_up).await {
             Ok(arm) => {
                 self.arms.push(arm);
                 None
@@ -106,26 +106,6 @@ impl Ready {
             Err(fault) => Some(StatedFault::from(&fault)),
         };
         ArmState { arm: of, fault }
-    }
-
-    async fn prepare<E: Send + Sync + 'static>(
-        &self,
-        side: &crate::Side<E>,
-        env: &Arc<E>,
-        of: ArmOf,
-        warm_up: Duration,
-    ) -> Result<ReadyArm, Fault> {
-        let mut arm = within(SET_UP, "set_up", side.set_up(Arc::clone(env))).await?;
-        // An outside program starts anew for each slice, and warms itself up.
-        let is_own_process = side.role() != Role::Peer;
-        let is_steady =
-            !is_own_process || warm_up.is_zero() || warmed_up(&mut *arm, warm_up).await?;
-        Ok(ReadyArm {
-            of,
-            arm,
-            is_own_process,
-            note: (!is_steady).then(|| "not_steady".to_owned()),
-        })
     }
 
     /// Lets each arm do its operation once and compares the answer in full.
@@ -215,6 +195,25 @@ impl Ready {
             .map(|(_, pid)| Tree::new(pid))
             .collect()
     }
+}
+
+/// Sets one side up and warms it.
+async fn prepare<E: Send + Sync + 'static>(
+    side: &crate::Side<E>,
+    env: &Arc<E>,
+    of: ArmOf,
+    warm_up: Duration,
+) -> Result<ReadyArm, Fault> {
+    let mut arm = within(SET_UP, "set_up", side.set_up(Arc::clone(env))).await?;
+    // An outside program starts anew for each slice, and warms itself up.
+    let is_own_process = side.role() != Role::Peer;
+    let is_steady = !is_own_process || warm_up.is_zero() || warmed_up(&mut *arm, warm_up).await?;
+    Ok(ReadyArm {
+        of,
+        arm,
+        is_own_process,
+        note: (!is_steady).then(|| "not_steady".to_owned()),
+    })
 }
 
 fn read_all(trees: &[Tree]) -> Result<Vec<TreeReading>, Fault> {

@@ -135,3 +135,7 @@ pub(super) async fn within<T>(
         .await
         .unwrap_or_else(|_| Err(Fault::Failed(format!("`{step}` took more than {limit:?}"))))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;

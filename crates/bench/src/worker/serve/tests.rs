@@ -1,0 +1,139 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::json;
+use tokio::io::{BufReader, DuplexStream, duplex, split};
+
+use super::*;
+use crate::{Arm, repeat};
+
+/// What the cases run in: nothing.
+struct Nothing;
+
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+
+fn right(answer: u64) -> Result<Box<dyn Arm>, Fault> {
+    let operation = move || {
+        ALLOCATED.fetch_add(3, Ordering::Relaxed);
+        std::hint::black_box(answer)
+    };
+    Ok(repeat(operation, |it| {
+        if *it == 7 {
+            return Ok(());
+        }
+        Err(Fault::Wrong(format!("{it} instead of 7")))
+    }))
+}
+
+fn cases() -> Vec<Case<Nothing>> {
+    let whole = Case::builder("toy", "whole", json!({"size": 1}))
+        .subject("ours", "1", |_, _| async { right(7) })
+        .control("theirs", "2", |_, _| async { right(7) })
+        .peer("nowhere", "0", |_, _| async {
+            Err(Fault::Failed("it is not installed".into()))
+        });
+    let wrong = Case::builder("toy", "wrong", ()).subject("ours", "1", |_, _| async { right(8) });
+    vec![whole.build(), wrong.build()]
+}
+
+struct Asker {
+    stream: BufReader<DuplexStream>,
+}
+
+impl Asker {
+    fn new() -> Asker {
+        let (ours, theirs) = duplex(1 << 16);
+        tokio::spawn(async move {
+            let worker = Worker {
+                cases: cases(),
+                env: Arc::new(Nothing),
+                servers: Servers::default(),
+                allocated: Some(|| Allocated {
+                    count: ALLOCATED.load(Ordering::Relaxed),
+                    bytes: 0,
+                }),
+            };
+            let (input, output) = split(theirs);
+            worker.serve(BufReader::new(input), output).await
+        });
+        Asker {
+            stream: BufReader::new(ours),
+        }
+    }
+
+    async fn read(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).await.unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    async fn ask(&mut self, request: &serde_json::Value) -> serde_json::Value {
+        let line = format!("{request}\n");
+        self.stream
+            .get_mut()
+            .write_all(line.as_bytes())
+            .await
+            .unwrap();
+        self.read().await
+    }
+}
+
+fn set_up(case: &str, sides: &[usize]) -> serde_json::Value {
+    json!({"set_up": {
+        "case": {"component": "toy", "case": case}, "sides": sides, "again": true,
+        "warm_up_s": 0.0,
+    }})
+}
+
+#[tokio::test]
+async fn a_case_goes_through_all_its_steps() {
+    let mut asker = Asker::new();
+    assert_eq!(asker.read().await, json!({"hello": {"protocol": PROTOCOL}}));
+    let cases = asker.ask(&json!({"list": {}})).await;
+    assert_eq!(cases["cases"][0]["sides"].as_array().unwrap().len(), 3);
+
+    let states = asker.ask(&set_up("whole", &[0, 1, 2])).await;
+    let arms: Vec<_> = states["arms"].as_array().unwrap().iter().collect();
+    assert_eq!(arms[2]["fault"]["text"], "it is not installed");
+    assert_eq!(arms[3]["arm"], json!({"again": 1}), "{states}");
+    let checked = asker.ask(&json!({"check": {}})).await;
+    assert!(!checked.to_string().contains("is_wrong"), "{checked}");
+
+    let request = json!({"slice": {"arm": {"again": 1}, "length": {"operations": 5_000}}});
+    let slice = &asker.ask(&request).await["slice"];
+    assert_eq!(slice["operations"], 5_000);
+    assert!(slice["cpu_s"]["client"].as_f64().unwrap() > 0.0);
+
+    let counts = &asker.ask(&json!({"counts": {}})).await["counts"];
+    assert_eq!(counts[0][1]["allocations_per_op"], 3.0, "{counts}");
+    assert_eq!(
+        asker.ask(&json!({"tear_down": {}})).await,
+        json!({"done": {}})
+    );
+    let slice = asker.ask(&request).await;
+    assert_eq!(slice["error"], "no case is set up");
+}
+
+#[tokio::test]
+async fn a_wrong_answer_is_told_apart_from_none() {
+    let mut asker = Asker::new();
+    asker.read().await;
+    let states = asker.ask(&set_up("wrong", &[0])).await;
+    assert_eq!(states["arms"][1]["arm"], json!({"again": 0}));
+    let checked = asker.ask(&json!({"check": {}})).await;
+    let fault = &checked["arms"][0]["fault"];
+    assert_eq!(fault["is_wrong"], true);
+    assert_eq!(fault["text"], "wrong answer: 8 instead of 7");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_said_and_changes_nothing() {
+    let mut asker = Asker::new();
+    asker.read().await;
+    let said = asker.ask(&set_up("missing", &[0])).await.to_string();
+    assert!(said.contains("toy/missing"), "{said}");
+    let said = asker.ask(&set_up("wrong", &[5])).await.to_string();
+    assert!(said.contains("no side 5"), "{said}");
+    let said = asker.ask(&json!({"dance": {}})).await.to_string();
+    assert!(said.contains("no request"), "{said}");
+    assert!(asker.ask(&json!({"list": {}})).await["cases"].is_array());
+}
