@@ -7,7 +7,7 @@ use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
 
-use crate::{Performance, performance::Inner};
+use crate::{Performance, benchmark::Benchmark, performance::Inner};
 
 /// Decides whether a request may see what only administrators may.
 pub(crate) type AdminGuard = dyn Fn(&HttpRequest) -> Result<(), Error> + Send + Sync;
@@ -22,6 +22,7 @@ pub struct Builder {
     admin: Option<Arc<AdminGuard>>,
     slow_threshold: Duration,
     read_limit: Duration,
+    benchmark: Benchmark,
 }
 
 /// Why the endpoints could not be built.
@@ -46,6 +47,7 @@ impl Default for Builder {
             admin: None,
             slow_threshold: Duration::from_secs(1),
             read_limit: Duration::from_secs(10),
+            benchmark: Benchmark::disabled("this service has none"),
         }
     }
 }
@@ -105,6 +107,12 @@ impl Builder {
         self
     }
 
+    /// What the benchmark endpoint measures. Default: nothing, it refuses.
+    pub fn benchmark(mut self, benchmark: Benchmark) -> Builder {
+        self.benchmark = benchmark;
+        self
+    }
+
     /// The endpoints.
     ///
     /// # Errors
@@ -120,6 +128,7 @@ impl Builder {
             admin: self.admin.ok_or(missing("admin"))?,
             slow_threshold: self.slow_threshold,
             read_limit: self.read_limit,
+            benchmark: self.benchmark,
         }))
     }
 }
@@ -131,6 +140,7 @@ impl fmt::Debug for Builder {
             .field("monitor", &self.monitor)
             .field("slow_threshold", &self.slow_threshold)
             .field("read_limit", &self.read_limit)
+            .field("benchmark", &self.benchmark)
             .finish_non_exhaustive()
     }
 }

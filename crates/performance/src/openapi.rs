@@ -5,7 +5,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::routes::{cache, database, health, metrics, pool};
+use crate::routes::{benchmark, cache, database, health, metrics, pool};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,7 @@ use crate::routes::{cache, database, health, metrics, pool};
         database::stats,
         cache::stats,
         pool::stats,
+        benchmark::benchmark,
     ),
     modifiers(&Token)
 )]

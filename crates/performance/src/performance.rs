@@ -7,7 +7,7 @@ use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
 
-use crate::{Builder, builder::AdminGuard, routes};
+use crate::{Builder, benchmark::Benchmark, builder::AdminGuard, routes};
 
 /// The monitoring endpoints over the engines. Clones are the same ones.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub(crate) struct Inner {
     pub(crate) admin: Arc<AdminGuard>,
     pub(crate) slow_threshold: Duration,
     pub(crate) read_limit: Duration,
+    pub(crate) benchmark: Benchmark,
 }
 
 impl Performance {

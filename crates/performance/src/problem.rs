@@ -76,7 +76,8 @@ fn database_unavailable() -> Error {
     unavailable("database_unavailable", "the database cannot be reached")
 }
 
-fn unavailable(code: &'static str, detail: &'static str) -> Error {
+/// A refusal that is over in a moment.
+pub(crate) fn unavailable(code: &'static str, detail: &'static str) -> Error {
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
     let mut response = problem.error_response();
     let headers = response.headers_mut();

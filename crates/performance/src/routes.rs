@@ -3,6 +3,7 @@
 //! None may be stored by anybody on the way, errors included: what they tell is true for a moment,
 //! and for administrators.
 
+pub(crate) mod benchmark;
 pub(crate) mod cache;
 pub(crate) mod database;
 pub(crate) mod health;
@@ -35,6 +36,9 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
         let resource = resource(&format!("/api/v1/performance/{path}"));
         config.service(resource.route(route).wrap(no_store()));
     }
+    let route = admin_by(web::get(), performance, benchmark::benchmark);
+    let resource = resource_of("/api/v1/performance/benchmark", "GET");
+    config.service(resource.route(route).wrap(no_store()));
 }
 
 /// Mounts what everybody sees.
@@ -45,14 +49,22 @@ pub(crate) fn configure_health(performance: &Performance, config: &mut ServiceCo
     }
 }
 
-/// A route that asks the guard first.
+/// A route that reads, and asks the guard first.
 fn admin<H, R>(performance: &Performance, handler: H) -> Route
 where
     H: Fn(Performance, HttpRequest) -> R + Copy + 'static,
     R: Future<Output = Result<HttpResponse, Error>> + 'static,
 {
+    admin_by(reading(), performance, handler)
+}
+
+fn admin_by<H, R>(route: Route, performance: &Performance, handler: H) -> Route
+where
+    H: Fn(Performance, HttpRequest) -> R + Copy + 'static,
+    R: Future<Output = Result<HttpResponse, Error>> + 'static,
+{
     let performance = performance.clone();
-    reading().to(move |request: HttpRequest| {
+    route.to(move |request: HttpRequest| {
         let performance = performance.clone();
         async move {
             performance.admit(&request)?;
@@ -71,17 +83,21 @@ fn reading() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-/// A resource that answers other methods with 405 and those that it knows.
 fn resource(path: &str) -> Resource {
+    resource_of(path, "GET, HEAD")
+}
+
+/// A resource that answers other methods with 405 and those that it knows.
+fn resource_of(path: &str, methods: &'static str) -> Resource {
     web::resource(path).default_service(web::to(move || async move {
         let problem = Problem::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "this resource knows GET, HEAD",
+            format!("this resource knows {methods}"),
         );
         let mut response = problem.error_response();
         let headers = response.headers_mut();
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
         response
     }))
 }

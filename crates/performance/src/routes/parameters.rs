@@ -31,6 +31,20 @@ pub(crate) struct DatabaseStats {
     pub(super) threshold_ms: Option<u64>,
 }
 
+/// What to measure, and how often.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BenchmarkOf {
+    /// `database`, `cache`, `pools`, `compression` or `all`. Default: `all`.
+    #[param(example = "all")]
+    pub(super) component: Option<String>,
+    /// How often each case is done, from 1 to 10,000. Default: 2,000, the fewest for a 95th
+    /// percentile.
+    #[param(minimum = 1, maximum = 10_000, example = 2_000)]
+    pub(super) iterations: Option<u64>,
+}
+
 /// The parameters of a request.
 ///
 /// # Errors

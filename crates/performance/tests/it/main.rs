@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
+mod benchmark;
 mod cache;
 mod database;
 mod document;

@@ -117,11 +117,20 @@ pub(crate) async fn send(
     path: &str,
     user: Option<&str>,
 ) -> Answer {
-    let app = init_service(App::new().configure(routes)).await;
     let mut request = TestRequest::with_uri(path).method(method);
     if let Some(user) = user {
-        request = request.insert_header(("x-user", user));
+        let token = ("authorization", format!("Bearer {user}"));
+        request = request.insert_header(("x-user", user)).insert_header(token);
     }
+    send_as_is(routes, request).await
+}
+
+/// A request that is like no other.
+pub(crate) async fn send_as_is(
+    routes: impl FnOnce(&mut ServiceConfig),
+    request: TestRequest,
+) -> Answer {
+    let app = init_service(App::new().configure(routes)).await;
     Answer::of(try_call_service(&app, request.to_request()).await.unwrap()).await
 }
 
