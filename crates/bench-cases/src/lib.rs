@@ -23,6 +23,7 @@ pub mod plain_server;
 pub mod plan;
 mod postgres;
 mod redis_benchmark;
+pub mod scale_study;
 mod seeded;
 pub mod self_test;
 

@@ -12,5 +12,6 @@ mod counts;
 mod data;
 mod instructions;
 mod load;
+mod scale_study;
 mod surroundings;
 mod tables;

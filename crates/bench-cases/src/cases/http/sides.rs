@@ -12,7 +12,7 @@ use crate::{
     Env,
     http_server::{Fetched, HttpServer},
     plain_server::{PlainPlan, PlainRoute, PlainServer},
-    postgres::Counted,
+    postgres::counted,
 };
 
 /// What reports call the API.
@@ -49,7 +49,7 @@ pub(super) async fn ours(
     } = load_ours(&env, &settings).await?;
     let arm = Box::new(ClosedLoop::connect(target, settings.connections).await?);
     Ok(Box::new(Served {
-        arm: Counted::new(arm, env.owner_url()?),
+        arm: counted(arm, env.owner_url()?),
         pid: server.pid(),
         bytes_out,
         _server: Box::new(server),
