@@ -3,6 +3,7 @@
 
 mod assemble;
 mod client;
+mod extras;
 mod interrupt;
 mod list;
 mod output;

@@ -21,6 +21,7 @@ use crate::{Plan, env::facts, env::pids};
 const UNDER_WAY: [&str; 3] = ["tasks", "concurrency", "connections"];
 
 /// What is known before the first case.
+#[derive(Clone)]
 pub(super) struct Facts {
     pub(super) started: OffsetDateTime,
     pub(super) host: Host,

@@ -14,6 +14,9 @@ pub(super) fn report(path: &Path, plan: &Plan) -> anyhow::Result<u8> {
         estimate_again(row, &rules);
     }
     settle(&mut report.results, &rules);
-    deliver(plan, &report)?;
-    Ok(code(&report, plan.lenient))
+    let is_saved = deliver(plan, &report)?;
+    Ok(match code(&report, plan.lenient) {
+        0 if !is_saved => super::INVALID,
+        code => code,
+    })
 }

@@ -2,28 +2,33 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use ruleiq_bench::{
     Measured,
+    baseline::{Refusal, Refused, compare_with, may_be_saved, refusals},
     report::{Report, file, html, terminal},
     run::{
         self, Against, Outcome, Profile, Progress, RunPlan, Stop, Store, StoredRun, estimate,
         in_words, select,
     },
-    verdict::{self, Rules},
+    verdict::{self, Rules, settle},
     worker::{CaseInfo, WorkerProgram},
 };
 use serde_json::json;
 
-use super::{INTERRUPTED, assemble, assemble::Facts, interrupt, list, output};
-use crate::{Plan, cases, env, instructions};
+use super::{INTERRUPTED, INVALID, assemble, assemble::Facts, extras, interrupt, list, output};
+use crate::{Plan, cases, env};
 
 /// The program that counts allocations, beside this one.
 const COUNTING: &str = "bench-cases-alloc";
-const VALGRIND: &str = "valgrind";
+/// A run in which nothing was measured.
+const NOTHING: Outcome = Outcome {
+    measured: Vec::new(),
+    is_partial: false,
+};
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
     let all: Vec<CaseInfo> = cases::all(&plan.options).iter().map(CaseInfo::of).collect();
@@ -39,18 +44,65 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
     let stop = interrupt::listen()?;
     let facts = Facts::gather(&plan).await?;
     let mut run_plan = run_plan(&plan)?;
+    if plan.scale_study {
+        return scale_study(&plan, &run_plan, facts, &stop).await;
+    }
+    let then = baseline(&plan, &run_plan, &facts)?;
     let (store, done) = open_store(&plan, &facts, &mut run_plan)?;
-    let outcome = measure(&run_plan, chosen, store, done, &stop).await?;
-    let is_partial = outcome.is_partial;
+    let outcome = measure(&run_plan, chosen.clone(), store, done, &stop).await?;
     let mut report = assemble::report(&plan, &run_plan, facts, &outcome);
-    if plan.instructions && !is_partial {
-        add_instructions(&mut report, &run_plan.program.program).await;
+    if !report.partial {
+        extras::add(&mut report, &plan, &chosen, &stop).await?;
     }
-    deliver(&plan, &report)?;
-    if is_partial {
-        return Ok(INTERRUPTED);
+    if let Some(then) = then.filter(|_| !report.partial) {
+        let warnings = compare_with(&mut report, &then, &run_plan.rules)?;
+        report.warnings.extend(warnings);
+        settle(&mut report.results, &run_plan.rules);
     }
-    Ok(code(&report, plan.lenient))
+    finish(&plan, &report)
+}
+
+async fn scale_study(
+    plan: &Plan,
+    run_plan: &RunPlan,
+    facts: Facts,
+    stop: &Stop,
+) -> anyhow::Result<u8> {
+    let mut report = assemble::report(plan, run_plan, facts, &NOTHING);
+    let began = Instant::now();
+    extras::scale_study(&mut report, plan, stop).await?;
+    report.duration_s = seconds(began.elapsed());
+    deliver(plan, &report)?;
+    // Nothing in it is judged.
+    Ok(if report.partial { INTERRUPTED } else { 0 })
+}
+
+fn finish(plan: &Plan, report: &Report) -> anyhow::Result<u8> {
+    let is_saved = deliver(plan, report)?;
+    Ok(match code(report, plan.lenient) {
+        _ if report.partial => INTERRUPTED,
+        0 if !is_saved => INVALID,
+        code => code,
+    })
+}
+
+/// The stored run to compare with. What can be known to differ is refused before anything is
+/// measured.
+fn baseline(plan: &Plan, run_plan: &RunPlan, facts: &Facts) -> anyhow::Result<Option<Report>> {
+    let Some(path) = &plan.baseline else {
+        return Ok(None);
+    };
+    let mut then = file::read(path)?;
+    then.git.dirty &= !plan.allow_dirty;
+    let now = assemble::report(plan, run_plan, facts.clone(), &NOTHING);
+    let reasons: Vec<Refusal> = refusals(&now, &then, &run_plan.rules)
+        .into_iter()
+        .filter(|it| *it != Refusal::NothingInCommon)
+        .collect();
+    if !reasons.is_empty() {
+        return Err(Refused(reasons).into());
+    }
+    Ok(Some(then))
 }
 
 /// What a report comes to.
@@ -188,16 +240,8 @@ async fn measure(
     Ok(outcome)
 }
 
-/// Counts the instructions of hot paths, where valgrind is there.
-async fn add_instructions(report: &mut Report, program: &Path) {
-    match instructions::count(program, Path::new(VALGRIND)).await {
-        Ok(counted) => report.instructions = counted,
-        Err(error) => report.warnings.push(error.to_string()),
-    }
-}
-
-/// Prints the report, and writes its files.
-pub(super) fn deliver(plan: &Plan, report: &Report) -> anyhow::Result<()> {
+/// Writes the report's files and prints it. Answers whether it was saved, if it was to be.
+pub(super) fn deliver(plan: &Plan, report: &Report) -> anyhow::Result<bool> {
     let mut files: Vec<(&str, &Path)> = Vec::new();
     if let Some(path) = &plan.json {
         file::write(path, report)?;
@@ -207,27 +251,20 @@ pub(super) fn deliver(plan: &Plan, report: &Report) -> anyhow::Result<()> {
         file::write_text(path, &html::page(report))?;
         files.push(("HTML", path));
     }
+    let mut is_saved = true;
     if let Some(path) = &plan.save {
-        match refusal_to_save(report) {
-            Some(why) => output::complain(&format!("not saved for comparisons: {why}")),
-            None => {
-                file::write(path, report)?;
-                files.push(("baseline", path));
-            }
+        let reasons = may_be_saved(report);
+        is_saved = reasons.is_empty();
+        if is_saved {
+            file::write(path, report)?;
+            files.push(("baseline", path));
+        }
+        for reason in reasons {
+            output::complain(&format!("not saved for later comparisons: {reason}"));
         }
     }
-    output::print(&terminal::render(report, &files, output::style()))
-}
-
-/// Why a report cannot be what later runs are compared with.
-fn refusal_to_save(report: &Report) -> Option<String> {
-    if report.partial {
-        return Some("the run was ended before its end".to_owned());
-    }
-    if report.toolchain.debug_assertions {
-        return Some("debug assertions were on".to_owned());
-    }
-    None
+    output::print(&terminal::render(report, &files, output::style()))?;
+    Ok(is_saved)
 }
 
 /// How long a run took, for the report.

@@ -1,0 +1,104 @@
+//! What a report has beside its cases: curves under load, the scale study, instruction counts.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use ruleiq_bench::{
+    report::{Curve, Report},
+    run::{Stop, in_words},
+    worker::CaseInfo,
+};
+
+use super::{env, output};
+use crate::{
+    Plan,
+    cases::http::{CurvesPlan, curves},
+    env::pids,
+    instructions,
+    scale_study::ScaleStudy,
+};
+
+const VALGRIND: &str = "valgrind";
+/// How long each rate is offered.
+const OFFERED: Duration = Duration::from_secs(2);
+/// How often a long step looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Adds the curves of the endpoints, where a full run has one of them, and instruction counts.
+pub(super) async fn add(
+    report: &mut Report,
+    plan: &Plan,
+    chosen: &[CaseInfo],
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let has_http = chosen.iter().any(|it| it.name.component == "http");
+    if has_http && !plan.quick && plan.against.is_none() {
+        add_curves(report, plan, stop).await?;
+    }
+    if plan.instructions && !stop.is_asked() {
+        let this = std::env::current_exe()?;
+        match instructions::count(&this, Path::new(VALGRIND)).await {
+            Ok(counted) => report.instructions = counted,
+            Err(error) => report.warnings.push(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+async fn add_curves(report: &mut Report, plan: &Plan, stop: &Stop) -> anyhow::Result<()> {
+    let env = env()?;
+    let (servers, _) = pids::servers(&env).await;
+    let how = CurvesPlan {
+        servers,
+        slice: OFFERED,
+        refine: true,
+    };
+    output::complain("latency under load, at 25, 50, 70 and 90 % of the ceiling");
+    match unless_stopped(stop, curves(&env, &plan.options, how)).await {
+        None => report.partial = true,
+        Some(Ok(curves)) => {
+            let ceilings = curves.iter().map(|it: &Curve| it.client_ceiling);
+            report.self_check.client_ceiling_rps = ceilings.max_by(f64::total_cmp);
+            report.curves = curves;
+        }
+        Some(Err(fault)) => {
+            let warning = format!("latency under load was not measured: {fault}");
+            report.warnings.push(warning);
+        }
+    }
+    Ok(())
+}
+
+/// Adds how cost grows. What is measured when it is to end early is lost: its points are few and
+/// long.
+pub(super) async fn scale_study(
+    report: &mut Report,
+    plan: &Plan,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let env = Arc::new(env()?);
+    let study = ScaleStudy::new(plan.seconds.map(Duration::from_secs));
+    output::complain(&format!(
+        "{}; about {}",
+        study.announcement(),
+        in_words(study.estimate())
+    ));
+    let mut say = |line: &str| output::complain(line);
+    match unless_stopped(stop, study.run(&env, &mut say)).await {
+        None => report.partial = true,
+        Some(grown) => report.scale_study = grown?,
+    }
+    Ok(())
+}
+
+/// The outcome of `work`, or none if the run is to end: then it is dropped where it is.
+async fn unless_stopped<T>(stop: &Stop, work: impl Future<Output = T>) -> Option<T> {
+    let asked = async {
+        while !stop.is_asked() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        done = work => Some(done),
+        () = asked => None,
+    }
+}
