@@ -100,6 +100,7 @@ pub(crate) struct Auth {
 #[derive(Debug)]
 pub(crate) struct Monitoring {
     pub(crate) enabled: bool,
+    pub(crate) benchmark: bool,
     pub(crate) slow_request_threshold: Duration,
     pub(crate) metrics_bind_address: Option<SocketAddr>,
     pub(crate) metrics_token: Option<SecretString>,
@@ -143,7 +144,7 @@ impl Settings {
         let cache = Cache::read(from);
         let auth = Auth::read(from);
         connections::check(from, database.as_ref(), redis.as_ref());
-        let monitoring = Monitoring::read(from);
+        let monitoring = Monitoring::read(from, environment);
         let compression = from.value(
             "ENABLE_COMPRESSION",
             true,
@@ -335,12 +336,17 @@ impl Auth {
 }
 
 impl Monitoring {
-    fn read(from: &mut Reader<'_>) -> Monitoring {
+    fn read(from: &mut Reader<'_>, environment: Environment) -> Monitoring {
         Monitoring {
             enabled: from.value(
                 "ENABLE_PERFORMANCE_MONITORING",
                 true,
                 "Whether the endpoints under /api/v1/performance and /metrics are there",
+            ),
+            benchmark: from.value(
+                "ENABLE_BENCHMARK_ENDPOINT",
+                environment == Environment::Development,
+                "Whether /api/v1/performance/benchmark measures; else it says how to turn it on",
             ),
             slow_request_threshold: from.value(
                 "SLOW_REQUEST_THRESHOLD",

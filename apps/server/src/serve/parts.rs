@@ -8,7 +8,10 @@ use prometheus::Registry;
 use ruleiq_cache::{CacheManager, CacheMetrics};
 use ruleiq_compression::CompressionMetrics;
 use ruleiq_metrics::Metrics;
-use ruleiq_performance::Performance;
+use ruleiq_performance::{
+    Performance,
+    benchmark::{Benchmark, ruleiq_cases},
+};
 use ruleiq_pools::{PoolManager, PoolMetrics};
 use ruleiq_web::CompressionMiddleware;
 use tokio::time;
@@ -148,6 +151,12 @@ fn performance(
         .cache(cache.clone())
         .metrics(metrics.clone())
         .slow_threshold(settings.monitoring.slow_request_threshold)
+        .benchmark(match settings.monitoring.benchmark {
+            true => Benchmark::new(ruleiq_cases()),
+            false => {
+                Benchmark::disabled("set ENABLE_BENCHMARK_ENDPOINT=true and start the server again")
+            }
+        })
         .admin(|request| Ok(Identity::admin_of(request).map(drop)?));
     if let Some(monitor) = monitor {
         performance = performance.monitor(monitor.clone());

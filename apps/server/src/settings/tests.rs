@@ -190,6 +190,22 @@ fn the_owners_commands_read_the_servers_file() {
 }
 
 #[test]
+fn the_benchmark_is_off_in_production_unless_it_is_turned_on() {
+    for (text, is_on) in [
+        ("RULEIQ_ENV=production", false),
+        ("RULEIQ_ENV=production ENABLE_BENCHMARK_ENDPOINT=true", true),
+        ("RULEIQ_ENV=development", true),
+        (
+            "RULEIQ_ENV=development ENABLE_BENCHMARK_ENDPOINT=false",
+            false,
+        ),
+    ] {
+        let settings = load(&format!("{SECRETS} {text}")).unwrap();
+        assert_eq!(settings.monitoring.benchmark, is_on, "{text}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_a_fault() {
     let variables = variables("RULEIQ_CONFIG=/nowhere/ruleiq.toml");
     let faults = Sources::new(variables, Path::new("/nowhere"))

@@ -6,6 +6,7 @@
 mod access;
 mod assessments;
 mod auth;
+mod benchmark;
 mod docs;
 mod input;
 mod logs;
