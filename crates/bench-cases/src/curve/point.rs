@@ -176,18 +176,18 @@ mod tests {
     #[test]
     fn a_rate_holds_by_latency_errors_and_answers() {
         let bound = Duration::from_millis(2);
-        let holds = |change: fn(&mut OpenLoop)| {
+        let check = |change: fn(&mut OpenLoop)| {
             let mut seen = seen();
             change(&mut seen);
-            super::holds(&seen, bound, 0.99)
+            holds(&seen, bound, 0.99)
         };
-        assert!(holds(|_| ()));
-        assert!(!holds(|it| it.counts.wrong = 1));
-        assert!(!holds(|it| it.answered = 9_800.0));
-        assert!(!holds(|it| {
+        assert!(check(|_| ()));
+        assert!(!check(|it| it.counts.wrong = 1));
+        assert!(!check(|it| it.answered = 9_800.0));
+        assert!(!check(|it| {
             it.counts.errors.insert("status 500".into(), 1);
         }));
-        assert!(!holds(|it| {
+        assert!(!check(|it| {
             for _ in 0..1_000 {
                 it.latency.record(Duration::from_millis(3));
             }

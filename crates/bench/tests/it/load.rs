@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ruleiq_bench::{
@@ -16,7 +16,7 @@ use ruleiq_bench::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    time::Instant,
 };
 
 const BODY: &str = "hello";
@@ -54,7 +54,7 @@ fn serve(conduct: Conduct) -> Server {
             tell.send(listener.local_addr().unwrap()).unwrap();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let _: JoinHandle<()> = tokio::spawn(converse(stream, Arc::clone(&count), conduct));
+                drop(tokio::spawn(converse(stream, Arc::clone(&count), conduct)));
             }
         });
     });
