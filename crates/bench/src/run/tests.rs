@@ -134,7 +134,10 @@ async fn a_wrong_answer_makes_the_case_invalid() {
     let row = &summarise(&outcome.measured[0], &Rules::quick())[0];
     assert_eq!(row.verdict, Verdict::Invalid);
     assert!(row.reasons[0].contains("8 instead of 7"), "{row:?}");
-    assert_eq!(crate::verdict::Outcome::of(std::slice::from_ref(row)).exit_code(), 2);
+    assert_eq!(
+        crate::verdict::Outcome::of(std::slice::from_ref(row)).exit_code(),
+        2
+    );
 }
 
 #[tokio::test]
