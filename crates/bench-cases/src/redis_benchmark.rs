@@ -1,42 +1,39 @@
 //! `redis-benchmark`: what Redis's own program needs for the same command.
 //!
 //! It runs once for each slice, for as many operations as the last run makes likely, and what a
-//! run of one operation costs is taken off as its start. Its answers are its own to judge, and its
+//! run of a few operations costs is taken off as its start. Its answers are its own to judge, and its
 //! percentiles are those that it prints: it is an outside peer.
 //!
 //! The program takes its password from the command line alone, where every user of the machine can
 //! read it. It is given that of a user of Redis that lives as long as the side, and may run one
 //! command on the side's own keys.
 
+mod user;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
     process::{Output, Stdio},
     sync::OnceLock,
-    thread,
     time::{Duration, Instant},
 };
 
-use fred::{
-    clients::Client,
-    interfaces::ClientLike as _,
-    types::{ClusterHash, CustomCommand, Value, config::Config},
-};
+use fred::types::config::Config;
 use nix::sys::resource::{UsageWho, getrusage};
 use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
-use tokio::{process::Command, runtime, time::timeout};
-use uuid::Uuid;
+use tokio::{process::Command, time::timeout};
 
-use crate::cases::cache::{redis::connect, settings::Connection};
+use self::user::User;
 
 const PROGRAM: &str = "redis-benchmark";
 /// What a run may take beyond its time.
 const GRACE: Duration = Duration::from_secs(20);
-const USER_LIMIT: Duration = Duration::from_secs(5);
-/// Runs of one operation that tell what starting costs.
+/// Runs of a few operations that tell what starting costs.
 const STARTS: usize = 3;
 /// Operations of the first run, which tells how many a slice has.
 const FIRST: u64 = 2_000;
+/// A shorter run does not tell how many operations the next one has.
+const LONG_ENOUGH: Duration = Duration::from_millis(50);
 /// The most operations of one run.
 const MOST: f64 = 1e8;
 
@@ -94,6 +91,7 @@ pub(crate) async fn redis_benchmark(
     let mut arm = RedisBenchmark {
         arguments: arguments(&load, url, &user)?,
         program,
+        pipeline: load.pipeline.max(1) as u64,
         start_cpu_s: 0.0,
         per_second: 0.0,
         _user: user,
@@ -101,7 +99,7 @@ pub(crate) async fn redis_benchmark(
     };
     let mut starts = Vec::new();
     for _ in 0..STARTS {
-        starts.push(arm.once(1, GRACE).await?.cpu_s);
+        starts.push(arm.once(arm.pipeline, GRACE).await?.cpu_s);
     }
     starts.sort_by(f64::total_cmp);
     arm.start_cpu_s = starts[STARTS / 2];
@@ -112,7 +110,8 @@ pub(crate) async fn redis_benchmark(
 struct RedisBenchmark<K> {
     program: PathBuf,
     arguments: Vec<String>,
-    /// CPU time of a run of one operation.
+    pipeline: u64,
+    /// CPU time of a run of as few operations as there are.
     start_cpu_s: f64,
     /// Operations per second of the last run.
     per_second: f64,
@@ -123,6 +122,7 @@ struct RedisBenchmark<K> {
 /// One run of the program.
 #[derive(Debug)]
 struct Run {
+    operations: u64,
     cpu_s: f64,
     per_second: f64,
     /// What it printed, in microseconds.
@@ -130,8 +130,12 @@ struct Run {
 }
 
 impl<K> RedisBenchmark<K> {
+    /// Runs a multiple of the pipeline's length: with another number the program may answer more
+    /// than it was asked for, and give up over that.
     async fn once(&self, operations: u64, limit: Duration) -> Result<Run, Fault> {
+        let operations = operations.next_multiple_of(self.pipeline);
         let before = children_cpu_s()?;
+        let started = Instant::now();
         let run = Command::new(&self.program)
             .args(&self.arguments[..2 * FIXED])
             .args(["-n", &operations.to_string()])
@@ -145,13 +149,21 @@ impl<K> RedisBenchmark<K> {
             .map_err(|_| Fault::Failed(format!("`{PROGRAM}` ran for more than {limit:?}")))?;
         let output = output.map_err(Fault::failed)?;
         let cpu_s = children_cpu_s()? - before;
-        read(&output, cpu_s)
+        let mut run = read(&output, cpu_s)?;
+        run.operations = operations;
+        if !run.per_second.is_finite() {
+            // It counts whole milliseconds, of which a short run has none.
+            #[expect(clippy::cast_precision_loss, reason = "at most a hundred million")]
+            let operations = operations as f64;
+            run.per_second = operations / started.elapsed().as_secs_f64();
+        }
+        Ok(run)
     }
 }
 
 impl<K: Send + Sync> Arm for RedisBenchmark<K> {
     fn check(&mut self) -> Doing<'_, ()> {
-        Box::pin(async { self.once(1, GRACE).await.map(drop) })
+        Box::pin(async { self.once(self.pipeline, GRACE).await.map(drop) })
     }
 
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
@@ -171,11 +183,11 @@ impl<K: Send + Sync> Arm for RedisBenchmark<K> {
             let started = Instant::now();
             let run = self.once(operations, limit).await?;
             // A short run's own rate rests on a millisecond.
-            if started.elapsed() > Duration::from_millis(50) {
+            if started.elapsed() > LONG_ENOUGH {
                 self.per_second = run.per_second;
             }
             let mut tally = Tally {
-                operations,
+                operations: run.operations,
                 client_cpu_s: Some((run.cpu_s - self.start_cpu_s).max(0.0)),
                 ..Tally::default()
             };
@@ -256,6 +268,7 @@ fn read(output: &Output, cpu_s: f64) -> Result<Run, Fault> {
     let figure = |name| figures.get(name).copied().ok_or_else(fault);
     let micros = |name| figure(name).map(|it: f64| it * 1e3);
     Ok(Run {
+        operations: 0,
         cpu_s,
         per_second: figure("rps")?,
         latency_us: BTreeMap::from([
@@ -263,66 +276,6 @@ fn read(output: &Output, cpu_s: f64) -> Result<Run, Fault> {
             ("printed_p95_us", micros("p95_latency_ms")?),
             ("printed_p99_us", micros("p99_latency_ms")?),
         ]),
-    })
-}
-
-/// A user of Redis that may run one command on the keys of one prefix. Removed when it is dropped.
-struct User {
-    name: String,
-    password: String,
-    url: String,
-}
-
-impl User {
-    async fn create(url: &str, load: &Load) -> Result<User, Fault> {
-        let command = load.command.first().map(String::as_str).unwrap_or_default();
-        let user = User {
-            name: format!("ruleiq-bench-{}", Uuid::new_v4().simple()),
-            password: Uuid::new_v4().simple().to_string(),
-            url: url.to_owned(),
-        };
-        let client = connect(url, &Connection::new(1)).await?;
-        let rules = vec![
-            "SETUSER".to_owned(),
-            user.name.clone(),
-            "on".to_owned(),
-            format!(">{}", user.password),
-            format!("~{}:*", load.prefix),
-            format!("+{}", command.to_lowercase()),
-            "+select".to_owned(),
-        ];
-        let created = acl(&client, rules).await;
-        drop(timeout(USER_LIMIT, client.quit()).await);
-        created.map(|()| user)
-    }
-}
-
-impl Drop for User {
-    /// On a thread of its own, since there may be no runtime here any more.
-    fn drop(&mut self) {
-        let (url, name) = (self.url.clone(), self.name.clone());
-        let removing = thread::spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(Fault::failed)?.block_on(async {
-                let client = connect(&url, &Connection::new(1)).await?;
-                let removed = acl(&client, vec!["DELUSER".to_owned(), name]).await;
-                drop(timeout(USER_LIMIT, client.quit()).await);
-                removed
-            })
-        });
-        // A user that stays has a random password, and can do one thing to keys that are gone.
-        drop(removing.join());
-    }
-}
-
-async fn acl(client: &Client, arguments: Vec<String>) -> Result<(), Fault> {
-    let command = CustomCommand::new_static("ACL", ClusterHash::FirstKey, false);
-    let done = timeout(USER_LIMIT, client.custom::<Value, _>(command, arguments)).await;
-    let done = done.map_err(Fault::failed)?;
-    done.map(drop).map_err(|it| {
-        Fault::Failed(format!(
-            "`{PROGRAM}` needs a user of its own in Redis: {it}"
-        ))
     })
 }
 

@@ -62,6 +62,15 @@ pub(crate) fn uniform(draws: &mut Seeded, n: u32, count: usize) -> Vec<u32> {
     (0..count).map(|_| draws.below(n)).collect()
 }
 
+/// The numbers below `n`, in a drawn order.
+pub(crate) fn shuffled(draws: &mut Seeded, n: u32) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..n).collect();
+    for at in (1..n).rev() {
+        order.swap(at as usize, draws.below(at + 1) as usize);
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +81,15 @@ mod tests {
         assert_eq!(draw(1, "keys"), draw(1, "keys"));
         assert_ne!(draw(1, "keys"), draw(2, "keys"));
         assert_ne!(draw(1, "keys"), draw(1, "values"));
+    }
+
+    #[test]
+    fn a_shuffle_has_every_number_once_and_not_in_order() {
+        let mut order = shuffled(&mut Seeded::new(42, "test"), 1_000);
+        assert!(!order.is_sorted());
+        order.sort_unstable();
+        assert!(order.into_iter().eq(0..1_000));
+        assert!(shuffled(&mut Seeded::new(42, "test"), 0).is_empty());
     }
 
     #[test]

@@ -129,10 +129,11 @@ fn comparing(reader: &Arc<Reader>) -> impl Fn(&Answer) -> Result<(), Fault> + us
     }
 }
 
+/// Numbers, and what Redis has under their keys.
+type Undecoded = (Vec<u32>, Vec<Option<Bytes>>);
+
 /// A check of bytes against the JSON of their profiles.
-fn comparing_bytes(
-    reader: &Arc<Reader>,
-) -> impl Fn(&(Vec<u32>, Vec<Option<Bytes>>)) -> Result<(), Fault> + use<> {
+fn comparing_bytes(reader: &Arc<Reader>) -> impl Fn(&Undecoded) -> Result<(), Fault> + use<> {
     let reader = Arc::clone(reader);
     move |(numbers, found)| {
         let mut pairs = numbers.iter().zip(found);
@@ -283,10 +284,7 @@ async fn get(reader: &Reader, names: &[String], number: u32) -> Result<Option<By
     got.map_err(Fault::failed)
 }
 
-async fn get_many(
-    reader: &Reader,
-    names: &[String],
-) -> Result<(Vec<u32>, Vec<Option<Bytes>>), Fault> {
+async fn get_many(reader: &Reader, names: &[String]) -> Result<Undecoded, Fault> {
     let numbers: Vec<u32> = reader.numbers().collect();
     let asked: Vec<&str> = numbers.iter().map(|it| &*names[*it as usize]).collect();
     let found = reader.remote.commands.mget(asked).await;

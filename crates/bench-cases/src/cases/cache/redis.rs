@@ -40,7 +40,8 @@ const PAGE: u32 = 1_000;
 const BATCH: usize = 500;
 /// Operations whose commands are counted.
 const COUNTED: u64 = 200;
-/// Other programs may ask the same Redis in the meantime: the least of so many counts has none.
+/// Other programs may ask the same Redis in the meantime: the least of so many counts has the fewest
+/// of their commands.
 const ROUNDS: usize = 3;
 
 /// What one side has in Redis. Its keys are cleared when it is dropped.

@@ -56,6 +56,9 @@ pub(super) enum Draws {
     /// A few are drawn often, and most seldom.
     #[serde(rename = "zipf(0.99)")]
     Zipf,
+    /// Every one once, in a drawn order, and then all of them again.
+    #[serde(rename = "shuffled")]
+    Shuffled,
 }
 
 impl Default for Settings {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::settings::{Draws, Settings};
-use crate::seeded::{Seeded, uniform, zipf};
+use crate::seeded::{Seeded, shuffled, uniform, zipf};
 
 /// Draws until they repeat; a power of two.
 const DRAWS: usize = 1 << 16;
@@ -33,7 +33,9 @@ const WORDS: [&str; 16] = [
 const INDUSTRIES: [&str; 4] = ["finance", "healthcare", "manufacturing", "software"];
 const FRAMEWORKS: [&str; 5] = ["DORA", "GDPR", "ISO 27001", "NIS2", "SOC 2"];
 
-/// The profile of a business.
+/// The profile of a business. Its number comes first in memory too, beside the count of an `Arc`
+/// that a hit touches anyway.
+#[repr(C)]
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Profile {
     /// Which one it is: what a wrong answer is told by.
@@ -108,6 +110,7 @@ impl Values {
         match self.draws {
             Draws::Zipf => zipf(&mut draws, n, DRAWS),
             Draws::Uniform => uniform(&mut draws, n, DRAWS),
+            Draws::Shuffled => shuffled(&mut draws, n),
         }
     }
 

@@ -13,7 +13,7 @@ use ruleiq_cache::CacheManager;
 use super::{
     OURS, TASKS,
     redis::{self, FRED, Remote, counted},
-    settings::Settings,
+    settings::{Draws, Settings},
     values::{Profile, json, missing},
 };
 use crate::{
@@ -52,6 +52,8 @@ pub(super) fn mset_100(options: &Options) -> Case<Env> {
 
 fn settings(options: &Options, tasks: usize, per_operation: u32) -> Settings {
     Settings {
+        // Two writes of one key at once would get into each other's way, by chance.
+        draws: Draws::Shuffled,
         l1_max_bytes: L1_MAX_BYTES,
         ..Settings::remote(options, tasks, per_operation)
     }
@@ -62,7 +64,7 @@ struct Writer {
     remote: Arc<Remote>,
     order: Vec<u32>,
     next: AtomicUsize,
-    per_operation: u32,
+    per_operation: usize,
     ttl_s: u64,
 }
 
@@ -73,20 +75,18 @@ impl Writer {
             order: remote.values.order(0),
             remote,
             next: AtomicUsize::new(0),
-            per_operation: settings.per_operation,
+            per_operation: settings.per_operation as usize,
             ttl_s: settings.ttl_s,
         }))
     }
 
-    /// The keys and values of the next operation: a run from a drawn one on.
+    /// The keys and values of the next operation: the next ones in their order.
     fn items(&self) -> impl Iterator<Item = (u32, &Arc<Profile>)> {
-        let at = self.next.fetch_add(1, Relaxed);
-        let first = self.order[at % self.order.len()];
-        let profiles = &self.remote.values.profiles;
-        let n = u32::try_from(profiles.len()).expect("made from a `u32`");
-        (0..self.per_operation.min(n)).map(move |it| {
-            let number = (first + it) % n;
-            (number, &profiles[number as usize])
+        let count = self.per_operation.min(self.order.len());
+        let first = self.next.fetch_add(count, Relaxed);
+        (first..first + count).map(|it| {
+            let number = self.order[it % self.order.len()];
+            (number, &self.remote.values.profiles[number as usize])
         })
     }
 }
