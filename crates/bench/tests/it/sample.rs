@@ -177,7 +177,7 @@ pub(crate) fn latencies(draws: &mut Draws, count: usize, median_us: f64) -> Hist
     for _ in 0..count {
         let tail = if draws.next() < 0.005 { 8.0 } else { 1.0 };
         let us = median_us * (0.25 * draws.normal()).exp() * tail;
-        histogram.record(Duration::from_nanos((us * 1e3) as u64));
+        histogram.record(Duration::from_secs_f64(us / 1e6));
     }
     histogram
 }

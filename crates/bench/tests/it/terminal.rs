@@ -30,6 +30,20 @@ fn a_full_report_is_readable_at_each_width() {
 }
 
 #[test]
+fn no_line_is_wider_than_the_terminal() {
+    for width in [60, 80, 100, 120, 150, 200] {
+        let printed = text(&sample::rich(), width);
+        for line in printed.lines() {
+            // A word that is wider than the terminal stands alone.
+            let fits = line.chars().count() <= usize::from(width);
+            let room = usize::from(width) - 4;
+            let is_one_word = line.split(' ').any(|it| it.chars().count() > room);
+            assert!(fits || is_one_word, "{width}: {line}");
+        }
+    }
+}
+
+#[test]
 fn a_report_of_nothing_says_so() {
     insta::assert_snapshot!("nothing", text(&sample::minimal(), 80));
 }

@@ -23,18 +23,16 @@ pub(super) fn rows(paper: &mut Paper, report: &Report) {
     if rows.is_empty() {
         return;
     }
-    paper.heading("Cases");
+    paper.heading("Cases, by CPU per operation where no other metric is named");
     match paper.width() {
         WIDE.. => paper.table(
             &[
-                "case", "metric", ">ours", ">control", "", ">ratio", INTERVAL, ">target", "verdict",
+                "case", ">ours", ">control", "", ">ratio", INTERVAL, ">target", "verdict",
             ],
             rows.iter().map(|it| wide(it)).collect(),
         ),
         MEDIUM.. => paper.table(
-            &[
-                "case", "metric", ">ours", ">ratio", INTERVAL, ">target", "verdict",
-            ],
+            &["case", ">ours", ">ratio", INTERVAL, ">target", "verdict"],
             rows.iter().map(|it| medium(it)).collect(),
         ),
         _ => rows.iter().for_each(|it| narrow(paper, it)),
@@ -47,15 +45,18 @@ fn wide(row: &Row) -> Vec<Part> {
     let value = control.and_then(|it| it.value);
     let value = value.map_or_else(none, |it| Figure::plain(&row.unit, it));
     let name = control.map_or_else(String::new, |it| format!("{} {}", it.name, it.version));
-    cells.splice(3..3, [value.into(), name.into()]);
+    cells.splice(2..2, [value.into(), name.into()]);
     cells
 }
 
 fn medium(row: &Row) -> Vec<Part> {
+    let name = match row.metric.as_str() {
+        "cpu_per_op" => row.name(),
+        _ => format!("{} {}", row.name(), row.metric_word()),
+    };
     let (ratio, between) = ratio_of(row);
     vec![
-        row.name().into(),
-        row.metric_word().into(),
+        name.into(),
         ours(row).into(),
         ratio.into(),
         between.into(),

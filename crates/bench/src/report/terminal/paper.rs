@@ -12,6 +12,10 @@ use crate::report::wording::Tone;
 const NARROWEST: u16 = 24;
 /// The width of the names of fields.
 const NAMES: usize = 10;
+/// Of a column of words: `~ undecided,` is not broken.
+const LEAST: u16 = 14;
+/// From here on, the figures of every table fit beside each other.
+const ROOMY: u16 = 96;
 /// The head of a column of intervals.
 pub(super) const INTERVAL: &str = "99 %";
 /// A line below the heads of columns, and nothing else.
@@ -104,8 +108,12 @@ impl Paper {
         self.painted(&lines, ansi(tone));
     }
 
-    /// A table: columns whose head begins with `>` stand at the right.
+    /// A table: columns whose head begins with `>` stand at the right. Where it has no room, each
+    /// row is a paragraph.
     pub(super) fn table(&mut self, heads: &[&str], rows: Vec<Vec<Part>>) {
+        if self.width() < ROOMY && natural_width(heads, &rows) > self.width().into() {
+            return rows.iter().for_each(|row| self.paragraph(heads, row));
+        }
         let mut table = Table::new();
         table
             .load_style(RULED)
@@ -133,7 +141,7 @@ impl Paper {
             let constraint = match at {
                 0 => ColumnConstraint::LowerBoundary(Width::Fixed(self.names_width(longest))),
                 _ if text.starts_with('>') || *text == INTERVAL => ColumnConstraint::ContentWidth,
-                _ => ColumnConstraint::LowerBoundary(Width::Fixed(8)),
+                _ => ColumnConstraint::LowerBoundary(Width::Fixed(LEAST)),
             };
             column.set_constraint(constraint);
             if text.starts_with('>') {
@@ -146,10 +154,28 @@ impl Paper {
         }
     }
 
-    /// Of the first column: its longest name with its padding, within a quarter of the width.
+    /// The row's name, and its figures below.
+    fn paragraph(&mut self, heads: &[&str], row: &[Part]) {
+        let mut cells = heads.iter().zip(row);
+        if let Some((_, name)) = cells.next() {
+            self.line(&name.text);
+        }
+        let named = cells
+            .filter(|(_, part)| !part.text.is_empty())
+            .map(|(head, part)| {
+                // A figure stays with its name and its unit.
+                let head = head.trim_start_matches('>');
+                clean(&format!("{head} {}", part.text)).replace(' ', "\u{a0}")
+            });
+        let text = named.collect::<Vec<_>>().join("  ");
+        let lines = wrapped(&format!("  {text}"), self.width().into(), "  ");
+        self.painted(&lines.replace('\u{a0}', " "), "");
+    }
+
+    /// Of the first column: its longest name with its padding, within three tenths of the width.
     fn names_width(&self, longest: Option<u16>) -> u16 {
         let longest = longest.unwrap_or_default().saturating_add(2);
-        longest.min(self.width() / 4).max(8)
+        longest.min(self.width() * 3 / 10).clamp(8, 30)
     }
 
     fn painted(&mut self, lines: &str, code: &str) {
@@ -160,6 +186,16 @@ impl Paper {
         }
         self.out.push('\n');
     }
+}
+
+/// The width of a table of which nothing wraps.
+fn natural_width(heads: &[&str], rows: &[Vec<Part>]) -> usize {
+    let column = |(at, head): (usize, &&str)| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        let widest = cells.map(|it| usize::from(it.width())).max();
+        widest.unwrap_or_default().max(head.chars().count()) + 2
+    };
+    heads.iter().enumerate().map(column).sum()
 }
 
 fn cell(part: &Part) -> Cell {
@@ -195,6 +231,7 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
     for (at, word) in text.split(' ').enumerate() {
         let length = word.chars().count();
         if at > 0 && used + 1 + length > width {
+            out.truncate(out.trim_end().len());
             out.push('\n');
             out.push_str(indent);
             used = indent.chars().count();
@@ -205,5 +242,6 @@ fn wrapped(text: &str, width: usize, indent: &str) -> String {
         out.push_str(word);
         used += length;
     }
+    out.truncate(out.trim_end().len());
     out
 }

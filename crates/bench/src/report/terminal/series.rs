@@ -20,7 +20,6 @@ pub(super) fn curves(paper: &mut Paper, report: &Report) {
     for curve in &report.curves {
         for point in &curve.points {
             let name = format!("{}/{} {}", curve.component, curve.case, curve.side);
-            let flags = point.flags.join("; ");
             rows.push(vec![
                 Part::from(name),
                 percent(point.share).into(),
@@ -29,7 +28,6 @@ pub(super) fn curves(paper: &mut Paper, report: &Report) {
                 named(&point.latency_us, "p50").into(),
                 named(&point.latency_us, "p99").into(),
                 named(&point.lag_us, "p99").into(),
-                flags.into(),
             ]);
         }
     }
@@ -41,7 +39,6 @@ pub(super) fn curves(paper: &mut Paper, report: &Report) {
         ">P50",
         ">P99",
         ">lag P99",
-        "",
     ];
     paper.table(&heads, rows);
     for curve in &report.curves {
@@ -56,6 +53,10 @@ pub(super) fn curves(paper: &mut Paper, report: &Report) {
             curve.side,
             rate(curve.ceiling)
         ));
+        for point in curve.points.iter().filter(|it| !it.flags.is_empty()) {
+            let text = format!("at {}: {}", percent(point.share), point.flags.join("; "));
+            paper.note(&text);
+        }
     }
 }
 
