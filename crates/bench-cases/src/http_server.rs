@@ -25,7 +25,7 @@ use ruleiq_cache::CacheManager;
 use ruleiq_pools::{PoolManager, RedisConfig};
 use uuid::Uuid;
 
-pub use self::fetch::Fetched;
+pub use self::fetch::{Fetched, get as fetch};
 use self::{output::Output, token::Signer};
 use crate::Env;
 

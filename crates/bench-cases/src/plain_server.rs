@@ -227,7 +227,14 @@ fn mount(app: &mut web::ServiceConfig, plain: &Arc<Plain>) {
             async move { answer }
         }
     };
-    let resource = web::resource(plain.path.as_str()).to(handler);
+    let reading = {
+        let handler = handler.clone();
+        // A body that nobody reads costs the connection.
+        move |_: Bytes| handler()
+    };
+    let resource = web::resource(plain.path.as_str())
+        .route(web::post().to(reading))
+        .default_service(web::to(handler));
     if plain.compress {
         app.service(resource.wrap(Compress::default()));
     } else {

@@ -27,7 +27,12 @@ pub struct Fetched {
     pub body: Bytes,
 }
 
-pub(super) async fn get(
+/// The answer of whoever listens there to a `GET` with these headers.
+///
+/// # Errors
+///
+/// When there is none within ten seconds.
+pub async fn get(
     address: SocketAddr,
     path: &str,
     headers: &[(String, String)],

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use ruleiq_bench::{Budget, Case, Fault, Role, Side};
+use ruleiq_bench::{Budget, Case, CaseName, Fault, Role, Side};
 use ruleiq_bench_cases::{Env, Options, cases};
+use ruleiq_performance::benchmark::{Benchmark, ruleiq_cases};
 
 use crate::surroundings::Surroundings;
 
@@ -72,4 +73,21 @@ async fn cache_cases_answer_rightly_on_all_sides() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compression_cases_answer_rightly_on_all_sides() {
     check_component("compression", Surroundings::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http_cases_answer_rightly_on_both_sides() {
+    check_component("http", Surroundings::new().await.with_server()).await;
+}
+
+#[test]
+fn a_running_service_measures_cases_of_the_same_names() {
+    let known: Vec<_> = cases::all(&TINY)
+        .iter()
+        .map(|it| it.name().clone())
+        .collect();
+    for name in Benchmark::new(ruleiq_cases()).case_names() {
+        let is_known = |it: &CaseName| it.component == name.component && it.case == name.case;
+        assert!(known.iter().any(is_known), "there is no case {name}");
+    }
 }

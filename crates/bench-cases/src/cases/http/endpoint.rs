@@ -80,7 +80,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         name: "responses",
-        about: "All answers of an assessment are stored again: five statements in a transaction.",
+        about: "All answers of an assessment are stored again: four statements in a transaction.",
         path: "/api/v1/assessments/{id}/responses",
         asked: Asked::Responses,
         ..PLAIN

@@ -10,7 +10,7 @@ use ruleiq_bench::{
 use super::{HttpSettings, asked::Request};
 use crate::{
     Env,
-    http_server::{Fetched, HttpServer},
+    http_server::{self, Fetched, HttpServer},
     plain_server::{PlainPlan, PlainRoute, PlainServer},
     postgres::counted,
 };
@@ -128,16 +128,29 @@ pub(super) async fn load_plain(
         }
         requests.push(request);
     }
-    let expect = match settings.accept_encoding {
-        None => Expectation::body(200, &typical.body),
-        Some(_) => Expectation::status(200),
-    };
     let address = server.address();
+    let (expect, bytes_out) = match settings.accept_encoding {
+        None => (Expectation::body(200, &typical.body), typical.body.len()),
+        Some(coding) => {
+            let answer = coded(address, &asked[0].0.path, coding).await?;
+            (Expectation::body(200, &answer.body), answer.body.len())
+        }
+    };
     Ok(Loaded {
-        bytes_out: count(typical.body.len()),
+        bytes_out: count(bytes_out),
         target: target(address, requests, expect),
         server,
     })
+}
+
+/// What the plain server makes of its answer for who accepts this coding.
+async fn coded(address: SocketAddr, path: &str, coding: &str) -> Result<Fetched, Fault> {
+    let accept = ("accept-encoding".to_owned(), coding.to_owned());
+    let answer = http_server::fetch(address, path, &[accept]).await?;
+    match answer.coding.as_deref() == Some(coding) {
+        true => Ok(answer),
+        false => Err(Fault::Wrong(format!("`{path}` does not come as {coding}"))),
+    }
 }
 
 /// Every request once: fills the cache, and says what the answers are.
