@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_point_about_the_client_is_flagged() {
         assert!(flags(&seen(), 20_000.0).is_empty());
-        check(|it| it.pacing = it.lag.clone(), "late at P99");
+        check(|it| it.pacing = it.service.clone(), "late at P99");
         check(|it| it.client_busy = 0.6, "60 % of its core");
         check(|it| it.offered = 15_000.0, "can send");
         check(|it| it.reconnects = 1, "replaced");

@@ -1,0 +1,113 @@
+//! The plain server, and what is measured on it. No other servers are needed.
+
+use std::{path::Path, time::Duration};
+
+use ruleiq_bench::{
+    Budget, Fault, Process,
+    cpu::{Clocks, Servers},
+    load::{Client, Expectation, Limits, PreparedRequest, Target},
+};
+use ruleiq_bench_cases::{
+    curve::{CurvePlan, curve},
+    plain_server::{NULL, PlainPlan, PlainRoute, PlainServer},
+};
+
+const BODY: &[u8] = b"plainly plainly plainly plainly plainly plainly plainly plainly";
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_bench-cases"))
+}
+
+fn start(routes: &[PlainRoute]) -> PlainServer {
+    PlainServer::start(program(), routes).unwrap()
+}
+
+fn target(server: &PlainServer, request: PreparedRequest, expect: Expectation) -> Target {
+    Target {
+        address: server.address(),
+        requests: vec![request],
+        expect,
+    }
+}
+
+async fn answers(server: &PlainServer, request: PreparedRequest, expect: Expectation) {
+    let target = target(server, request, expect);
+    let mut client = Client::connect(target, 2, Limits::default()).await.unwrap();
+    let tally = client.closed_loop(Budget::Operations(20)).await.unwrap();
+    assert_eq!(tally.operations, 20, "{:?}", tally.errors);
+}
+
+#[tokio::test]
+async fn the_plain_server_answers_with_what_it_was_given() {
+    let server = start(&[
+        PlainRoute::new("/a", "text/plain", BODY),
+        PlainRoute::new("/b", "text/plain", BODY).compressed(),
+    ]);
+    let get = |path| PreparedRequest::get(path).unwrap();
+    answers(&server, get("/a?page=2"), Expectation::body(200, BODY)).await;
+    answers(&server, get(NULL), Expectation::body(200, b"")).await;
+    answers(&server, get("/c"), Expectation::status(404)).await;
+
+    // Only the one behind `Compress` encodes, and only for those who take it.
+    answers(&server, get("/b"), Expectation::body(200, BODY)).await;
+    let taking = |path| get(path).header("accept-encoding", "gzip").unwrap();
+    answers(&server, taking("/a"), Expectation::body(200, BODY)).await;
+    let shorter = target(&server, taking("/b"), Expectation::body(200, BODY));
+    let fault = Client::connect(shorter, 1, Limits::default()).await;
+    assert!(matches!(fault, Err(Fault::Wrong(_))), "{fault:?}");
+}
+
+#[tokio::test]
+async fn the_plain_server_ends_with_its_handle() {
+    let server = start(&[]);
+    let clocks = Clocks::new(Servers::default(), &[(Process::Server, server.pid())]);
+    assert!(clocks.before().is_ok());
+    let address = server.address();
+    drop(server);
+    assert!(clocks.before().is_err());
+    assert!(tokio::net::TcpStream::connect(address).await.is_err());
+}
+
+#[test]
+fn a_plan_that_cannot_be_obeyed_is_refused() {
+    let mut route = PlainRoute::new("/a", "text/plain", BODY);
+    route.body_base64 = "no base64!".into();
+    let told = PlainServer::start(program(), &[route])
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("did not start"), "{told}");
+    let nowhere = PlainServer::start_with(Path::new("/nowhere"), &PlainPlan::default());
+    assert!(nowhere.unwrap_err().to_string().contains("/nowhere"));
+}
+
+#[tokio::test]
+async fn a_curve_has_both_ceilings_and_a_point_for_each_share() {
+    let server = start(&[PlainRoute::new("/a", "text/plain", BODY)]);
+    let get = PreparedRequest::get("/a").unwrap();
+    let plan = CurvePlan {
+        component: "http".into(),
+        case: "plain".into(),
+        side: "actix-web".into(),
+        target: target(&server, get, Expectation::body(200, BODY)),
+        clocks: Clocks::new(Servers::default(), &[(Process::Server, server.pid())]),
+        plain: server.address(),
+        connections: 4,
+        // Nothing is slower: how fast this machine is must not matter.
+        bound: Duration::from_secs(60),
+        slice: Duration::from_millis(200),
+        refine: false,
+        seed: 42,
+    };
+    let curve = curve(plan).await.unwrap();
+    assert!(curve.ceiling > 0.0 && curve.client_ceiling > 0.0);
+    let shares: Vec<f64> = curve.points.iter().map(|it| it.share).collect();
+    assert_eq!(shares, [0.25, 0.5, 0.7, 0.9]);
+    for point in &curve.points {
+        let counts = &point.counts;
+        assert!(counts.errors.is_empty(), "{counts:?}");
+        assert_eq!(counts.wrong, 0);
+        assert_eq!(counts.ok + counts.censored + counts.skipped, counts.ops);
+        assert!(point.cpu["server"] > 0.0);
+        assert!(point.latency_us["max"] >= point.service_us["max"] * 0.999);
+    }
+}
