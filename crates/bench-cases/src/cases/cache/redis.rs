@@ -39,7 +39,7 @@ const PAGE: u32 = 1_000;
 /// Values per command when a prefix is filled.
 const BATCH: usize = 500;
 /// Operations whose commands are counted.
-const COUNTED: u64 = 200;
+const COUNTED: u64 = 64;
 /// Other programs may ask the same Redis in the meantime: the least of so many counts has the fewest
 /// of their commands.
 const ROUNDS: usize = 3;
@@ -241,7 +241,7 @@ impl Arm for Counted {
                 let tally = self.arm.run(Budget::Operations(COUNTED)).await?;
                 let (after, beside) = commands(&self.remote).await?;
                 let sent = (after - before).saturating_sub(beside - beside_before);
-                #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+                #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
                 let per_operation = sent as f64 / tally.operations as f64;
                 least = least.min(per_operation);
             }
