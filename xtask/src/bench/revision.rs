@@ -78,13 +78,31 @@ impl Checkout {
         &self.folder
     }
 
+    /// Removes this checkout, and what git knows of it. Of others, git keeps what it knows: that
+    /// the folder of another checkout is not there now may be a disk that is not mounted.
     fn remove(&self) -> anyhow::Result<()> {
+        let shown = self
+            .folder
+            .to_str()
+            .context("the folder's name is not UTF-8")?;
+        // Git refuses a folder of which it knows nothing, and forgets one that is gone.
+        let forgotten = git(&["worktree", "remove", "--force", "--force", shown]);
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)
                 .with_context(|| format!("failed to remove {}", self.folder.display()))?;
         }
-        git(&["worktree", "prune"]).map(drop)
+        match forgotten {
+            Err(error) if is_listed(&self.folder)? => Err(error),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Whether git knows a checkout there.
+fn is_listed(folder: &Path) -> anyhow::Result<bool> {
+    let listed = git(&["worktree", "list", "--porcelain"])?;
+    let folders = listed.lines().filter_map(|it| it.strip_prefix("worktree "));
+    Ok(folders.map(Path::new).any(|it| it == folder))
 }
 
 impl Drop for Checkout {
@@ -122,5 +140,27 @@ mod tests {
             let error = format!("{:#}", commit_of(name).unwrap_err());
             assert!(error.contains("is no revision"), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn a_checkout_goes_away_alone() {
+        let Ok(head) = git(&["rev-parse", "HEAD"]) else {
+            return; // Sources without a repository have no revisions.
+        };
+        let folder = std::env::temp_dir().join(format!("xtask-checkout-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let folder = folder.canonicalize().unwrap();
+        let (ours, other) = (folder.join("ours"), folder.join("other"));
+        let theirs = Checkout::make(&head, &other).unwrap();
+        // Git still knows it, as one whose disk is not there.
+        fs::remove_dir_all(&other).unwrap();
+        let checkout = Checkout::make(&head, &ours).unwrap();
+        assert!(checkout.folder().join(NEEDED).exists());
+        drop(checkout);
+        let known = (is_listed(&ours).unwrap(), is_listed(&other).unwrap());
+        drop(theirs);
+        let after = is_listed(&other).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!((known, after), ((false, true), false));
     }
 }
