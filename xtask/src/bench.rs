@@ -156,7 +156,8 @@ pub(crate) struct Measuring {
     /// Count what is undecided as fine
     #[arg(long)]
     lenient: bool,
-    /// Start over: throw the servers' data and the earlier revisions' programs away
+    /// Start over: throw the servers' data, the earlier revisions' programs and partial results
+    /// away
     #[arg(long)]
     fresh: bool,
 }
@@ -281,7 +282,6 @@ fn measure(asked: &Measuring, interrupt: &Interrupt) -> anyhow::Result<ExitCode>
             programs.map(|programs| (commit, programs))
         })
         .transpose()?;
-    // After the earlier revision, which is built into the same folder.
     let programs = build(needs, interrupt)?.aside(home.folder(), &revision.commit)?;
     let against = earlier.as_ref().map(|(commit, it)| (commit.as_str(), it));
     let plan = plan::run(asked, &files, &revision, against, &toolchain);
@@ -336,7 +336,7 @@ impl Measuring {
             json: Some(or(&self.json, "report.json")?),
             html: Some(or(&self.html, "report.html")?),
             save: self.save.as_deref().map(outputs::output).transpose()?,
-            out: Some(folder.join("run")),
+            out: Some(folder.join(programs::RUN)),
         })
     }
 }

@@ -24,11 +24,18 @@ use crate::{
 const BENCH_CASES: &str = "ruleiq-bench-cases";
 /// The program of that package which runs cases; others of it stand beside.
 const RUNNER: &str = "bench-cases";
-/// What says with which compiler the programs in a folder were built.
-const BUILT_WITH: &str = "built-with";
+/// What says with which compiler the programs in a folder were built, in a target folder of their
+/// own.
+const BUILT_WITH: &str = "built-aside-with";
+/// Where earlier revisions are built. Never into the folder of this tree: cargo names what it built
+/// of a package by its place in the workspace, which is the same in both checkouts, and tells them
+/// apart by times of files alone, so that one revision could get the other's programs.
+const AGAINST_TARGET: &str = "against-target";
 /// The folders of both sides: their names have one length.
 const CURRENT: &str = "current";
 const AGAINST: &str = "against";
+/// The folder of what a run has measured so far.
+pub(super) const RUN: &str = "run";
 
 /// Programs as cargo built them, by name.
 #[derive(Debug)]
@@ -95,9 +102,11 @@ impl Programs {
             "building revision {commit} aside, which takes some minutes"
         ));
         let checkout = Checkout::make(commit, &home.join("checkout"))?;
-        let mut programs = build(BENCH_CASES, Some(checkout.folder()), interrupt)?;
+        let target = against_target(home);
+        let elsewhere = Some((checkout.folder(), target.as_path()));
+        let mut programs = build(BENCH_CASES, elsewhere, interrupt)?;
         if needs_server {
-            programs.extend(build(SERVER, Some(checkout.folder()), interrupt)?);
+            programs.extend(build(SERVER, elsewhere, interrupt)?);
         }
         let programs = copy(&programs, &folder)?;
         fs::write(&mark, built_with)
@@ -113,30 +122,36 @@ impl Programs {
     }
 }
 
-/// Throws the programs of earlier revisions away.
+/// Throws away what earlier runs left: the programs of earlier revisions, and partial results.
 pub(super) fn forget(home: &Path) -> anyhow::Result<()> {
-    let folder = home.join(AGAINST);
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove {}", folder.display()))
+    for folder in [home.join(AGAINST), against_target(home), home.join(RUN)] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error)
+                    .with_context(|| format!("failed to remove {}", folder.display()));
+            }
+            _ => {}
         }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
-/// Builds a package by itself, with the features that it has when it is installed. Sources that are
-/// elsewhere are built with our target folder: their dependencies are the same.
+fn against_target(home: &Path) -> PathBuf {
+    home.join(AGAINST_TARGET)
+}
+
+/// Builds a package by itself, with the features that it has when it is installed; of sources that
+/// are elsewhere, into a folder that is theirs.
 fn build(
     package: &str,
-    sources: Option<&Path>,
+    elsewhere: Option<(&Path, &Path)>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let target = workspace::target()?;
     let build = Build {
         package,
         debug: false,
         locked: true,
-        elsewhere: sources.map(|it| (it, target.as_path())),
+        elsewhere,
     };
     build.run(interrupt)
 }
@@ -160,6 +175,33 @@ mod tests {
     #[test]
     fn both_sides_have_paths_of_one_length() {
         assert_eq!(CURRENT.len(), AGAINST.len());
+    }
+
+    #[test]
+    fn an_earlier_revision_is_built_apart_from_this_tree() {
+        let ours = workspace::target().unwrap();
+        let theirs = against_target(&ours.join("bench"));
+        assert_ne!(theirs, ours);
+        assert_ne!(theirs.join("release"), ours.join("release"));
+    }
+
+    #[test]
+    fn starting_over_leaves_nothing_of_earlier_runs() {
+        let home = std::env::temp_dir().join(format!("xtask-forget-{}", std::process::id()));
+        for folder in [
+            "against/c0ffee",
+            "against-target/release",
+            "run",
+            "postgres",
+        ] {
+            fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        forget(&home).unwrap();
+        forget(&home).unwrap();
+        let left: Vec<_> = fs::read_dir(&home).unwrap().flatten().collect();
+        let left: Vec<_> = left.iter().map(fs::DirEntry::file_name).collect();
+        fs::remove_dir_all(&home).unwrap();
+        assert_eq!(left, ["postgres"]);
     }
 
     #[test]
