@@ -56,14 +56,17 @@ impl Shared {
         self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next request's number, if the budget has one left.
-    fn begin(&self, now: Instant) -> Option<u64> {
+    /// Begins the next request, if the budget has one left.
+    fn begin(&self, now: Instant) -> bool {
         let mut recorder = self.recorder();
         let is_left = match self.budget {
             Budget::For(limit) => now.duration_since(self.started) < limit,
             Budget::Operations(all) => recorder.begun() < all,
         };
-        is_left.then(|| recorder.begin())
+        if is_left {
+            recorder.begin();
+        }
+        is_left
     }
 }
 
@@ -94,8 +97,8 @@ pub(super) async fn run(
 /// What one connection does; answers it, unless it broke and could not be replaced.
 async fn work(shared: Arc<Shared>, mut connection: Connection) -> Option<Connection> {
     let mut now = Instant::now();
-    while let Some(turn) = shared.begin(now) {
-        let outcome = shared.orders.send(&mut connection, turn).await;
+    while shared.begin(now) {
+        let outcome = shared.orders.send(&mut connection).await;
         let done = Instant::now();
         let is_right = shared.recorder().end(&outcome, done - now);
         now = done;

@@ -79,7 +79,7 @@ struct State {
 
 /// What a connection has to do.
 enum Turn {
-    Send { turn: u64, moment: Duration },
+    Send(Duration),
     Wait,
     End,
 }
@@ -112,8 +112,8 @@ impl State {
                 self.under_way[slot] = Some(moment);
                 self.lag.record(now - moment);
                 self.pacing.record(now.saturating_sub(moment.max(free)));
-                let turn = self.recorder.begin();
-                Turn::Send { turn, moment }
+                self.recorder.begin();
+                Turn::Send(moment)
             }
             None if self.has_all_come => Turn::End,
             None => Turn::Wait,
@@ -197,15 +197,15 @@ async fn work(shared: Arc<Shared>, slot: usize, mut connection: Connection) -> O
     loop {
         let sent = shared.started.elapsed();
         let next = shared.state().turn(slot, sent, free);
-        let (turn, moment) = match next {
-            Turn::Send { turn, moment } => (turn, moment),
+        let moment = match next {
+            Turn::Send(moment) => moment,
             Turn::Wait => {
                 shared.due.notified().await;
                 continue;
             }
             Turn::End => return Some(connection),
         };
-        let outcome = shared.orders.send(&mut connection, turn).await;
+        let outcome = shared.orders.send(&mut connection).await;
         let done = shared.started.elapsed();
         let times = [moment, sent, done];
         let is_right = shared.state().end(slot, &outcome, times, late);

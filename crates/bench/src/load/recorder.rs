@@ -20,10 +20,9 @@ impl Recorder {
         self.begun
     }
 
-    /// The number of the next request, from 0.
-    pub(super) fn begin(&mut self) -> u64 {
+    /// Counts a request that begins.
+    pub(super) fn begin(&mut self) {
         self.begun += 1;
-        self.begun - 1
     }
 
     /// Takes an outcome; answers whether it was right.

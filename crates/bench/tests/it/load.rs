@@ -244,6 +244,14 @@ async fn a_wrong_body_fails_at_once_or_is_counted() {
     let tally = client.closed_loop(Budget::Operations(128)).await.unwrap();
     assert_eq!((tally.operations, tally.wrong), (126, 2));
     assert!(matches!(client.check().await, Err(Fault::Wrong(_))));
+
+    // Short runs count on: they do not each begin with one that is compared.
+    let mut wrong = 0;
+    for _ in 0..4 {
+        let run = client.closed_loop(Budget::Operations(32)).await.unwrap();
+        wrong += run.wrong;
+    }
+    assert_eq!(wrong, 2);
 }
 
 #[tokio::test]
