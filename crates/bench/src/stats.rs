@@ -7,7 +7,6 @@ mod bootstrap;
 mod location;
 mod multiplicity;
 mod normal;
-mod permutation;
 mod power;
 mod rank_sum;
 mod signed_rank;
@@ -19,9 +18,8 @@ pub use self::{
     location::{mad_s, mean, median, quantile_of_sorted},
     multiplicity::holm,
     normal::{normal_cdf, normal_quantile},
-    permutation::sign_flip_p,
     power::{blocks_to_see, detectable},
     rank_sum::{Shift, rank_sum_p, shift},
-    signed_rank::{Estimate, Interval, estimate, walsh_rank},
+    signed_rank::{Estimate, Interval, estimate, signed_rank_p, walsh_rank},
     steady::{mser, spearman, steady_from},
 };

@@ -71,8 +71,8 @@ impl Rules {
     pub fn quick() -> Rules {
         Rules {
             blocks: 8,
-            second_blocks: 12,
-            second_blocks_if_noisy: 12,
+            second_blocks: 16,
+            second_blocks_if_noisy: 16,
             screen: 0.10,
             least: 0.15,
             effect: 0.15,
@@ -85,11 +85,11 @@ impl Rules {
 /// The word for a row, from what was said of its target and of an earlier revision.
 ///
 /// Where revisions are compared, the word is about that; a critical miss and a missing control
-/// stay visible all the same.
+/// stay visible all the same; an open comparison is not hidden by the latter.
 pub fn word(target: Option<TargetVerdict>, compared: Option<Verdict>) -> Verdict {
     match (target, compared) {
         (Some(TargetVerdict::Critical), _) => Verdict::Critical,
-        (_, Some(Verdict::Regressed)) => Verdict::Regressed,
+        (_, Some(said @ (Verdict::Regressed | Verdict::Inconclusive))) => said,
         (Some(TargetVerdict::NoControl), _) => Verdict::NoControl,
         (_, Some(compared)) => compared,
         (Some(TargetVerdict::Met), None) => Verdict::Met,
@@ -97,6 +97,11 @@ pub fn word(target: Option<TargetVerdict>, compared: Option<Verdict>) -> Verdict
         (Some(TargetVerdict::Undecided), None) => Verdict::Inconclusive,
         (None, None) => Verdict::Measured,
     }
+}
+
+/// Whether revisions are compared by this metric. What others differ by is shown.
+pub(crate) fn gates(metric: &str) -> bool {
+    metric == "cpu_per_op"
 }
 
 /// A difference on logs in words: `3.1 %`.

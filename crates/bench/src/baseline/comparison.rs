@@ -58,8 +58,10 @@ pub fn compare_with(
 
 fn compare_times(row: &mut Row, stored: Option<&Row>, id: uuid::Uuid, rules: &Rules) {
     let Some(stored) = stored else {
-        row.reasons
-            .push("the stored run does not have this case: save a newer one".to_owned());
+        open(
+            row,
+            "the stored run does not have this case: save a newer one".to_owned(),
+        );
         return;
     };
     let agree = |row: &Row| do_arms_agree(&row.rounds, rules.confidence);
@@ -67,15 +69,14 @@ fn compare_times(row: &mut Row, stored: Option<&Row>, id: uuid::Uuid, rules: &Ru
     let blocks = decisive(&row.rounds);
     let after = against_control(blocks.iter().copied(), agree(row));
     let Some(seen) = shift(&before, &after, rules.confidence) else {
-        row.reasons.push(
+        open(
+            row,
             "there is no control to compare the two runs through: use `--against`".to_owned(),
         );
-        row.verdict = Verdict::NoControl;
         return;
     };
     let Some(inner) = seen.interval else {
-        row.reasons.push(too_few(after.len(), rules));
-        said(row, Verdict::Inconclusive);
+        open(row, too_few(before.len().min(after.len()), rules));
         return;
     };
     let interval = widened(seen.middle, inner, rules);
@@ -101,6 +102,13 @@ fn compare_times(row: &mut Row, stored: Option<&Row>, id: uuid::Uuid, rules: &Ru
     });
     row.reasons.extend(reason);
     said(row, verdict);
+}
+
+/// Notes that a comparison did not take place: the row is undecided.
+fn open(row: &mut Row, why: String) {
+    row.reasons.push(why.clone());
+    row.not_compared = Some(why);
+    said(row, Verdict::Inconclusive);
 }
 
 fn said(row: &mut Row, verdict: Verdict) {

@@ -282,3 +282,30 @@ fn counts_are_compared_exactly() {
     assert_eq!(row.verdict, Verdict::Regressed);
     assert_eq!(Outcome::of(&now.results), Outcome::Failed);
 }
+
+#[test]
+fn what_is_not_compared_is_undecided() {
+    let mut two = report(20.0, 1);
+    let mut other = report(20.0, 3).results;
+    other
+        .iter_mut()
+        .for_each(|it| it.case = "checkout".to_owned());
+    two.results.extend(other);
+    compare_with(&mut two, &report(20.0, 2), &Rules::full()).unwrap();
+    let checkout = two.results.iter().find(|it| it.case == "checkout").unwrap();
+    assert_eq!(checkout.verdict, Verdict::Inconclusive);
+    assert!(
+        checkout.reasons[0].contains("does not have this case"),
+        "{:?}",
+        checkout.reasons
+    );
+    assert_eq!(Outcome::of(&two.results).exit_code(), 3);
+
+    let mut alone = report(20.0, 1);
+    for round in &mut alone.results[0].rounds {
+        round.a.clear();
+    }
+    compare_with(&mut alone, &report(20.0, 2), &Rules::full()).unwrap();
+    assert_eq!(alone.results[0].verdict, Verdict::Inconclusive);
+    assert_eq!(Outcome::of(&alone.results).exit_code(), 3);
+}

@@ -52,6 +52,9 @@ pub struct Row {
     /// Against an earlier revision or a stored run.
     #[serde(default)]
     pub baseline: Option<Baseline>,
+    /// Why the comparison that was asked for never took place. Such a row is undecided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<String>,
     /// How good it has to be.
     #[serde(default)]
     pub target: Option<RowTarget>,
@@ -168,6 +171,9 @@ pub struct RowTarget {
     pub of: TargetOf,
     /// Whether a miss fails the command.
     pub critical: bool,
+    /// How near to a bound it can be judged at all, as a share.
+    #[serde(default)]
+    pub finest: f64,
     /// How it was met.
     pub verdict: TargetVerdict,
 }

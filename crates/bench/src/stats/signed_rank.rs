@@ -4,7 +4,7 @@
 //! Mathematical Statistics 34 (1963); the interval is that of M. Hollander and D. A. Wolfe,
 //! "Nonparametric Statistical Methods", section 3.3, which inverts Wilcoxon's signed-rank test.
 
-use super::{location::median_of_sorted, normal_quantile};
+use super::{location::median_of_sorted, normal_cdf, normal_quantile};
 
 /// Beyond this many values the normal approximation of the null distribution is closer to it than
 /// any use of the interval needs.
@@ -105,10 +105,34 @@ fn signed_rank_null(n: usize) -> Vec<f64> {
     shares
 }
 
-fn approximate_rank(n: usize, tail: f64) -> Option<usize> {
+/// The two-sided p of Wilcoxon's signed-rank test that `values` lie around zero: exact up to 100
+/// values, so that it is fine enough to be held against many others. 1 of nothing.
+///
+/// The interval of [`estimate`] excludes zero at a confidence where p is at most the rest to 1.
+/// Averages that are zero count as evidence against a difference.
+pub fn signed_rank_p(values: &[f64]) -> f64 {
+    let walsh = walsh_averages(values);
+    let at_most = walsh.iter().filter(|it| **it <= 0.0).count();
+    let at_least = walsh.iter().filter(|it| **it >= 0.0).count();
+    let fewer = at_most.min(at_least);
+    let tail = if values.len() > EXACT_TO {
+        let (mean, sd) = null_moments(values.len());
+        normal_cdf((fewer as f64 + 0.5 - mean) / sd)
+    } else {
+        signed_rank_null(values.len())[..=fewer].iter().sum()
+    };
+    (2.0 * tail).min(1.0)
+}
+
+/// Mean and standard deviation of the statistic without an effect.
+fn null_moments(n: usize) -> (f64, f64) {
     let n = n as f64;
     let mean = n * (n + 1.0) / 4.0;
-    let sd = (n * (n + 1.0) * (2.0 * n + 1.0) / 24.0).sqrt();
+    (mean, (n * (n + 1.0) * (2.0 * n + 1.0) / 24.0).sqrt())
+}
+
+fn approximate_rank(n: usize, tail: f64) -> Option<usize> {
+    let (mean, sd) = null_moments(n);
     let k = (mean + normal_quantile(tail) * sd).floor();
     #[expect(
         clippy::cast_possible_truncation,
@@ -203,7 +227,36 @@ mod tests {
         assert!((35..=100).contains(&outside), "{outside} of {trials}");
     }
 
+    #[test]
+    fn p_counts_choices_of_signs() {
+        let of_one_sign = |n: usize| vec![0.1; n];
+        for n in [8_u8, 16, 30] {
+            let p = signed_rank_p(&of_one_sign(usize::from(n)));
+            assert!(
+                (p / 2.0_f64.powi(1 - i32::from(n)) - 1.0).abs() < 1e-9,
+                "{n}: {p}"
+            );
+        }
+        // Ranks 1 and 2 against the other six: 3 choices have a sum of 0, 1 or 2, two of 3.
+        let p = signed_rank_p(&[-0.1, -0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]);
+        assert!((p - 2.0 * 5.0 / 256.0).abs() < 1e-12, "{p}");
+        for nothing in [vec![], vec![0.0; 10], vec![0.1, -0.1, 0.3, -0.3]] {
+            assert!((signed_rank_p(&nothing) - 1.0).abs() < 1e-12, "{nothing:?}");
+        }
+        let many = vec![0.1; EXACT_TO + 1];
+        assert!(signed_rank_p(&many) < 1e-12);
+    }
+
     proptest! {
+        #[test]
+        fn p_and_interval_say_the_same(
+            values in prop::collection::vec(-1.0..3.0_f64, 8..24),
+        ) {
+            let interval = estimate(&values, 0.99).unwrap().interval.unwrap();
+            let is_clear = interval.low > 0.0 || interval.high < 0.0;
+            prop_assert_eq!(is_clear, signed_rank_p(&values) <= 0.01 + 1e-11);
+        }
+
         #[test]
         fn the_estimate_moves_and_turns_with_the_values(
             values in prop::collection::vec(-10.0..10.0_f64, 8..24),

@@ -12,7 +12,7 @@ use crate::{
     Histogram, Measured, Role, Target, TargetOf,
     report::{Better, Control, Counts, Row, RowRole, RowTarget, TargetVerdict, Verdict},
     stats::{Interval, Merged, merged_intervals},
-    verdict::Rules,
+    verdict::{Rules, gates},
 };
 
 /// What all rows of a case are made from.
@@ -92,6 +92,12 @@ impl<'a> Draft<'a> {
         let mut row = self.blank(metric, control);
         let earlier = self.earlier.filter(|_| is_first);
         row.rounds = rounds::of(self.reading, metric, control, earlier);
+        row.not_compared = earlier.filter(|_| gates(metric)).and_then(|it| {
+            let is_there = row.rounds.iter().any(|it| !it.earlier.is_empty());
+            let why = self.measured.sides[it].missing.clone();
+            let or_nothing = || "the earlier revision has no slice: measure again".to_owned();
+            (!is_there).then(|| why.unwrap_or_else(or_nothing))
+        });
         estimate::fill(&mut row, self.rules);
         self.fill_latency(&mut row, metric, control);
         if row.aa_s.is_none() {
@@ -204,6 +210,7 @@ impl<'a> Draft<'a> {
             aa_floor: None,
             mde: None,
             baseline: None,
+            not_compared: None,
             target: None,
             verdict: Verdict::Measured,
             reasons: Vec::new(),
@@ -294,6 +301,7 @@ pub(super) fn row_target(target: &Target) -> RowTarget {
         critical_value: target.critical_bound,
         of: target.of,
         critical: target.is_critical,
+        finest: 0.0,
         verdict: TargetVerdict::Undecided,
     }
 }

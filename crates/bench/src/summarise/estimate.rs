@@ -6,7 +6,8 @@ use crate::{
     report::{Baseline, BaselineMode, Round, Row, RowTarget, TargetVerdict, Verdict},
     stats::{Estimate, Interval, blocks_to_see, detectable, estimate, mad_s},
     verdict::{
-        Noise, Regression, Rules, Seen, compare_revisions, judge_target, percent, too_few, word,
+        Noise, Regression, Rules, Seen, compare_revisions, gates, judge_target, percent, too_few,
+        word,
     },
 };
 
@@ -194,15 +195,19 @@ fn as_target(metric: &str, target: &RowTarget) -> Target {
 /// Compares with an earlier revision in the same blocks; only CPU time gates.
 fn compare(row: &mut Row, rules: &Rules) -> Option<Verdict> {
     let has_earlier = |it: &Round| !it.earlier.is_empty();
+    let gates = gates(&row.metric);
     if !row.rounds.iter().any(has_earlier) {
-        return None;
+        let why = row.not_compared.clone().filter(|_| gates)?;
+        row.reasons.push(why);
+        return Some(Verdict::Inconclusive);
     }
+    row.not_compared = None;
     let first = rounds::against_earlier(&row.rounds, 1);
     let second = rounds::against_earlier(&row.rounds, 2);
-    let gates = row.metric == "cpu_per_op";
     let Some(said) = compare_revisions(&first, &second, noise(row), row.better, rules) else {
-        row.reasons
-            .push("the two revisions have no block in common: measure again".to_owned());
+        let why = "the two revisions have no block in common: measure again";
+        row.reasons.push(why.to_owned());
+        row.not_compared = gates.then(|| why.to_owned());
         return gates.then_some(Verdict::Inconclusive);
     };
     let Regression {

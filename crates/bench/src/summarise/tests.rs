@@ -320,3 +320,56 @@ fn figures_have_rows_and_a_subject_without_slices_has_one() {
     let none = summarise(&measured, &Rules::full());
     assert_eq!((none.len(), none[0].verdict), (1, Verdict::Invalid));
 }
+
+/// The earlier revision's side is lost, whatever else the row would say.
+fn without_earlier(targets: Vec<Target>) -> Vec<Row> {
+    let mut measured = Simulated {
+        roles: vec![Role::Subject, Role::Control, Role::Baseline],
+        cost_us: vec![20.0; 3],
+        targets,
+        ..Simulated::default()
+    }
+    .run();
+    measured.sides[2].missing = Some("it cannot be set up".to_owned());
+    for block in &mut measured.blocks {
+        block.slices.retain(|it| it.0 != crate::ArmOf::Side(2));
+    }
+    summarise(&measured, &Rules::full())
+}
+
+#[test]
+fn a_comparison_that_never_took_place_is_undecided() {
+    for targets in [
+        vec![],
+        vec![Target::ratio_at_most(2.0)],
+        vec![Target::ratio_at_most(1.0)],
+    ] {
+        let mut said = without_earlier(targets);
+        assert_eq!(said[0].verdict, Verdict::Inconclusive);
+        assert!(said[0].reasons.contains(&"it cannot be set up".to_owned()));
+        assert_eq!(Outcome::of(&said).exit_code(), 3);
+        let before = said[0].clone();
+        estimate_again(&mut said[0], &Rules::full());
+        assert!(said[0] == before, "{:?}", said[0]);
+        assert_eq!(the(&said, "throughput").not_compared, None);
+    }
+}
+
+#[test]
+fn an_undecided_goal_is_no_open_comparison() {
+    let case = Simulated {
+        roles: vec![Role::Subject, Role::Control, Role::Baseline],
+        cost_us: vec![20.0; 3],
+        timed: 600,
+        ..Simulated::default()
+    };
+    let p95 = the(&rows(&case), "latency_p95").value.unwrap();
+    let rows = rows(&Simulated {
+        targets: vec![Target::value_at_most("latency_p95", p95)],
+        ..case
+    });
+    let row = the(&rows, "latency_p95");
+    assert_eq!(row.verdict, Verdict::Inconclusive);
+    assert!(row.baseline.is_some());
+    assert_eq!(Outcome::of(&rows).exit_code(), 0, "{:?}", rows[0].reasons);
+}

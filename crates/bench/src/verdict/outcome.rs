@@ -1,9 +1,11 @@
 //! What a whole run comes to.
 
-use super::{Rules, target::satisfies};
+use std::collections::BTreeMap;
+
+use super::{Rules, gates, target::satisfies};
 use crate::{
     Role, TargetOf,
-    report::{BaselineMode, Row, RowTarget, TargetVerdict, Verdict},
+    report::{Baseline, BaselineMode, Row, RowTarget, TargetVerdict, Verdict},
     stats::{Interval, holm},
 };
 
@@ -79,29 +81,44 @@ fn is_critical_open(row: &Row, target: &RowTarget) -> bool {
     }
 }
 
-/// Whether two revisions were to be compared and it is unknown how they do.
+/// Whether two revisions were to be compared and it is unknown how they do. The word of a row that
+/// does not gate is about its target alone.
 fn is_comparison_open(row: &Row) -> bool {
-    row.verdict == Verdict::Inconclusive && (row.baseline.is_some() || row.target.is_none())
+    let is_unknown = row.verdict == Verdict::Inconclusive && row.baseline.is_some();
+    gates(&row.metric) && (row.not_compared.is_some() || is_unknown)
+}
+
+type Case = (String, String, BTreeMap<String, String>);
+
+fn case(row: &Row) -> Case {
+    (row.component.clone(), row.case.clone(), row.variant.clone())
+}
+
+/// The p of a row that gates and had a second look, or was compared with a stored run.
+fn asked_p(row: &Row) -> Option<f64> {
+    let is_asked = |it: &&Baseline| it.stage == 2 || it.mode == BaselineMode::Stored;
+    let baseline = row.baseline.as_ref().filter(is_asked)?;
+    gates(&row.metric).then_some(baseline.p)
 }
 
 /// Takes back changes that do not hold once it is counted how many cases were asked: Holm's rule
-/// over all rows that had a second look or were compared with a stored run.
+/// over the cases that had a second look or were compared with a stored run. What does not gate was
+/// not asked, and a further target of a case asks nothing new.
 ///
 /// To be called once with all rows of a run.
 pub fn settle(rows: &mut [Row], rules: &Rules) {
-    let asked: Vec<(usize, f64)> = rows
+    let asked: BTreeMap<Case, f64> = rows
         .iter()
-        .enumerate()
-        .filter(|(_, row)| !row.rounds.is_empty())
-        .filter_map(|(i, row)| row.baseline.as_ref().map(|it| (i, it)))
-        .filter(|(_, it)| it.stage == 2 || it.mode == BaselineMode::Stored)
-        .map(|(i, it)| (i, it.p))
+        .filter_map(|row| Some((case(row), asked_p(row)?)))
         .collect();
-    let raised = holm(&asked.iter().map(|it| it.1).collect::<Vec<f64>>());
-    for ((i, p), raised) in asked.iter().zip(raised) {
-        let row = &mut rows[*i];
+    let raised = holm(&asked.values().copied().collect::<Vec<f64>>());
+    let raised: BTreeMap<&Case, f64> = asked.keys().zip(raised).collect();
+    for row in rows {
+        let Some((p, raised)) = asked_p(row).zip(raised.get(&case(row))) else {
+            continue;
+        };
         let is_change = matches!(row.verdict, Verdict::Regressed | Verdict::Improved);
-        if is_change && raised > 1.0 - rules.confidence {
+        if is_change && *raised > 1.0 - rules.confidence {
             row.verdict = Verdict::Inconclusive;
             let why = format!(
                 "p is {p:.4}, which may be chance where {} cases are compared: measure it again \

@@ -6,11 +6,8 @@
 use super::{Rules, percent, too_few};
 use crate::{
     report::{Better, Verdict},
-    stats::{Estimate, Interval, blocks_to_see, detectable, estimate, mad_s, sign_flip_p},
+    stats::{Estimate, Interval, blocks_to_see, detectable, estimate, mad_s, signed_rank_p},
 };
-
-/// Fixed, so that a report computed again gives the same p.
-const SEED: u64 = 0x72_75_6c_65;
 
 /// How much a control differs from itself in the same blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,7 +83,7 @@ pub fn compare_revisions(
             low: interval.low.exp(),
             high: interval.high.exp(),
         },
-        p: sign_flip_p(blocks, SEED),
+        p: signed_rank_p(blocks),
         stage,
         reason,
     })

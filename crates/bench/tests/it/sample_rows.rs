@@ -350,6 +350,7 @@ fn p95(row: Row, bound: f64, critical: f64) -> Row {
             critical_value: Some(critical),
             of: TargetOf::Value,
             critical: true,
+            finest: 0.0,
             verdict: verdict.1,
         }),
         verdict: verdict.0,

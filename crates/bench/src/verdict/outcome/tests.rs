@@ -94,7 +94,13 @@ fn goals_do_not_touch_the_exit_code() {
 
 #[test]
 fn one_change_among_many_cases_must_be_surer() {
-    let mut rows: Vec<Row> = (0..5).flat_map(|seed| compared(20.0, seed)).collect();
+    let named = |seed: u64| {
+        let mut rows = compared(20.0, seed);
+        rows.iter_mut()
+            .for_each(|it| it.case = format!("case_{seed}"));
+        rows
+    };
+    let mut rows: Vec<Row> = (0..5).flat_map(named).collect();
     let mut changed = compared(22.0, 99);
     settle(&mut changed, &Rules::full());
     assert_eq!(changed[0].verdict, Verdict::Regressed);
@@ -106,4 +112,44 @@ fn one_change_among_many_cases_must_be_surer() {
     let last = rows.len() - changed.len();
     assert_eq!(rows[last].verdict, Verdict::Inconclusive);
     assert!(rows[last].reasons.iter().any(|it| it.contains("chance")));
+}
+
+/// A run of many cases, all changed by half, and each with targets, latencies and counts beside.
+#[test]
+fn sixty_changed_cases_hold_their_ground_in_quick_runs_too() {
+    let rules = Rules::quick();
+    let mut rows = Vec::new();
+    for seed in 0..60 {
+        let measured = Simulated {
+            roles: vec![Role::Subject, Role::Control, Role::Baseline],
+            cost_us: vec![30.0, 20.0, 20.0],
+            blocks: rules.blocks,
+            second_blocks: rules.second_blocks,
+            targets: vec![Target::ratio_at_most(9.0), Target::ratio_at_most(8.0)],
+            seed,
+            ..Simulated::default()
+        };
+        let mut measured = measured.run();
+        measured.name.case = format!("case_{seed}");
+        rows.extend(summarise(&measured, &rules));
+    }
+    settle(&mut rows, &rules);
+    let gating = rows.iter().filter(|it| it.metric == "cpu_per_op");
+    assert_eq!(gating.clone().count(), 120);
+    for row in gating {
+        assert_eq!(row.verdict, Verdict::Regressed, "{:?}", row.reasons);
+    }
+}
+
+#[test]
+fn only_cases_are_counted_as_asked() {
+    let mut rows = compared(22.0, 99);
+    if let Some(baseline) = &mut rows[0].baseline {
+        baseline.p = 0.006;
+    }
+    assert!(rows[1..].iter().any(|it| it.baseline.is_some()));
+    let again = rows[0].clone();
+    rows.push(again);
+    settle(&mut rows, &Rules::full());
+    assert_eq!(rows[0].verdict, Verdict::Regressed, "{:?}", rows[0].reasons);
 }
