@@ -1,14 +1,16 @@
 //! Something that can be done many times: one side of a case.
 
+mod concurrent;
+
 use std::{
     collections::BTreeMap,
     future::Future,
     hint::black_box,
     pin::Pin,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
+pub use self::concurrent::{Piece, concurrent};
 use crate::{Histogram, Process};
 
 /// What an [`Arm`]'s functions return.
@@ -44,9 +46,13 @@ impl Fault {
 pub enum Budget {
     /// Operations begin until this much time has passed.
     For(Duration),
-    /// This many operations, over all tasks together.
+    /// This many operations, over all tasks together; fewer where they take more than a minute,
+    /// so that no slice outlives those who asked for it by hours.
     Operations(u64),
 }
+
+/// The longest that a slice of so many operations takes.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// What happened in a slice, but for time and CPU, which whoever runs the slice measures.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +65,8 @@ pub struct Tally {
     pub wrong: u64,
     /// How long each operation took. Absent where a single one is too short to be timed.
     pub latency: Option<Histogram>,
+    /// The same by task, to be merged once nothing is measured any more.
+    pub pieces: Vec<Piece>,
     /// Further figures of this slice by name, such as `utilization_max`.
     pub figures: BTreeMap<String, f64>,
     /// CPU seconds of a program that did the work in place of this process.
@@ -72,6 +80,16 @@ pub trait Arm: Send {
 
     /// Does the operation until the budget is used up.
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally>;
+
+    /// What a slice needs beforehand and no clock should see. Done before each slice.
+    fn before(&mut self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What a slice leaves behind and no clock should see. Done after each slice.
+    fn after(&mut self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Processes of its own whose CPU time counts while it runs, by process id: an HTTP server.
     fn pids(&self) -> Vec<(Process, u32)> {
@@ -119,34 +137,30 @@ where
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
         Box::pin(async move {
             Ok(Tally {
-                operations: batches(budget, &mut self.operation),
+                operations: batches(budget, LONGEST, &mut self.operation),
                 ..Tally::default()
             })
         })
     }
 }
 
-/// Calls `operation` until the budget is used up. Answers how often.
-fn batches<T>(budget: Budget, operation: &mut impl FnMut() -> T) -> u64 {
-    let limit = match budget {
-        Budget::Operations(n) => {
-            for _ in 0..n {
-                black_box(operation());
-            }
-            return n;
-        }
-        Budget::For(limit) => limit,
+/// Calls `operation` until the budget is used up, or for `longest`. Answers how often.
+fn batches<T>(budget: Budget, longest: Duration, operation: &mut impl FnMut() -> T) -> u64 {
+    let (limit, most) = match budget {
+        Budget::Operations(n) => (longest, n),
+        Budget::For(limit) => (limit, u64::MAX),
     };
     let started = Instant::now();
     let (mut done, mut batch) = (0, 1_u64);
     let mut before = Duration::ZERO;
     loop {
-        for _ in 0..batch {
+        let now_due = batch.min(most - done);
+        for _ in 0..now_due {
             black_box(operation());
         }
-        done += batch;
+        done += now_due;
         let now = started.elapsed();
-        if now >= limit {
+        if now >= limit || done == most {
             return done;
         }
         if now - before < BATCH {
@@ -202,7 +216,7 @@ where
                 let running: Vec<_> = self
                     .operations
                     .iter_mut()
-                    .map(|operation| scope.spawn(move || batches(share, operation)))
+                    .map(|operation| scope.spawn(move || batches(share, LONGEST, operation)))
                     .collect();
                 running
                     .into_iter()
@@ -220,107 +234,6 @@ where
     }
 }
 
-/// An arm that keeps `tasks` operations going at once, each timed; `check` judges an answer.
-///
-/// A closed loop: a task begins its next operation when the last one is done.
-pub fn concurrent<T, F>(
-    tasks: usize,
-    operation: impl Fn() -> F + Send + Sync + 'static,
-    check: impl Fn(&T) -> Result<(), Fault> + Send + Sync + 'static,
-) -> Box<dyn Arm>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, Fault>> + Send + 'static,
-{
-    Box::new(Concurrent {
-        tasks: tasks.max(1),
-        operation: Arc::new(operation),
-        check,
-    })
-}
-
-struct Concurrent<O, C> {
-    tasks: usize,
-    operation: Arc<O>,
-    check: C,
-}
-
-impl<T, F, O, C> Arm for Concurrent<O, C>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, Fault>> + Send + 'static,
-    O: Fn() -> F + Send + Sync + 'static,
-    C: Fn(&T) -> Result<(), Fault> + Send + Sync,
-{
-    fn check(&mut self) -> Doing<'_, ()> {
-        Box::pin(async { (self.check)(&(self.operation)().await?) })
-    }
-
-    fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
-        let tasks = self.tasks as u64;
-        Box::pin(async move {
-            let running: Vec<_> = (0..tasks)
-                .map(|task| {
-                    let share = match budget {
-                        Budget::For(limit) => Budget::For(limit),
-                        Budget::Operations(all) => {
-                            Budget::Operations(all / tasks + u64::from(task < all % tasks))
-                        }
-                    };
-                    Running(tokio::spawn(one_task(Arc::clone(&self.operation), share)))
-                })
-                .collect();
-            let mut tally = Tally::default();
-            for mut task in running {
-                let done = (&mut task.0).await;
-                tally.add(done.map_err(|_| Fault::Failed("an operation panicked".into()))?);
-            }
-            Ok(tally)
-        })
-    }
-}
-
-/// A task that ends with the arm's run, also when that is given up.
-struct Running(tokio::task::JoinHandle<Tally>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn one_task<T, F, O>(operation: Arc<O>, budget: Budget) -> Tally
-where
-    F: Future<Output = Result<T, Fault>>,
-    O: Fn() -> F,
-{
-    let mut tally = Tally::default();
-    let mut latency = Histogram::new();
-    let started = Instant::now();
-    let mut begun = 0;
-    loop {
-        let is_over = match budget {
-            Budget::For(limit) => started.elapsed() >= limit,
-            Budget::Operations(all) => begun == all,
-        };
-        if is_over {
-            break;
-        }
-        begun += 1;
-        let at = Instant::now();
-        match operation().await {
-            Ok(answer) => {
-                black_box(answer);
-                latency.record(at.elapsed());
-                tally.operations += 1;
-            }
-            Err(fault) => tally.fail(&fault),
-        }
-    }
-    tally.latency = Some(latency);
-    tally
-}
-
 impl Tally {
     /// Counts an operation that failed. At most 32 different errors are told apart.
     pub fn fail(&mut self, fault: &Fault) {
@@ -332,6 +245,15 @@ impl Tally {
                 *self.errors.entry(name.to_owned()).or_default() += 1;
             }
         }
+    }
+
+    /// How long each operation took, all tasks together.
+    pub fn latencies(&self) -> Option<Histogram> {
+        let mut merged = self.latency.clone();
+        for piece in &self.pieces {
+            merged.get_or_insert_default().merge(&piece.histogram());
+        }
+        merged
     }
 
     /// Takes in what another task counted in the same slice. Figures that end in `_max` become the
@@ -354,10 +276,35 @@ impl Tally {
         if let Some(other) = other.client_cpu_s {
             *self.client_cpu_s.get_or_insert_default() += other;
         }
+        self.pieces.extend(other.pieces);
         match (&mut self.latency, other.latency) {
             (Some(mine), Some(other)) => mine.merge(&other),
             (mine @ None, other) => *mine = other,
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without a limit, this would never end.
+    #[test]
+    fn more_operations_than_time_allows_are_cut_short() {
+        let budget = Budget::Operations(u64::MAX);
+        let mut called = 0;
+        let done = batches(budget, Duration::from_millis(20), &mut || called += 1);
+        assert!(done > 0);
+        assert_eq!(done, called);
+    }
+
+    #[test]
+    fn as_many_operations_as_asked_for_are_done() {
+        for n in [0, 1, 2, 1_000, 1_001] {
+            let mut called = 0;
+            let done = batches(Budget::Operations(n), LONGEST, &mut || called += 1);
+            assert_eq!((done, called), (n, n));
         }
     }
 }

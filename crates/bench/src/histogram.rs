@@ -51,6 +51,12 @@ impl Histogram {
         self.inner.saturating_record(ns.max(1));
     }
 
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.inner.reset();
+        self.out_of_range = 0;
+    }
+
     /// Counts what `other` counted.
     #[expect(clippy::missing_panics_doc, reason = "all have the same bounds")]
     pub fn merge(&mut self, other: &Histogram) {

@@ -28,7 +28,7 @@ pub mod verdict;
 pub mod worker;
 
 pub use crate::{
-    arm::{Arm, Budget, Doing, Fault, Tally, concurrent, repeat, threads},
+    arm::{Arm, Budget, Doing, Fault, Piece, Tally, concurrent, repeat, threads},
     case::{Case, CaseBuilder, CaseName, Prepared, Process, Role, Side, Target, TargetOf},
     histogram::Histogram,
     measured::{ArmOf, Block, Measured, SideInfo},

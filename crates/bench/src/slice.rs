@@ -41,7 +41,7 @@ impl Slice {
             cpu_s,
             errors: tally.errors.clone(),
             wrong: tally.wrong,
-            latency: tally.latency.as_ref().map(Histogram::encode),
+            latency: tally.latencies().as_ref().map(Histogram::encode),
             figures: tally.figures.clone(),
             flags: Vec::new(),
         }

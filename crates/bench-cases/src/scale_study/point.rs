@@ -38,7 +38,7 @@ pub(super) async fn measure(
         for (process, seconds) in used.cpu_s {
             *cpu.entry(process).or_default() += seconds;
         }
-        if let Some(its) = &tally.latency {
+        if let Some(its) = &tally.latencies() {
             latency.merge(its);
         }
         figures.extend(tally.figures);

@@ -14,7 +14,7 @@ use super::{
     recorder::Recorder,
     worker::Orders,
 };
-use crate::{Arm, Budget, Doing, Fault, Tally};
+use crate::{Arm, Budget, Doing, Fault, Tally, arm::LONGEST};
 
 /// A closed loop as one side of a case.
 #[derive(Debug)]
@@ -61,7 +61,9 @@ impl Shared {
         let mut recorder = self.recorder();
         let is_left = match self.budget {
             Budget::For(limit) => now.duration_since(self.started) < limit,
-            Budget::Operations(all) => recorder.begun() < all,
+            Budget::Operations(all) => {
+                recorder.begun() < all && now.duration_since(self.started) < LONGEST
+            }
         };
         if is_left {
             recorder.begin();
