@@ -24,8 +24,9 @@ const GRAIN: Duration = Duration::from_micros(50);
 /// What an open loop saw.
 #[derive(Clone, Debug)]
 pub struct OpenLoop {
-    /// From the scheduled moment to the right answer. What was under way or never begun at the end
-    /// is in it with the time from its moment to the end, which is less than it would have taken.
+    /// From the scheduled moment to the right answer. What was under way or never begun at the end,
+    /// and what failed, is in it with the time from its moment to the end: it was not answered by
+    /// then, and a server that refuses fast must not look fast.
     pub latency: Histogram,
     /// From sending to the right answer.
     pub service: Histogram,
@@ -68,6 +69,8 @@ struct State {
     pacer: Pacer,
     /// The scheduled moment of each connection's request under way.
     under_way: Vec<Option<Duration>>,
+    /// The scheduled moments of requests that failed, or had a wrong answer.
+    failed: Vec<Duration>,
     has_all_come: bool,
     recorder: Recorder,
     latency: Histogram,
@@ -95,6 +98,7 @@ impl State {
         State {
             pacer,
             under_way: vec![None; connections],
+            failed: Vec::new(),
             has_all_come: false,
             recorder: Recorder::default(),
             latency: Histogram::new(),
@@ -133,6 +137,8 @@ impl State {
             self.latency.record(done - moment);
             self.late += u64::from(done - moment > late);
             self.last_answer = self.last_answer.max(done);
+        } else {
+            self.failed.push(moment);
         }
         is_right
     }
@@ -229,7 +235,7 @@ impl State {
         let mut latency = std::mem::take(&mut self.latency);
         let censored: Vec<Duration> = self.under_way.iter().flatten().copied().collect();
         let skipped = self.pacer.left();
-        for moment in censored.iter().chain(skipped) {
+        for moment in censored.iter().chain(skipped).chain(&self.failed) {
             latency.record(effort.wall.saturating_sub(*moment));
         }
         let Recorder {

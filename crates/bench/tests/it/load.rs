@@ -268,6 +268,13 @@ async fn a_status_that_is_not_expected_is_an_error() {
     assert_eq!(tally.operations, 0);
     assert_eq!(tally.errors["status 500 in place of 200"], 5);
     assert!(tally.latency.unwrap().is_empty());
+
+    // In an open loop it has not been answered by the end, however fast it was refused.
+    let seen = client.open_loop(&arrivals(200.0, 500)).await.unwrap();
+    assert_eq!(seen.latency.len(), seen.counts.ops);
+    let waited = seen.latency.max().unwrap();
+    assert!(waited > Duration::from_millis(300), "{waited:?}");
+    assert!(seen.service.is_empty());
 }
 
 #[tokio::test]
