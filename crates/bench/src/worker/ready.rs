@@ -125,8 +125,9 @@ impl Ready {
     pub(super) async fn slice(&mut self, of: ArmOf, budget: Budget) -> Result<Slice, Fault> {
         let place = self.place(of)?;
         let others = self.others(place);
-        let others_before = read_all(&others)?;
         let ready = &mut self.arms[place];
+        within(CHECK, "before", ready.arm.before()).await?;
+        let others_before = read_all(&others)?;
         let clocks = Clocks::new(self.servers, &ready.arm.pids());
         let moment = Moment::now();
         let before = clocks.before().map_err(Fault::failed)?;
@@ -146,6 +147,7 @@ impl Ready {
             .extend(disturbance.flags(slice.cpu_s.values().sum()));
         slice.flags.extend(ready.note.take());
         let others_after = read_all(&others)?;
+        within(CHECK, "after", ready.arm.after()).await?;
         let idle_s: f64 = others_after
             .iter()
             .zip(&others_before)
@@ -236,12 +238,15 @@ async fn warmed_up(arm: &mut dyn Arm, longest: Duration) -> Result<bool, Fault> 
     let started = Instant::now();
     let mut bins = Vec::new();
     while started.elapsed() < longest {
+        within(CHECK, "before", arm.before()).await?;
         let bin = Instant::now();
         let tally = within(BIN + OVERTIME, "warm-up", arm.run(Budget::For(BIN))).await?;
+        let spent = bin.elapsed();
+        within(CHECK, "after", arm.after()).await?;
         #[expect(clippy::cast_precision_loss, reason = "a count of operations")]
         let operations = tally.operations as f64;
         if tally.operations > 0 {
-            bins.push(bin.elapsed().as_secs_f64() / operations);
+            bins.push(spent.as_secs_f64() / operations);
         }
         if bins.len() >= FEWEST_BINS && steady_from(&bins).is_some() {
             return Ok(true);
@@ -259,10 +264,12 @@ async fn allocations(
     let mut spent = Vec::new();
     // The first run pays for what grows once.
     for operations in [COUNTED, COUNTED, 2 * COUNTED] {
+        within(CHECK, "before", arm.before()).await?;
         let before = allocated();
         let budget = Budget::Operations(operations);
         let tally = within(OPERATIONS, "counts", arm.run(budget)).await?;
         let after = allocated();
+        within(CHECK, "after", arm.after()).await?;
         spent.push((
             tally.operations,
             after.count - before.count,
