@@ -13,6 +13,7 @@ use ruleiq_bench::{Case, CaseBuilder, Target};
 use ruleiq_compression::Coding;
 use serde::Serialize;
 
+pub(crate) use self::codec::compare;
 use crate::{Env, Options};
 
 /// The crate that is measured.

@@ -127,7 +127,7 @@ pub(super) fn mean(lengths: &[usize]) -> f64 {
 }
 
 /// An error unless `encoded` decodes to `body`.
-pub(super) fn compare(coding: Coding, encoded: &[u8], body: &Bytes) -> Result<(), Fault> {
+pub(crate) fn compare(coding: Coding, encoded: &[u8], body: &Bytes) -> Result<(), Fault> {
     match decode(coding, encoded) {
         Ok(decoded) if decoded == *body => Ok(()),
         Ok(_) => Err(Fault::Wrong(format!("{coding} decodes to something else"))),

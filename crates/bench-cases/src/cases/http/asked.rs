@@ -4,7 +4,10 @@ use ruleiq_bench::Fault;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::HttpSettings;
+use super::{
+    HttpSettings,
+    answer::{Shape, judge_coded},
+};
 use crate::{
     Env,
     http_server::{Fetched, HttpServer},
@@ -18,6 +21,8 @@ pub(crate) enum Asked {
     Nothing,
     /// The same by each of some users.
     ByUsers,
+    /// Some rows of each of some users.
+    OwnRows,
     /// Each user's own row.
     Themselves,
     /// Assessments by their owners; `fresh` asks for the database's answer.
@@ -37,8 +42,7 @@ pub(super) struct Request {
     pub(super) headers: Vec<(String, String)>,
     /// Sent with `POST`; absent: `GET`.
     pub(super) body: Option<String>,
-    /// The `id` of the answer.
-    id: Option<Uuid>,
+    shape: Shape,
 }
 
 /// Assessments with all their questions answered or being answered, and who owns them. Some blocks of
@@ -74,12 +78,15 @@ impl Asked {
     ) -> Result<Vec<Request>, Fault> {
         let path = settings.endpoint.path;
         let mut requests = match self {
-            Asked::Nothing => vec![Request::new(path, None)],
+            Asked::Nothing => vec![Request::new(path, None, Shape::Object)],
             Asked::ByAdmin => {
                 let token = server.token(Uuid::new_v4(), true);
-                vec![Request::new(path, Some(&token))]
+                vec![Request::new(path, Some(&token), Shape::Object)]
             }
-            Asked::ByPrometheus => vec![Request::new(path, Some(server.metrics_token()))],
+            Asked::ByPrometheus => {
+                let token = server.metrics_token();
+                vec![Request::new(path, Some(token), Shape::Text)]
+            }
             _ => self.by_users(env, server, settings).await?,
         };
         for request in &mut requests {
@@ -116,13 +123,18 @@ impl Asked {
                 _ => session,
             };
             let token = server.token(user, false);
-            let mut request = Request::new(&path.replace("{id}", &id.to_string()), Some(&token));
+            let shape = match self {
+                Asked::OwnRows => Shape::Rows { of: Some(user) },
+                Asked::Responses => Shape::Empty,
+                Asked::Assessments { .. } | Asked::Themselves => Shape::Row(id),
+                _ => Shape::Rows { of: None },
+            };
+            let path = path.replace("{id}", &id.to_string());
+            let mut request = Request::new(&path, Some(&token), shape);
             match self {
                 Asked::Assessments { fresh: true } => {
-                    request.id = Some(id);
                     request.header("cache-control", "no-cache");
                 }
-                Asked::Assessments { fresh: false } | Asked::Themselves => request.id = Some(id),
                 Asked::Responses => {
                     let responses: Value = row.get(2);
                     request.header("content-type", "application/json");
@@ -137,12 +149,12 @@ impl Asked {
 }
 
 impl Request {
-    fn new(path: &str, token: Option<&str>) -> Request {
+    fn new(path: &str, token: Option<&str>, shape: Shape) -> Request {
         let mut request = Request {
             path: path.to_owned(),
             headers: Vec::new(),
             body: None,
-            id: None,
+            shape,
         };
         if let Some(token) = token {
             request.header("authorization", &format!("Bearer {token}"));
@@ -154,7 +166,8 @@ impl Request {
         self.headers.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Asks once, and looks at the answer.
+    /// Asks once, and looks at the answer. A coded one is decoded, and has to be what comes without
+    /// a coding.
     ///
     /// # Errors
     ///
@@ -164,27 +177,46 @@ impl Request {
         server: &HttpServer,
         coding: Option<&str>,
     ) -> Result<Fetched, Fault> {
-        let fetched = match &self.body {
-            None => server.get(&self.path, &self.headers).await?,
-            Some(body) => server.post(&self.path, &self.headers, body).await?,
+        let fetched = self.fetch(server, &self.headers).await?;
+        let Some(coding) = coding else {
+            self.judge(&fetched)?;
+            return Ok(fetched);
         };
-        let path = &self.path;
-        let status = if self.body.is_some() { 204 } else { 200 };
-        if fetched.status != status {
-            let (got, text) = (fetched.status, String::from_utf8_lossy(&fetched.body));
-            return Err(Fault::Failed(format!("`{path}` answers {got}: {text}")));
-        }
-        if fetched.coding.as_deref() != coding {
-            let got = &fetched.coding;
-            let wrong = format!("`{path}` is coded {got:?} in place of {coding:?}");
+        let mut headers = self.headers.clone();
+        headers.retain(|(name, _)| name != "accept-encoding");
+        let identity = self.fetch(server, &headers).await?;
+        self.judge(&identity)?;
+        judge_coded(&self.path, coding, &fetched, &identity)?;
+        Ok(fetched)
+    }
+
+    fn judge(&self, fetched: &Fetched) -> Result<(), Fault> {
+        if let Some(coding) = &fetched.coding {
+            let path = &self.path;
+            let wrong = format!("`{path}` is coded {coding}, which was not asked for");
             return Err(Fault::Wrong(wrong));
         }
-        if let (Some(id), None) = (self.id, coding) {
-            let body: Value = serde_json::from_slice(&fetched.body).map_err(Fault::failed)?;
-            if body["id"] != json!(id) {
-                return Err(Fault::Wrong(format!("`{path}` answers with another row")));
-            }
+        self.shape.judge(&self.path, &fetched.body)
+    }
+
+    async fn fetch(
+        &self,
+        server: &HttpServer,
+        headers: &[(String, String)],
+    ) -> Result<Fetched, Fault> {
+        let path = &self.path;
+        let (fetched, wanted) = match &self.body {
+            None => (server.get(path, headers).await?, 200),
+            Some(body) => (server.post(path, headers, body).await?, 204),
+        };
+        if fetched.status == wanted {
+            return Ok(fetched);
         }
-        Ok(fetched)
+        let (status, text) = (fetched.status, String::from_utf8_lossy(&fetched.body));
+        let what = format!("`{path}` answers {status} in place of {wanted}: {text}");
+        Err(match status {
+            500.. => Fault::Failed(what),
+            _ => Fault::Wrong(what),
+        })
     }
 }

@@ -53,7 +53,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         name: "assessments",
         about: "The first page of a user's assessments, from the database.",
         path: "/api/v1/assessments",
-        asked: Asked::ByUsers,
+        asked: Asked::OwnRows,
         is_quick: true,
         ..PLAIN
     },
@@ -61,7 +61,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         name: "business_profiles",
         about: "The first page of a user's business profiles, from the database.",
         path: "/api/v1/business-profiles",
-        asked: Asked::ByUsers,
+        asked: Asked::OwnRows,
         ..PLAIN
     },
     Endpoint {

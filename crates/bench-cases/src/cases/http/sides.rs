@@ -7,7 +7,7 @@ use ruleiq_bench::{
     load::{ClosedLoop, Expectation, PreparedRequest, Target},
 };
 
-use super::{HttpSettings, asked::Request};
+use super::{HttpSettings, answer::judge_coded, asked::Request, stored::ReadBack};
 use crate::{
     Env,
     http_server::{self, Fetched, HttpServer},
@@ -26,6 +26,8 @@ struct Served {
     arm: Box<dyn Arm>,
     pid: u32,
     bytes_out: f64,
+    /// Where the operation stores something.
+    read_back: Option<ReadBack>,
     _server: Box<dyn Send>,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct Loaded<S> {
     pub(super) target: Target,
     /// Bytes of a mean answer's body.
     pub(super) bytes_out: f64,
+    /// What the first request stores, if it does.
+    read_back: Option<ReadBack>,
 }
 
 /// The API.
@@ -46,12 +50,14 @@ pub(super) async fn ours(
         server,
         target,
         bytes_out,
+        read_back,
     } = load_ours(&env, &settings).await?;
     let arm = Box::new(ClosedLoop::connect(target, settings.connections).await?);
     Ok(Box::new(Served {
         arm: counted(arm, env.owner_url()?),
         pid: server.pid(),
         bytes_out,
+        read_back,
         _server: Box::new(server),
     }))
 }
@@ -65,11 +71,13 @@ pub(super) async fn plain(
         server,
         target,
         bytes_out,
+        read_back,
     } = load_plain(&env, &settings).await?;
     Ok(Box::new(Served {
         arm: Box::new(ClosedLoop::connect(target, settings.connections).await?),
         pid: server.pid(),
         bytes_out,
+        read_back,
         _server: Box::new(server),
     }))
 }
@@ -92,6 +100,7 @@ pub(super) async fn load_ours(
     Ok(Loaded {
         server,
         bytes_out: mean_bytes(&asked),
+        read_back: ReadBack::of(&asked[0].0, address),
         target: target(address, requests, Expectation::status(200)),
     })
 }
@@ -108,7 +117,7 @@ pub(super) async fn load_plain(
     };
     let asked = ask(env, &server, &identity).await?;
     drop(server);
-    let typical = typical(&asked);
+    let typical = &typical(&asked);
     let mut route = PlainRoute::new(settings.endpoint.path, &typical.content_type, &typical.body);
     if settings.accept_encoding.is_some() {
         route = route.compressed();
@@ -132,25 +141,29 @@ pub(super) async fn load_plain(
     let (expect, bytes_out) = match settings.accept_encoding {
         None => (Expectation::body(200, &typical.body), typical.body.len()),
         Some(coding) => {
-            let answer = coded(address, &asked[0].0.path, coding).await?;
+            let answer = coded(address, &asked[0].0.path, coding, typical).await?;
             (Expectation::body(200, &answer.body), answer.body.len())
         }
     };
     Ok(Loaded {
         bytes_out: count(bytes_out),
+        read_back: None,
         target: target(address, requests, expect),
         server,
     })
 }
 
 /// What the plain server makes of its answer for who accepts this coding.
-async fn coded(address: SocketAddr, path: &str, coding: &str) -> Result<Fetched, Fault> {
+async fn coded(
+    address: SocketAddr,
+    path: &str,
+    coding: &str,
+    identity: &Fetched,
+) -> Result<Fetched, Fault> {
     let accept = ("accept-encoding".to_owned(), coding.to_owned());
     let answer = http_server::fetch(address, path, &[accept]).await?;
-    match answer.coding.as_deref() == Some(coding) {
-        true => Ok(answer),
-        false => Err(Fault::Wrong(format!("`{path}` does not come as {coding}"))),
-    }
+    judge_coded(path, coding, &answer, identity)?;
+    Ok(answer)
 }
 
 /// Every request once: fills the cache, and says what the answers are.
@@ -225,11 +238,26 @@ fn program() -> Result<PathBuf, Fault> {
 
 impl Arm for Served {
     fn check(&mut self) -> Doing<'_, ()> {
-        self.arm.check()
+        Box::pin(async {
+            let Some(back) = &self.read_back else {
+                return self.arm.check().await;
+            };
+            let before = back.read().await?;
+            self.arm.check().await?;
+            back.judge(&before, &back.read().await?)
+        })
     }
 
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
         self.arm.run(budget)
+    }
+
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
     }
 
     fn pids(&self) -> Vec<(Process, u32)> {
