@@ -4,12 +4,17 @@
 //! its next request when its last one is answered. Which rows are asked for is drawn from the seed;
 //! each request has an expectation of its own, learned from a first answer that is looked at.
 //!
+//! A closed loop shows what an answer costs. What users wait is judged under an open one, on the
+//! curves of some endpoints.
+//!
 //! Logging in is not among them: it is bound by argon2, by design, and by the limit of attempts.
 
+mod answer;
 mod asked;
 mod curve;
 mod endpoint;
 mod sides;
+mod stored;
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -70,7 +75,8 @@ fn case(options: &Options, endpoint: &'static Endpoint, coding: Option<&'static 
         .about(endpoint.about)
         .cpu_of([Process::Server, Process::Postgres, Process::Redis])
         .slice(SLICE)
-        .target(Target::value_at_most("latency_p95", 200_000.0).critical_beyond(500_000.0));
+        // What is critical is judged under an open loop, beside the curves.
+        .target(Target::value_at_most("latency_p95", 200_000.0));
     if let Some(coding) = coding {
         case = case.variant("coding", coding);
     }
