@@ -11,6 +11,7 @@ mod cache;
 mod case;
 mod compression;
 mod database;
+mod failures;
 mod job;
 mod parameter;
 mod report;
@@ -25,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) use self::run::{Limits, is_busy, run};
 pub use self::{
     case::{DatabaseCase, Key, MAX_KEYS, WrongAnswer},
+    failures::RedisFailures,
     parameter::Parameter,
     ruleiq::ruleiq_cases,
 };

@@ -13,7 +13,7 @@ use ruleiq_bench::{Arm, Case, Fault, Process, concurrent};
 
 use super::{
     OURS, TASKS,
-    redis::{FRED, Remote, clear, counted},
+    redis::{FRED, Remote, clear, counted, telling},
     settings::Settings,
     values::json,
 };
@@ -30,14 +30,17 @@ return 1";
 const PARTS: u32 = 4;
 /// Keys of a part, where no more are needed.
 const PART: u32 = 1_000;
+/// The most keys of a case, however many operations are under way at once.
+const MOST_KEYS: u32 = 1_000_000;
 /// Keys that a pattern matches.
 const GROUP: u32 = 100;
 
 pub(super) fn delete(options: &Options) -> Case<Env> {
     let tasks = options.concurrency.unwrap_or(TASKS);
-    let at_once = u32::try_from(tasks).unwrap_or(PART);
+    let at_once = u32::try_from(tasks).unwrap_or(u32::MAX);
     // While a part is taken away, the one after the next is put back, well behind and before it.
-    let part = if options.tiny { 40 } else { PART }.max(4 * at_once);
+    let part =
+        if options.tiny { 40 } else { PART }.max(at_once.saturating_mul(4).min(MOST_KEYS / PARTS));
     let settings = Settings {
         keys: PARTS * part,
         ..Settings::remote(options, tasks, 1)
@@ -52,7 +55,8 @@ pub(super) fn delete(options: &Options) -> Case<Env> {
 
 pub(super) fn delete_pattern(options: &Options) -> Case<Env> {
     let tasks = options.concurrency.unwrap_or(1);
-    let groups = u32::try_from(tasks).unwrap_or(100).max(100);
+    let groups = u32::try_from(tasks).unwrap_or(u32::MAX).max(100);
+    let groups = groups.min(MOST_KEYS / GROUP);
     let settings = Settings {
         keys: GROUP * if options.tiny { 4 } else { groups },
         ..Settings::remote(options, tasks, GROUP)
@@ -190,6 +194,7 @@ fn taken_away(arm: Box<dyn Arm>, ring: &Arc<Ring>) -> Box<dyn Arm> {
 async fn our_delete(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     let ring = ring(&env, &settings).await?;
     let cache = ring.remote.cache(settings.l1_max_bytes)?;
+    let told = cache.clone();
     let of = Arc::clone(&ring);
     let operation = move || {
         let (ring, cache) = (Arc::clone(&of), cache.clone());
@@ -202,7 +207,7 @@ async fn our_delete(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Ar
         }
     };
     let arm = concurrent(settings.at_once, operation, |()| Ok(()));
-    Ok(taken_away(arm, &ring))
+    Ok(taken_away(telling(arm, told), &ring))
 }
 
 async fn bare_delete(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
@@ -228,6 +233,7 @@ async fn our_pattern(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn A
     let ring = groups(&env, &settings).await?;
     let cache = ring.remote.cache(settings.l1_max_bytes)?;
     let remote = Arc::clone(&ring.remote);
+    let told = cache.clone();
     let operation = move || {
         let (ring, cache) = (Arc::clone(&ring), cache.clone());
         async move {
@@ -240,7 +246,7 @@ async fn our_pattern(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn A
         }
     };
     let arm = concurrent(settings.at_once, operation, whole_group);
-    Ok(counted(arm, remote))
+    Ok(counted(telling(arm, told), remote))
 }
 
 async fn bare_pattern(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
@@ -264,5 +270,24 @@ fn whole_group(count: &u64) -> Result<(), Fault> {
     match *count == u64::from(GROUP) {
         true => Ok(()),
         false => Err(Fault::Wrong(format!("{count} keys in place of {GROUP}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_tasks_has_keys() {
+        for tasks in [1, 50, 1 << 20, usize::MAX] {
+            let options = Options {
+                concurrency: Some(tasks),
+                ..Options::default()
+            };
+            for case in [delete(&options), delete_pattern(&options)] {
+                let keys = case.settings()["keys"].as_u64().unwrap();
+                assert!((1..=u64::from(MOST_KEYS)).contains(&keys), "{keys}");
+            }
+        }
     }
 }

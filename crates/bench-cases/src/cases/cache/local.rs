@@ -1,9 +1,14 @@
 //! What the cache does without Redis: hits in the process, and keys.
+//!
+//! The judging control of hits is moka, which people would use otherwise. The second one is the crate
+//! that our first tier stands on, with our settings of it: what types, expiry and handles cost on
+//! top.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use moka::sync::Cache;
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::DefaultLifecycle};
 use ruleiq_bench::{Arm, Case, Fault, Target, repeat, threads};
 use ruleiq_cache::{__macro::Key, CacheManager};
 use serde::Serialize;
@@ -23,6 +28,12 @@ use crate::{
 const ENTRY_BYTES: usize = 128;
 const STATUSES: [&str; 4] = ["draft", "in_progress", "completed", "archived"];
 
+/// The version of the crate below our first tier.
+const QUICK_CACHE: (&str, &str) = ("quick_cache", "0.7");
+/// As our first tier splits its room into shards.
+const SHARD_BYTES: usize = 4 * 1024 * 1024;
+const ESTIMATED_ENTRY_BYTES: usize = 2_048;
+
 /// A hit: its number and its value.
 type Hit = (u32, Option<Arc<Profile>>);
 
@@ -32,6 +43,7 @@ pub(super) fn l1_hit(options: &Options) -> Case<Env> {
         .quick()
         .subject(OURS.0, OURS.1, ours)
         .control("moka", "0.12", moka)
+        .control(QUICK_CACHE.0, QUICK_CACHE.1, bare)
         .build()
 }
 
@@ -40,6 +52,7 @@ pub(super) fn l1_hit_2(options: &Options) -> Case<Env> {
         .about("A value that the process holds, read on two threads at once.")
         .subject(OURS.0, OURS.1, ours)
         .control("moka", "0.12", moka)
+        .control(QUICK_CACHE.0, QUICK_CACHE.1, bare)
         .build()
 }
 
@@ -74,6 +87,42 @@ async fn moka(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
         .build();
     for (key, profile) in values.keys.iter().zip(&values.profiles) {
         cache.insert(key.clone(), Arc::new(Profile::clone(profile)));
+    }
+    Ok(reading(&settings, &values, move |key| cache.get(key)))
+}
+
+/// As our first tier weighs: a value, its key, and what an entry costs beside them.
+#[derive(Clone, Debug)]
+struct Weights {
+    value_bytes: usize,
+}
+
+impl Weighter<Arc<str>, Arc<Profile>> for Weights {
+    fn weight(&self, key: &Arc<str>, _: &Arc<Profile>) -> u64 {
+        (key.len() + self.value_bytes + ENTRY_BYTES) as u64
+    }
+}
+
+async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
+    let values = Arc::new(Values::new(env.seed(), &settings));
+    let room = settings.l1_max_bytes;
+    let options = OptionsBuilder::new()
+        .weight_capacity(room as u64)
+        .estimated_items_capacity((room / ESTIMATED_ENTRY_BYTES).max(1))
+        .shards((room / SHARD_BYTES).max(1))
+        .build()
+        .map_err(Fault::failed)?;
+    let weights = Weights {
+        value_bytes: settings.value_bytes,
+    };
+    let cache = Arc::new(quick_cache::sync::Cache::with_options(
+        options,
+        weights,
+        DefaultHashBuilder::default(),
+        DefaultLifecycle::default(),
+    ));
+    for (key, profile) in values.keys.iter().zip(&values.profiles) {
+        cache.insert(Arc::from(&**key), Arc::new(Profile::clone(profile)));
     }
     Ok(reading(&settings, &values, move |key| cache.get(key)))
 }

@@ -11,7 +11,7 @@ use ruleiq_bench::{Arm, Case, Fault, Process, Target, concurrent};
 
 use super::{
     OURS, TASKS,
-    redis::{FRED, Remote, counted},
+    redis::{FRED, Remote, counted, telling},
     settings::Settings,
     values::{Profile, json, missing},
 };
@@ -150,6 +150,7 @@ fn comparing_bytes(reader: &Arc<Reader>) -> impl Fn(&Undecoded) -> Result<(), Fa
 async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     let (reader, cache) = our_reader(&env, &settings).await?;
     let (check, remote) = (comparing(&reader), Arc::clone(&reader.remote));
+    let told = cache.clone();
     let operation = move || {
         let (reader, cache) = (Arc::clone(&reader), cache.clone());
         async move {
@@ -159,12 +160,13 @@ async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
         }
     };
     let arm = concurrent(settings.at_once, operation, check);
-    Ok(counted(arm, remote))
+    Ok(counted(telling(arm, told), remote))
 }
 
 async fn our_many(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     let (reader, cache) = our_reader(&env, &settings).await?;
     let (check, remote) = (comparing(&reader), Arc::clone(&reader.remote));
+    let told = cache.clone();
     let operation = move || {
         let (reader, cache) = (Arc::clone(&reader), cache.clone());
         async move {
@@ -176,7 +178,7 @@ async fn our_many(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>
         }
     };
     let arm = concurrent(settings.at_once, operation, check);
-    Ok(counted(arm, remote))
+    Ok(counted(telling(arm, told), remote))
 }
 
 /// A cache that holds nothing in the process, and whose values are all in Redis.
@@ -302,6 +304,7 @@ async fn our_miss(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>
     let reader = Reader::connect(&env, &settings).await?;
     let cache = reader.remote.cache(settings.l1_max_bytes)?;
     let remote = Arc::clone(&reader.remote);
+    let told = cache.clone();
     let operation = move || {
         let (reader, cache) = (Arc::clone(&reader), cache.clone());
         async move {
@@ -311,7 +314,7 @@ async fn our_miss(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>
         }
     };
     let arm = concurrent(settings.at_once, operation, |()| Ok(()));
-    Ok(counted(arm, remote))
+    Ok(counted(telling(arm, told), remote))
 }
 
 async fn bare_miss(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {

@@ -20,6 +20,7 @@ use fred::{
 };
 use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
 use ruleiq_cache::CacheManager;
+use ruleiq_performance::benchmark::RedisFailures;
 use tokio::{runtime, time::timeout};
 use uuid::Uuid;
 
@@ -205,6 +206,43 @@ pub(super) async fn clear(
     }
 }
 
+/// `arm`, whose operations go through `cache`: what that hid of Redis's failures are errors.
+pub(super) fn telling(arm: Box<dyn Arm>, cache: CacheManager) -> Box<dyn Arm> {
+    Box::new(Telling { arm, cache })
+}
+
+struct Telling {
+    arm: Box<dyn Arm>,
+    cache: CacheManager,
+}
+
+impl Arm for Telling {
+    fn check(&mut self) -> Doing<'_, ()> {
+        self.arm.check()
+    }
+
+    fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
+        Box::pin(async move {
+            let failures = RedisFailures::since_now(&self.cache);
+            let mut tally = self.arm.run(budget).await?;
+            failures.tell(&mut tally);
+            Ok(tally)
+        })
+    }
+
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
+    }
+
+    fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {
+        self.arm.counts()
+    }
+}
+
 /// `arm`, whose commands are counted by Redis.
 pub(super) fn counted(arm: Box<dyn Arm>, remote: Arc<Remote>) -> Box<dyn Arm> {
     Box::new(Counted { arm, remote })
@@ -233,16 +271,32 @@ impl Arm for Counted {
         self.arm.run(budget)
     }
 
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
+    }
+
     fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {
         Box::pin(async {
             let mut least = f64::INFINITY;
             for _ in 0..ROUNDS {
+                self.arm.before().await?;
                 let (before, beside_before) = commands(&self.remote).await?;
                 let tally = self.arm.run(Budget::Operations(COUNTED)).await?;
                 let (after, beside) = commands(&self.remote).await?;
-                let sent = (after - before).saturating_sub(beside - beside_before);
+                self.arm.after().await?;
+                let sent = sent((before, after), (beside_before, beside))?;
+                if tally.operations != COUNTED {
+                    return Err(Fault::Failed(format!(
+                        "{} of {COUNTED} operations failed while commands were counted",
+                        COUNTED.saturating_sub(tally.operations)
+                    )));
+                }
                 #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-                let per_operation = sent as f64 / tally.operations as f64;
+                let per_operation = sent as f64 / COUNTED as f64;
                 least = least.min(per_operation);
             }
             let mut counts = self.arm.counts().await?;
@@ -250,6 +304,15 @@ impl Arm for Counted {
             Ok(counts)
         })
     }
+}
+
+/// How many commands the operations sent. An error where Redis began to count anew meanwhile.
+fn sent(all: (u64, u64), beside: (u64, u64)) -> Result<u64, Fault> {
+    let grown = |(before, after): (u64, u64)| after.checked_sub(before);
+    grown(all)
+        .zip(grown(beside))
+        .and_then(|(all, beside)| all.checked_sub(beside))
+        .ok_or_else(|| Fault::Failed("Redis's counts were reset while they were read".to_owned()))
 }
 
 /// The sum of all calls in what `INFO commandstats` says, but for the asking itself.
@@ -267,6 +330,13 @@ fn calls(info: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_that_were_reset_are_no_counts() {
+        assert_eq!(sent((10, 30), (0, 5)), Ok(15));
+        assert!(sent((30, 10), (0, 0)).is_err());
+        assert!(sent((10, 12), (0, 5)).is_err());
+    }
 
     #[test]
     fn calls_are_summed_without_those_of_the_asking() {

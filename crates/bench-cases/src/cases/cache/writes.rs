@@ -12,7 +12,7 @@ use ruleiq_cache::CacheManager;
 
 use super::{
     OURS, TASKS,
-    redis::{self, FRED, Remote, counted},
+    redis::{self, FRED, Remote, counted, telling},
     settings::{Draws, Settings},
     values::{Profile, json, missing},
 };
@@ -98,6 +98,7 @@ async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
     // What Redis has, and not what the process holds.
     let reading = remote.cache(0)?;
     let ttl = settings.ttl();
+    let told = cache.clone();
     let operation = move || {
         let (writer, cache) = (Arc::clone(&writer), cache.clone());
         async move {
@@ -115,7 +116,7 @@ async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
         let reading = reading.clone();
         async move { our_value(&reading, &remote, number).await }
     });
-    Ok(counted(arm, remote))
+    Ok(counted(telling(arm, told), remote))
 }
 
 async fn our_value(
@@ -150,20 +151,24 @@ async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
 
 async fn write(writer: &Writer, names: &[String]) -> Result<(), Fault> {
     let commands = &writer.remote.commands;
+    let items = writer.items().map(|(number, profile)| {
+        let bytes = json(&**profile).into();
+        (&*names[number as usize], bytes)
+    });
+    if writer.per_operation == 1 {
+        for (name, bytes) in items {
+            let set = redis::set(commands, name, bytes, writer.ttl_s).await;
+            set.map_err(Fault::failed)?;
+        }
+        return Ok(());
+    }
     let pipeline = writer.remote.client.pipeline();
     let pipeline = pipeline.with_options(commands.options());
-    for (number, profile) in writer.items() {
-        let (name, bytes) = (&*names[number as usize], json(&**profile).into());
-        let set = match writer.per_operation {
-            1 => redis::set(commands, name, bytes, writer.ttl_s).await,
-            _ => redis::set(&pipeline, name, bytes, writer.ttl_s).await,
-        };
+    for (name, bytes) in items {
+        let set = redis::set(&pipeline, name, bytes, writer.ttl_s).await;
         set.map_err(Fault::failed)?;
     }
-    if writer.per_operation > 1 {
-        pipeline.all::<()>().await.map_err(Fault::failed)?;
-    }
-    Ok(())
+    pipeline.all::<()>().await.map_err(Fault::failed)
 }
 
 /// `arm`, whose check compares what Redis has afterwards. Reads what the first operation wrote.
