@@ -105,6 +105,14 @@ where
         self.arm.run(budget)
     }
 
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
+    }
+
     fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {
         self.arm.counts()
     }
@@ -132,11 +140,18 @@ impl Arm for Undone {
     }
 
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
-        Box::pin(async move {
-            let tally = self.arm.run(budget).await;
+        self.arm.run(budget)
+    }
+
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        Box::pin(async {
+            self.arm.after().await?;
             let undone = self.owner.batch_execute(&self.statement).await;
-            undone.map_err(Fault::failed)?;
-            tally
+            undone.map_err(Fault::failed)
         })
     }
 
@@ -163,6 +178,14 @@ impl<K: Send> Arm for Keeping<K> {
 
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
         self.arm.run(budget)
+    }
+
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
     }
 
     fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {

@@ -54,6 +54,14 @@ impl Arm for Judged {
         })
     }
 
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
+    }
+
     fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {
         Box::pin(async { Ok(self.counts.clone()) })
     }

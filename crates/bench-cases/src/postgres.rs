@@ -16,7 +16,7 @@ use tokio_postgres::{Row, types::ToSql};
 
 pub(crate) use self::{
     bare::{Bare, DEADPOOL},
-    counted::{Statements, counted},
+    counted::{Statements, counted, grown},
     ours::{OURS, Ours},
     owner::{OwnedDatabase, OwnedSchema, connect, within},
 };
