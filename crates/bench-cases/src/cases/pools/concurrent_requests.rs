@@ -100,11 +100,11 @@ impl<P: Pooled> Watched<P> {
         };
         let waits = self.waits.take();
         tally.figures.insert("utilization_max".to_owned(), most);
-        for (name, q) in [("wait_p50_us", 0.50), ("wait_p95_us", 0.95)] {
-            let wait = waits.quantile(q).unwrap_or_default();
-            tally
-                .figures
-                .insert(name.to_owned(), wait.as_secs_f64() * 1e6);
+        // A percentile of slices is none of all waits; a mean and a maximum are.
+        let waits = [("wait_mean_us", waits.mean()), ("wait_us_max", waits.max())];
+        for (name, wait) in waits {
+            let micros = wait.unwrap_or_default().as_secs_f64() * 1e6;
+            tally.figures.insert(name.to_owned(), micros);
         }
         Ok(tally)
     }
@@ -117,6 +117,14 @@ impl<P: Pooled> Arm for Watched<P> {
 
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
         Box::pin(self.watch(budget))
+    }
+
+    fn before(&mut self) -> Doing<'_, ()> {
+        self.arm.before()
+    }
+
+    fn after(&mut self) -> Doing<'_, ()> {
+        self.arm.after()
     }
 
     fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {
