@@ -2,16 +2,20 @@
 //! use: a plan comes as one line of JSON on its standard input.
 
 mod assemble;
+mod baseline;
 mod client;
 mod extras;
 mod interrupt;
 mod list;
 mod output;
+mod programs;
 mod report;
 mod run;
 mod self_check;
 mod self_test;
 mod serve;
+mod stored;
+mod under_load;
 
 use std::{io::BufRead, process::ExitCode};
 

@@ -35,8 +35,9 @@ impl Orders {
         self.rng.shuffle(cases);
     }
 
-    /// A seed for the next block: all arms of a block draw their inputs from one seed, and each
-    /// block from another.
+    /// A further number, for what else a run draws: how far a worker's stack is moved, schedules of
+    /// arrivals. Inputs of cases are drawn by the worker, from the run's seed itself: all arms of a
+    /// case have the same, in all blocks.
     pub fn seed(&mut self) -> u64 {
         self.rng.u64(..)
     }

@@ -180,7 +180,8 @@ pub struct Scale {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Settings {
-    /// What all draws came from.
+    /// What all draws came from: the order of cases and slices, the inputs of the cases, and the
+    /// schedules of the curves.
     pub seed: u64,
     /// Length of a slice; a case may have its own.
     pub slice_s: f64,

@@ -6,13 +6,15 @@ mod plan;
 mod progress;
 mod second_look;
 mod select;
+pub(crate) mod stop;
 mod store;
 
 pub use one_case::{LookAt, Looked, look};
-pub use plan::{Against, Profile, RunPlan, estimate};
-pub use progress::{Progress, Stop, in_words};
+pub use plan::{Against, Profile, RunPlan, estimate, second_looks};
+pub use progress::{Progress, in_words};
 pub use second_look::RESTARTS;
 pub use select::{Pattern, SelectError, select};
+pub use stop::Stop;
 pub use store::{Store, StoreError, StoredRun};
 
 use crate::{

@@ -29,9 +29,9 @@ pub(super) struct Facts {
     began: Instant,
     moment: Moment,
     load1: f64,
-    servers: Vec<Server>,
+    pub(super) servers: Vec<Server>,
     null_case_ns: f64,
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Facts {

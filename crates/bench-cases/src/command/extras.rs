@@ -8,7 +8,7 @@ use ruleiq_bench::{
     worker::CaseInfo,
 };
 
-use super::{env, output};
+use super::{env, output, run::rules, under_load};
 use crate::{
     Plan,
     cases::http::{CurvesPlan, curves},
@@ -30,8 +30,8 @@ pub(super) async fn add(
     chosen: &[CaseInfo],
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let has_http = chosen.iter().any(|it| it.name.component == "http");
-    if has_http && !plan.quick && plan.against.is_none() {
+    under_load::mark_closed(report);
+    if has_curves(plan, chosen) {
         add_curves(report, plan, stop).await?;
     }
     if plan.instructions && !stop.is_asked() {
@@ -44,8 +44,14 @@ pub(super) async fn add(
     Ok(())
 }
 
+/// Whether a run of these cases has curves.
+pub(super) fn has_curves(plan: &Plan, chosen: &[CaseInfo]) -> bool {
+    let has_http = chosen.iter().any(|it| it.name.component == "http");
+    has_http && !plan.quick && plan.against.is_none()
+}
+
 async fn add_curves(report: &mut Report, plan: &Plan, stop: &Stop) -> anyhow::Result<()> {
-    let env = env()?;
+    let env = env()?.with_seed(report.settings.seed);
     let (servers, _) = pids::servers(&env).await;
     let how = CurvesPlan {
         servers,
@@ -58,11 +64,16 @@ async fn add_curves(report: &mut Report, plan: &Plan, stop: &Stop) -> anyhow::Re
         Some(Ok(curves)) => {
             let ceilings = curves.iter().map(|it: &Curve| it.client_ceiling);
             report.self_check.client_ceiling_rps = ceilings.max_by(f64::total_cmp);
+            let rows = under_load::rows(&report.results, &curves, &rules(plan.quick));
+            report.results.extend(rows);
             report.curves = curves;
         }
         Some(Err(fault)) => {
-            let warning = format!("latency under load was not measured: {fault}");
-            report.warnings.push(warning);
+            let row = under_load::not_measured(&report.results, &fault.to_string());
+            report.results.extend(row);
+            report
+                .warnings
+                .push(format!("latency under load was not measured: {fault}"));
         }
     }
     Ok(())
@@ -75,7 +86,7 @@ pub(super) async fn scale_study(
     plan: &Plan,
     stop: &Stop,
 ) -> anyhow::Result<()> {
-    let env = Arc::new(env()?);
+    let env = Arc::new(env()?.with_seed(report.settings.seed));
     let study = ScaleStudy::new(plan.seconds.map(Duration::from_secs));
     output::complain(&format!(
         "{}; about {}",

@@ -18,7 +18,7 @@ pub(super) fn listen() -> anyhow::Result<Stop> {
                 _ = terminate.recv() => {}
             }
             if asked.is_asked() {
-                // Workers see their input close, and end.
+                asked.end_workers();
                 std::process::exit(super::INTERRUPTED.into());
             }
             asked.ask();

@@ -8,24 +8,29 @@ use std::{
 use anyhow::{Context, bail};
 use ruleiq_bench::{
     Measured,
-    baseline::{Refusal, Refused, compare_with, may_be_saved, refusals},
+    baseline::{Refused, compare_with, may_be_saved},
     report::{Report, file, html, terminal},
     run::{
-        self, Against, Outcome, Profile, Progress, RunPlan, Stop, Store, StoredRun, estimate,
-        in_words, select,
+        self, Against, Outcome, Profile, Progress, RunPlan, Stop, Store, estimate, in_words,
+        second_looks, select,
     },
     verdict::{self, Rules, settle},
     worker::{CaseInfo, WorkerProgram},
 };
-use serde_json::json;
 
-use super::{INTERRUPTED, INVALID, assemble, assemble::Facts, extras, interrupt, list, output};
+use super::{
+    INTERRUPTED, INVALID, assemble, assemble::Facts, baseline, extras, interrupt, list, output,
+    programs, stored,
+};
 use crate::{Plan, cases, env};
 
 /// The program that counts allocations, beside this one.
 const COUNTING: &str = "bench-cases-alloc";
+/// What the curves of the endpoints take, roughly: two endpoints, two sides, and for each the
+/// ceilings, four rates, and a knee that is searched in about eight.
+const CURVES: Duration = Duration::from_secs(2 * 2 * 30);
 /// A run in which nothing was measured.
-const NOTHING: Outcome = Outcome {
+pub(super) const NOTHING: Outcome = Outcome {
     measured: Vec::new(),
     is_partial: false,
 };
@@ -41,25 +46,47 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
     for path in [&plan.json, &plan.html, &plan.save].into_iter().flatten() {
         file::check_writable(path)?;
     }
+    let then = baseline::read(&plan)?;
     let stop = interrupt::listen()?;
-    let facts = Facts::gather(&plan).await?;
-    let mut run_plan = run_plan(&plan)?;
+    let mut facts = Facts::gather(&plan).await?;
+    facts.warnings.extend(programs::warning(&plan)?);
+    let seed = plan.seed.or(then.as_ref().map(|it| it.settings.seed));
+    let mut run_plan = run_plan(&plan, seed, &stop)?;
     if plan.scale_study {
         return scale_study(&plan, &run_plan, facts, &stop).await;
     }
-    let then = baseline(&plan, &run_plan, &facts)?;
-    let (store, done) = open_store(&plan, &facts, &mut run_plan)?;
-    let outcome = measure(&run_plan, chosen.clone(), store, done, &stop).await?;
+    if let Some(then) = &then {
+        baseline::refuse(&plan, &run_plan, &facts, &chosen, then)?;
+    }
+    let (store, done) = stored::open(&plan, &facts, &mut run_plan, seed)?;
+    // On going on, the seed is that of the stored run.
+    draw_inputs(&mut run_plan);
+    let outcome = measure(&plan, &run_plan, chosen.clone(), store, done, &stop).await?;
     let mut report = assemble::report(&plan, &run_plan, facts, &outcome);
     if !report.partial {
         extras::add(&mut report, &plan, &chosen, &stop).await?;
     }
-    if let Some(then) = then.filter(|_| !report.partial) {
-        let warnings = compare_with(&mut report, &then, &run_plan.rules)?;
-        report.warnings.extend(warnings);
-        settle(&mut report.results, &run_plan.rules);
+    let refused = match then.filter(|_| !report.partial) {
+        Some(then) => compare(&mut report, &then, &run_plan.rules).err(),
+        None => None,
+    };
+    let code = finish(&plan, &report)?;
+    // What was measured is delivered all the same.
+    refused.map_or(Ok(code), |it| Err(it.into()))
+}
+
+fn compare(report: &mut Report, then: &Report, rules: &Rules) -> Result<(), Refused> {
+    match compare_with(report, then, rules) {
+        Ok(warnings) => {
+            report.warnings.extend(warnings);
+            settle(&mut report.results, rules);
+            Ok(())
+        }
+        Err(refused) => {
+            report.warnings.push(refused.to_string());
+            Err(refused)
+        }
     }
-    finish(&plan, &report)
 }
 
 async fn scale_study(
@@ -84,25 +111,6 @@ fn finish(plan: &Plan, report: &Report) -> anyhow::Result<u8> {
         0 if !is_saved => INVALID,
         code => code,
     })
-}
-
-/// The stored run to compare with. What can be known to differ is refused before anything is
-/// measured.
-fn baseline(plan: &Plan, run_plan: &RunPlan, facts: &Facts) -> anyhow::Result<Option<Report>> {
-    let Some(path) = &plan.baseline else {
-        return Ok(None);
-    };
-    let mut then = file::read(path)?;
-    then.git.dirty &= !plan.allow_dirty;
-    let now = assemble::report(plan, run_plan, facts.clone(), &NOTHING);
-    let reasons: Vec<Refusal> = refusals(&now, &then, &run_plan.rules)
-        .into_iter()
-        .filter(|it| *it != Refusal::NothingInCommon)
-        .collect();
-    if !reasons.is_empty() {
-        return Err(Refused(reasons).into());
-    }
-    Ok(Some(then))
 }
 
 /// What a report comes to.
@@ -132,7 +140,7 @@ pub(super) fn refuse_debug(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_plan(plan: &Plan) -> anyhow::Result<RunPlan> {
+fn run_plan(plan: &Plan, seed: Option<u64>, stop: &Stop) -> anyhow::Result<RunPlan> {
     let this = std::env::current_exe().context("failed to find this program's own file")?;
     let rules = rules(plan.quick);
     let profile = if plan.quick {
@@ -143,12 +151,12 @@ fn run_plan(plan: &Plan) -> anyhow::Result<RunPlan> {
     let options = serde_json::to_string(&plan.options)?;
     let counting = this.with_file_name(COUNTING);
     Ok(RunPlan {
-        program: worker(this, &options, None),
+        program: worker(this, &options, None, stop),
         counting: (!plan.without_allocations && counting.exists())
-            .then(|| worker(counting, &options, None)),
+            .then(|| worker(counting, &options, None, stop)),
         against: plan.against.as_ref().map(|it| Against {
             revision: it.revision.clone(),
-            program: worker(it.program.clone(), &options, it.server.as_deref()),
+            program: worker(it.program.clone(), &options, it.server.as_deref(), stop),
         }),
         profile: Profile {
             blocks: plan.blocks.unwrap_or(profile.blocks),
@@ -156,61 +164,33 @@ fn run_plan(plan: &Plan) -> anyhow::Result<RunPlan> {
         },
         rules,
         iterations: plan.iterations,
-        seed: plan.seed.unwrap_or_else(assemble::drawn_seed),
+        seed: seed.unwrap_or_else(assemble::drawn_seed),
     })
 }
 
-fn worker(program: PathBuf, options: &str, server: Option<&Path>) -> WorkerProgram {
+fn worker(program: PathBuf, options: &str, server: Option<&Path>, stop: &Stop) -> WorkerProgram {
     let server = server.map(|it| (env::SERVER.to_owned(), it.display().to_string()));
     WorkerProgram {
         program,
         arguments: vec!["worker".to_owned(), options.to_owned()],
         variables: server.into_iter().collect(),
+        stop: stop.clone(),
     }
 }
 
-/// The file of what is measured so far, and what it already has.
-fn open_store(
-    plan: &Plan,
-    facts: &Facts,
-    run_plan: &mut RunPlan,
-) -> anyhow::Result<(Option<Store>, Vec<Measured>)> {
-    let Some(folder) = &plan.out else {
-        if plan.resume {
-            bail!("there is nothing to resume without a folder of partial results");
+/// Tells all workers the run's seed, which the inputs of cases are drawn from.
+fn draw_inputs(plan: &mut RunPlan) {
+    let against = plan.against.as_mut().map(|it| &mut it.program);
+    for program in [Some(&mut plan.program), plan.counting.as_mut(), against] {
+        let variables = program.map(|it| &mut it.variables);
+        if let Some(variables) = variables {
+            variables.push((env::SEED.to_owned(), plan.seed.to_string()));
         }
-        return Ok((None, Vec::new()));
-    };
-    let key = json!({
-        "revision": plan.git.revision,
-        "dirty": plan.git.dirty,
-        "against": plan.against.as_ref().map(|it| &it.revision),
-        "quick": plan.quick,
-        "blocks": run_plan.profile.blocks,
-        "iterations": plan.iterations,
-        "options": plan.options,
-        "scale": facts.scale.name,
-        "machine": facts.host.fingerprint,
-    });
-    let key = key.as_object().cloned().unwrap_or_default();
-    if plan.resume {
-        let (store, run, done) = Store::resume(folder)?;
-        run.expect(&key)?;
-        if plan.seed.is_some_and(|it| it != run.seed) {
-            bail!("the stored run was drawn from seed {}", run.seed);
-        }
-        run_plan.seed = run.seed;
-        return Ok((Some(store), done));
     }
-    let run = StoredRun {
-        seed: run_plan.seed,
-        began_s: facts.started.unix_timestamp(),
-        key,
-    };
-    Ok((Some(Store::begin(folder, &run)?), Vec::new()))
 }
 
 async fn measure(
+    asked: &Plan,
     plan: &RunPlan,
     mut chosen: Vec<CaseInfo>,
     mut store: Option<Store>,
@@ -225,7 +205,7 @@ async fn measure(
     }
     let time = match plan.iterations {
         Some(_) => String::new(),
-        None => format!(", about {}", in_words(estimate(plan, &chosen))),
+        None => format!(", {}", time(asked, plan, &chosen)),
     };
     output::complain(&format!(
         "{} cases, {} blocks each{time}; seed {}",
@@ -238,6 +218,22 @@ async fn measure(
     outcome.measured.extend(done);
     outcome.measured.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(outcome)
+}
+
+/// How long all of it takes, roughly.
+fn time(asked: &Plan, plan: &RunPlan, chosen: &[CaseInfo]) -> String {
+    let mut sure = estimate(plan, chosen);
+    if extras::has_curves(asked, chosen) {
+        sure += CURVES;
+    }
+    let mut text = format!("about {}", in_words(sure));
+    if plan.against.is_some() {
+        let more = in_words(second_looks(plan, chosen));
+        text.push_str(&format!(
+            ", and up to {more} more if all of it seems to have changed"
+        ));
+    }
+    text
 }
 
 /// Writes the report's files and prints it. Answers whether it was saved, if it was to be.

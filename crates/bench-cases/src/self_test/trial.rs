@@ -113,6 +113,7 @@ impl Bench {
                 serde_json::to_string(&planted)?,
             ],
             variables: Vec::new(),
+            stop: stop.clone(),
         };
         let mut workers = Workers::new(&program, None);
         let mut at = LookAt {

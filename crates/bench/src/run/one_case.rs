@@ -97,10 +97,19 @@ pub async fn look(
     progress: &Progress,
     stop: &Stop,
 ) -> Result<Looked, WorkerError> {
+    let known = measured.sides.clone();
     let mut arms = set_up(workers, at, measured, orders).await?;
     check(workers, &mut arms, measured).await;
     let mut looked = Looked::Done;
+    if stop.is_asked() {
+        // What is not there now may only have been ended too early.
+        measured.sides = known;
+        looked = Looked::Stopped;
+    }
     for done in 0..at.blocks {
+        if looked == Looked::Stopped {
+            break;
+        }
         if measured.sides[0].missing.is_some() {
             progress.skip(at.blocks - done);
             break;
@@ -113,6 +122,11 @@ pub async fn look(
                 slices,
             }),
             Ok(None) => {
+                looked = Looked::Stopped;
+                break;
+            }
+            // Its worker was ended for that, or ended with it: what is there is kept.
+            Err(_) if stop.is_asked() => {
                 looked = Looked::Stopped;
                 break;
             }

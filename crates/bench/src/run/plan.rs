@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::RESTARTS;
 use crate::{
     Role,
     verdict::Rules,
@@ -14,6 +15,9 @@ const AROUND: Duration = Duration::from_millis(800);
 const WARM_UP: f64 = 0.7;
 /// What lies between two slices, roughly: clocks are read.
 const BETWEEN: f64 = 0.01;
+/// What counting the allocations of a case takes, roughly: a process starts, and its operations run
+/// some hundred times.
+const COUNTING: Duration = Duration::from_millis(1_500);
 
 /// How much is measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,20 +108,33 @@ pub struct RunPlan {
     pub seed: u64,
 }
 
-/// How long a run of these cases takes, roughly; with `iterations`, that cannot be known.
+/// How long the first looks of a run of these cases take, and counting allocations, roughly; with
+/// `iterations`, that cannot be known.
 pub fn estimate(plan: &RunPlan, cases: &[CaseInfo]) -> Duration {
-    let sum = |case: &CaseInfo| {
-        let Length::Seconds(slice) = plan.profile.length(case, None) else {
-            return Duration::ZERO;
-        };
-        let arms = plan.profile.sides(case).len() + 1 + usize::from(plan.against.is_some());
-        #[expect(clippy::cast_precision_loss, reason = "a few arms and blocks")]
-        let (arms, blocks) = (arms as f64, plan.profile.blocks as f64);
-        let slices = 2.0 * arms * blocks * (slice + BETWEEN);
-        let warm_up = arms * WARM_UP.min(plan.profile.warm_up_s);
-        AROUND + Duration::from_secs_f64(slices + warm_up)
+    let counting = plan.counting.as_ref().map_or(Duration::ZERO, |_| COUNTING);
+    let looks = cases.iter().map(|it| one(plan, it, plan.profile.blocks, 1));
+    looks.map(|it| it + counting).sum()
+}
+
+/// How long second looks take, roughly, if every case is looked at again.
+pub fn second_looks(plan: &RunPlan, cases: &[CaseInfo]) -> Duration {
+    let looks = cases
+        .iter()
+        .map(|it| one(plan, it, plan.rules.second_blocks, RESTARTS));
+    looks.sum()
+}
+
+/// So many blocks of a case, over so many starts of its workers.
+fn one(plan: &RunPlan, case: &CaseInfo, blocks: usize, starts: usize) -> Duration {
+    let Length::Seconds(slice) = plan.profile.length(case, None) else {
+        return Duration::ZERO;
     };
-    cases.iter().map(sum).sum()
+    let arms = plan.profile.sides(case).len() + 1 + usize::from(plan.against.is_some());
+    #[expect(clippy::cast_precision_loss, reason = "a few arms and blocks")]
+    let (arms, blocks, starts) = (arms as f64, blocks as f64, starts as f64);
+    let slices = 2.0 * arms * blocks * (slice + BETWEEN);
+    let around = AROUND.as_secs_f64() + arms * WARM_UP.min(plan.profile.warm_up_s);
+    Duration::from_secs_f64(slices + starts * around)
 }
 
 #[cfg(test)]
@@ -149,6 +166,36 @@ mod tests {
             targets: Vec::new(),
             sides: roles.iter().map(side).collect(),
         }
+    }
+
+    #[test]
+    fn what_is_done_besides_takes_its_time() {
+        let program = WorkerProgram {
+            program: "bench-cases".into(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            stop: crate::run::Stop::default(),
+        };
+        let mut plan = RunPlan {
+            program: program.clone(),
+            counting: None,
+            against: None,
+            profile: Profile::full(),
+            rules: Rules::full(),
+            iterations: None,
+            seed: 1,
+        };
+        let cases = [case(&[Role::Subject, Role::Control])];
+        let alone = estimate(&plan, &cases);
+        plan.counting = Some(program.clone());
+        let counted = estimate(&plan, &cases);
+        plan.against = Some(Against {
+            revision: "decaf".into(),
+            program,
+        });
+        let compared = estimate(&plan, &cases);
+        assert!(alone < counted && counted < compared);
+        assert!(second_looks(&plan, &cases) > Duration::from_secs(60));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What was measured so far, so that a run that was ended can go on.
 //!
 //! A file of lines: what the run is, then one case per line, appended when it is done. A last line
-//! that was cut off by a crash is thrown away, and its case measured again.
+//! that was cut off by a crash is thrown away, and its case measured again; so is the case of any
+//! other line that cannot be read, and one whose subject could not be measured.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -85,20 +86,18 @@ impl Store {
     /// When there is none.
     pub fn resume(folder: &Path) -> Result<(Store, StoredRun, Vec<Measured>), StoreError> {
         let path = folder.join(NAME);
-        let text = fs::read_to_string(&path).map_err(fault("read", &path))?;
-        let mut lines = text.split_inclusive('\n');
+        let text = fs::read(&path).map_err(fault("read", &path))?;
+        let mut lines = text.split_inclusive(|it| *it == b'\n');
         let head = lines.next().unwrap_or_default();
-        let Ok(run) = serde_json::from_str::<StoredRun>(head) else {
+        let Ok(run) = serde_json::from_slice::<StoredRun>(head) else {
             return Err(StoreError::NoRun { path });
         };
         let mut whole = head.len();
         let mut done = Vec::new();
-        for line in lines.take_while(|it| it.ends_with('\n')) {
-            let Ok(measured) = serde_json::from_str(line) else {
-                break;
-            };
-            done.push(measured);
+        for line in lines.take_while(|it| it.ends_with(b"\n")) {
             whole += line.len();
+            let measured = serde_json::from_slice::<Measured>(line);
+            done.extend(measured.ok().filter(has_subject));
         }
         let open = fault("open", &path);
         let file = OpenOptions::new().append(true).open(&path).map_err(&open)?;
@@ -151,6 +150,14 @@ impl StoredRun {
             Err(StoreError::Differs { what })
         }
     }
+}
+
+/// Whether there is something to keep: what was missing may be there when the run goes on.
+fn has_subject(measured: &Measured) -> bool {
+    measured
+        .sides
+        .first()
+        .is_some_and(|it| it.missing.is_none())
 }
 
 fn fault(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {

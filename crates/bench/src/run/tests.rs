@@ -52,6 +52,7 @@ fn worker(set_up: &str, check: &str, on_slice: &str) -> WorkerProgram {
         program: "/bin/sh".into(),
         arguments: vec!["-c".into(), script],
         variables: Vec::new(),
+        stop: Stop::default(),
     }
 }
 
@@ -178,10 +179,11 @@ async fn what_was_measured_is_kept_and_gone_on_with() {
     run(&plan, vec![case("one")], Some(&mut store), &hidden, &stop)
         .await
         .unwrap();
-    // The next case is cut off in the middle of its line.
+    // What cannot be read is skipped, also in the middle; the next case is cut off in its line.
     let path = folder.join("partial.jsonl");
-    let mut text = std::fs::read_to_string(&path).unwrap();
-    text.push_str("{\"name\":");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once('\n').unwrap();
+    let text = format!("{head}\nnonsense\n{rest}{{\"name\":");
     std::fs::write(&path, text).unwrap();
 
     let (mut store, again, done) = Store::resume(&folder).unwrap();
@@ -202,6 +204,56 @@ async fn what_was_measured_is_kept_and_gone_on_with() {
     std::fs::remove_dir_all(&folder).unwrap();
     let names: Vec<_> = done.iter().map(|it| it.name.case.as_str()).collect();
     assert_eq!(names, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_measured_is_not_done() {
+    let folder = scratch("missing");
+    let missing = json!({"is_wrong": false, "text": "no server"});
+    let missing = json!({"arms": [{"arm": {"side": 0}, "fault": missing}]}).to_string();
+    let plan = plan(worker(&missing, &missing, ""));
+    let stored = StoredRun {
+        seed: 5,
+        began_s: 0,
+        key: serde_json::Map::new(),
+    };
+    let mut store = Store::begin(&folder, &stored).unwrap();
+    let (hidden, stop) = (Progress::hidden(), Stop::default());
+    let outcome = run(&plan, vec![case("one")], Some(&mut store), &hidden, &stop).await;
+    assert!(outcome.unwrap().measured[0].sides[0].missing.is_some());
+    let (_, _, done) = Store::resume(&folder).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(done.is_empty(), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_slice_without_end_is_ended_when_the_run_is_to_end() {
+    let folder = scratch("stuck");
+    let slices = folder.join("slices");
+    let fine = arms(&json!(null));
+    // One block is whole; then the worker and a process of its own hang.
+    let hang = format!(
+        "echo >> {0}; if [ $(wc -l < {0}) -gt 6 ]; then sleep 600; fi;",
+        slices.display()
+    );
+    let plan = plan(worker(&fine, &fine, &hang));
+    let (hidden, stop) = (Progress::hidden(), plan.program.stop.clone());
+    let asking = async {
+        while std::fs::read(&slices).map_or(0, |it| it.len()) < 7 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        stop.ask();
+    };
+    let cases = vec![case("one")];
+    let running = run(&plan, cases, None, &hidden, &stop);
+    let (outcome, ()) = tokio::join!(running, asking);
+    std::fs::remove_dir_all(&folder).unwrap();
+    let outcome = outcome.unwrap();
+    assert!(outcome.is_partial);
+    let measured = &outcome.measured[0];
+    assert_eq!(measured.blocks.len(), 1);
+    assert_eq!(measured.blocks[0].slices.len(), 6);
+    assert_eq!(measured.sides[0].missing, None);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::unistd::Pid;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
@@ -17,7 +17,10 @@ use tokio::{
 };
 
 use super::{Answer, ArmState, CaseInfo, Length, PROTOCOL, Request, SetUp, WorkerError};
-use crate::{ArmOf, Slice};
+use crate::{
+    ArmOf, Slice,
+    run::{Stop, stop},
+};
 
 /// The longest line of a worker that is read.
 const LONGEST_ANSWER: u64 = 64 << 20;
@@ -28,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// What a set-up may take: a server starts, and data is filled in.
 const SET_UP: Duration = Duration::from_secs(300);
 const END: Duration = Duration::from_secs(20);
+/// What a step may still take once the run is to end: longer than all but the longest slices.
+const AFTER_STOP: Duration = Duration::from_secs(5);
 
 /// How a worker is started.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct WorkerProgram {
     pub arguments: Vec<String>,
     /// Variables beside those of this process.
     pub variables: Vec<(String, String)>,
+    /// What asks the run to end that the worker is part of.
+    pub stop: Stop,
 }
 
 /// A worker. Dropped, it is killed, and so are the processes that it started.
@@ -47,6 +54,7 @@ pub struct WorkerProcess {
     group: Option<Pid>,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
+    stop: Stop,
     log: Arc<Mutex<VecDeque<String>>>,
     reader: JoinHandle<()>,
 }
@@ -79,13 +87,18 @@ impl WorkerProcess {
             .spawn()
             .map_err(start)?;
         let group = child.id().and_then(|it| i32::try_from(it).ok());
+        let group = group.map(Pid::from_raw);
+        if let Some(group) = group {
+            program.stop.began(group);
+        }
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(start(std::io::ErrorKind::BrokenPipe.into()));
         };
         let reader = read_log(errors, Arc::clone(&log));
         let mut worker = WorkerProcess {
-            group: group.map(Pid::from_raw),
+            group,
+            stop: program.stop.clone(),
             input: child.stdin.take(),
             output: BufReader::new(output),
             child,
@@ -191,7 +204,7 @@ impl WorkerProcess {
         self.input = None;
         // What it did not end in time is killed when this is dropped.
         if let Ok(Ok(_)) = timeout(END, self.child.wait()).await {
-            self.group = None;
+            self.forget();
         }
     }
 
@@ -219,20 +232,25 @@ impl WorkerProcess {
     async fn answer(&mut self, step: &'static str, limit: Duration) -> Result<Answer, WorkerError> {
         let mut line = String::new();
         let mut bounded = (&mut self.output).take(LONGEST_ANSWER);
-        match timeout(limit, bounded.read_line(&mut line)).await {
-            Err(_) => {
+        let reading = timeout(limit, bounded.read_line(&mut line));
+        let (read, after) = tokio::select! {
+            read = reading => (read.ok(), limit),
+            () = overdue(&self.stop) => (None, AFTER_STOP),
+        };
+        match read {
+            None => {
                 self.kill();
                 Err(WorkerError::TimedOut {
                     step,
-                    after: limit,
+                    after,
                     last_words: self.last_words(),
                 })
             }
-            Ok(Ok(n)) if n > 0 => serde_json::from_str(&line).map_err(|_| WorkerError::Garbled {
+            Some(Ok(n)) if n > 0 => serde_json::from_str(&line).map_err(|_| WorkerError::Garbled {
                 step,
                 answer: line.chars().take(200).collect(),
             }),
-            Ok(_) => Err(self.died(step).await),
+            Some(_) => Err(self.died(step).await),
         }
     }
 
@@ -259,11 +277,15 @@ impl WorkerProcess {
     }
 
     fn kill(&mut self) {
-        if let Some(group) = self.group.take() {
-            // Without a process in the group, there is nothing left to kill.
-            let killed = nix::sys::signal::killpg(group, Signal::SIGKILL);
-            debug_assert!(killed.is_ok() || killed == Err(nix::errno::Errno::ESRCH));
+        if let Some(group) = self.forget() {
+            stop::kill(group);
         }
+    }
+
+    fn forget(&mut self) -> Option<Pid> {
+        let group = self.group.take()?;
+        self.stop.ended(group);
+        Some(group)
     }
 }
 
@@ -272,6 +294,12 @@ impl Drop for WorkerProcess {
         self.kill();
         self.reader.abort();
     }
+}
+
+/// Waits until a step that is under way has had its time after the run was asked to end.
+async fn overdue(stop: &Stop) {
+    stop.asked().await;
+    tokio::time::sleep(AFTER_STOP).await;
 }
 
 async fn read_log(stderr: ChildStderr, log: Arc<Mutex<VecDeque<String>>>) {

@@ -59,7 +59,15 @@ impl<E: Send + Sync + 'static> Worker<E> {
                 return Ok(());
             }
             let answer = match serde_json::from_str(&line) {
-                Ok(request) => self.answer(request, &mut ready).await,
+                Ok(request) => tokio::select! {
+                    biased;
+                    answer = self.answer(request, &mut ready) => answer,
+                    () = closed(&mut input) => {
+                        // Nobody waits for the answer, and what the case made has to go.
+                        take_down(ready.take()).await;
+                        return Ok(());
+                    }
+                },
                 Err(error) => Answer::Error(format!("no request: {error}")),
             };
             write(&mut output, &answer).await?;
@@ -103,6 +111,13 @@ impl<E: Send + Sync + 'static> Worker<E> {
         let (made, states) = Ready::set_up(case, &self.env, self.servers, set_up).await;
         *ready = Some(made);
         Answer::Arms(states)
+    }
+}
+
+/// Waits for the end of the input. A request that comes instead is left to be read.
+async fn closed(input: &mut (impl AsyncBufRead + Unpin)) {
+    if input.fill_buf().await.is_ok_and(|it| !it.is_empty()) {
+        std::future::pending().await
     }
 }
 

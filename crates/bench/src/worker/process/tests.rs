@@ -7,6 +7,7 @@ fn script(text: &str) -> WorkerProgram {
         program: "/bin/sh".into(),
         arguments: vec!["-c".into(), text.into()],
         variables: Vec::new(),
+        stop: Stop::default(),
     }
 }
 
@@ -86,12 +87,39 @@ async fn one_that_does_not_answer_is_killed_with_its_children() {
     let child: u32 = last_words[0].parse().unwrap();
     drop(worker);
     for pid in [pid, child] {
-        let mut tries = 0;
-        while is_running(pid) {
-            tries += 1;
-            assert!(tries < 500, "{pid} still runs");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        assert_gone(pid).await;
+    }
+}
+
+#[tokio::test]
+async fn all_workers_end_at_once_with_their_children() {
+    let stop = Stop::default();
+    let program = WorkerProgram {
+        stop: stop.clone(),
+        ..script(&format!(
+            "{HELLO}; sleep 600 & echo $! >&2; read x; sleep 600"
+        ))
+    };
+    let mut worker = WorkerProcess::start(&program, 0).await.unwrap();
+    let pid = worker.pid().unwrap();
+    while worker.last_words().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.end_workers();
+    let error = worker.list().await.unwrap_err();
+    assert!(!error.is_alive());
+    let child: u32 = worker.last_words()[0].parse().unwrap();
+    for pid in [pid, child] {
+        assert_gone(pid).await;
+    }
+}
+
+async fn assert_gone(pid: u32) {
+    let mut tries = 0;
+    while is_running(pid) {
+        tries += 1;
+        assert!(tries < 500, "{pid} still runs");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -32,7 +32,29 @@ fn cases() -> Vec<Case<Nothing>> {
             Err(Fault::Failed("it is not installed".into()))
         });
     let wrong = Case::builder("toy", "wrong", ()).subject("ours", "1", |_, _| async { right(8) });
-    vec![whole.build(), wrong.build()]
+    let stuck = Case::builder("toy", "stuck", ()).subject("ours", "1", |_, _| async {
+        Ok(crate::concurrent(1, stuck(), |_: &()| Ok(())))
+    });
+    vec![whole.build(), wrong.build(), stuck.build()]
+}
+
+/// An operation without end, which tells when nothing holds it any more.
+fn stuck() -> impl Fn() -> std::future::Pending<Result<(), Fault>> {
+    let held = Held;
+    move || {
+        let _ = &held;
+        std::future::pending()
+    }
+}
+
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+struct Held;
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        DROPPED.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 struct Asker {
@@ -123,6 +145,25 @@ async fn a_wrong_answer_is_told_apart_from_none() {
     let fault = &checked["arms"][0]["fault"];
     assert_eq!(fault["is_wrong"], true);
     assert_eq!(fault["text"], "wrong answer: 8 instead of 7");
+}
+
+#[tokio::test]
+async fn a_case_goes_when_the_coordinator_is_gone() {
+    let mut asker = Asker::new();
+    asker.read().await;
+    asker.ask(&set_up("stuck", &[0])).await;
+    let request = json!({"slice": {"arm": {"side": 0}, "length": {"seconds": 3_000.0}}});
+    let line = format!("{request}\n");
+    let stream = asker.stream.get_mut();
+    stream.write_all(line.as_bytes()).await.unwrap();
+    drop(asker);
+    let mut tries = 0;
+    // Both arms: the subject, and the subject again.
+    while DROPPED.load(Ordering::SeqCst) < 2 {
+        tries += 1;
+        assert!(tries < 500, "the case is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,90 @@
+//! The stored run to compare with. What can be known to differ is refused before anything is
+//! measured.
+
+use ruleiq_bench::{
+    Measured,
+    baseline::{Refusal, Refused, refusals},
+    report::{Control, Report, Row, file},
+    run::{Outcome, Profile, RunPlan},
+    worker::CaseInfo,
+};
+
+use super::{assemble, assemble::Facts};
+use crate::Plan;
+
+/// Reads it, if there is to be one.
+pub(super) fn read(plan: &Plan) -> anyhow::Result<Option<Report>> {
+    let Some(path) = &plan.baseline else {
+        return Ok(None);
+    };
+    let mut then = file::read(path)?;
+    then.git.dirty &= !plan.allow_dirty;
+    Ok(Some(then))
+}
+
+/// Refuses it for every reason that does not need a measurement: machine, servers, settings,
+/// controls, names.
+pub(super) fn refuse(
+    plan: &Plan,
+    run_plan: &RunPlan,
+    facts: &Facts,
+    chosen: &[CaseInfo],
+    then: &Report,
+) -> anyhow::Result<()> {
+    let nothing = Outcome {
+        measured: begun(&run_plan.profile, chosen),
+        is_partial: false,
+    };
+    let mut now = assemble::report(plan, run_plan, facts.clone(), &nothing);
+    for row in &mut now.results {
+        let is_it = |it: &&CaseInfo| {
+            it.name.component == row.component
+                && it.name.case == row.case
+                && it.name.variant == row.variant
+        };
+        if let Some(case) = chosen.iter().find(is_it) {
+            let stored = then.results.iter().find(|it| is_alike(it, row));
+            row.control = stored.and_then(|it| control(it, case, &run_plan.profile));
+        }
+    }
+    let mut reasons = refusals(&now, then, &run_plan.rules);
+    reasons.extend(other_seed(run_plan.seed, then));
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    Err(Refused(reasons).into())
+}
+
+/// The cases before their first block.
+fn begun(profile: &Profile, chosen: &[CaseInfo]) -> Vec<Measured> {
+    let begin = |it: &CaseInfo| Measured::begin(it, &profile.sides(it), None);
+    chosen.iter().map(begin).collect()
+}
+
+fn is_alike(one: &Row, other: &Row) -> bool {
+    (&one.component, &one.case, &one.variant, &one.metric)
+        == (&other.component, &other.case, &other.variant, &other.metric)
+}
+
+/// The control that the case's row is going to have, as far as its sides tell: that of the stored
+/// row, in the version that is here now.
+fn control(stored: &Row, case: &CaseInfo, profile: &Profile) -> Option<Control> {
+    let stored = stored.control.as_ref()?;
+    let sides = profile.sides(case);
+    let mut sides = sides.into_iter().filter_map(|it| case.sides.get(it));
+    let side = sides.find(|it| it.name == stored.name)?;
+    Some(Control {
+        version: side.version.clone(),
+        ..stored.clone()
+    })
+}
+
+/// Other inputs have other sizes, which are compared exactly.
+fn other_seed(seed: u64, then: &Report) -> Option<Refusal> {
+    let stored = then.settings.seed;
+    (seed != stored).then(|| Refusal::Differs {
+        what: "the seed".to_owned(),
+        then: stored.to_string(),
+        now: seed.to_string(),
+    })
+}
