@@ -36,6 +36,8 @@ use crate::{
 
 /// The folder in `target`, and what is in the names of the logins.
 const HOME: &str = "bench";
+/// The most operations under way at once.
+const MOST_UNDER_WAY: NonZeroUsize = NonZeroUsize::new(10_000).expect("it is not zero");
 /// What a run says that could not be done or must not be read.
 const EXIT_INVALID: u8 = 2;
 
@@ -109,7 +111,7 @@ pub(crate) struct Measuring {
     #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
     blocks: Option<NonZeroUsize>,
     /// So many operations under way at once
-    #[arg(long, value_name = "N", value_parser = positive::<NonZeroUsize>)]
+    #[arg(long, value_name = "N", value_parser = under_way)]
     concurrency: Option<NonZeroUsize>,
     /// So many operations of each slice, in place of a time
     #[arg(long, value_name = "N", value_parser = positive::<NonZeroU64>)]
@@ -139,7 +141,7 @@ pub(crate) struct Measuring {
     #[arg(long)]
     list: bool,
     /// Go on with the run that was interrupted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fresh")]
     resume: bool,
     /// Count the instructions of hot paths too, where valgrind is installed
     #[arg(long)]
@@ -214,6 +216,7 @@ fn report(file: &Path, render: &Render, interrupt: &Interrupt) -> anyhow::Result
         html: render.html.as_deref().map(outputs::output).transpose()?,
         ..Files::default()
     };
+    files.differ(Some(&file))?;
     let file = file.to_str().context("the report's name is not UTF-8")?;
     let plan = plan::report(&files, render.lenient);
     let program = Built::runner(interrupt)?.bench_cases()?;
@@ -304,6 +307,12 @@ fn build(needs: Needs, interrupt: &Interrupt) -> anyhow::Result<Built> {
     Ok(built)
 }
 
+/// Reads how many operations are under way at once, each of which may take a connection.
+fn under_way(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|it| *it <= MOST_UNDER_WAY);
+    number.ok_or_else(|| format!("it has to be a whole number, from 1 to {MOST_UNDER_WAY}"))
+}
+
 /// Reads a number that must not be zero.
 fn positive<T: FromStr>(text: &str) -> Result<T, &'static str> {
     text.parse()
@@ -331,13 +340,15 @@ impl Measuring {
             Some(path) => outputs::output(path),
             None => outputs::output(&folder.join(usual)),
         };
-        Ok(Files {
+        let files = Files {
             baseline: self.baseline.as_deref().map(outputs::report).transpose()?,
             json: Some(or(&self.json, "report.json")?),
             html: Some(or(&self.html, "report.html")?),
             save: self.save.as_deref().map(outputs::output).transpose()?,
             out: Some(folder.join(programs::RUN)),
-        })
+        };
+        files.differ(files.baseline.as_deref())?;
+        Ok(files)
     }
 }
 
@@ -351,6 +362,15 @@ impl Component {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_is_under_way_than_connections_can_be() {
+        assert_eq!(under_way("10000"), Ok(MOST_UNDER_WAY));
+        for text in ["0", "10001", "-1", "18446744073709551615", "many"] {
+            let refused = under_way(text);
+            assert!(refused.is_err_and(|it| it.contains("10000")), "{text}");
+        }
+    }
 
     #[test]
     fn all_components_are_said_by_naming_none() {

@@ -7,7 +7,11 @@ use std::{
     ffi::OsString,
     io::{self, BufRead as _, BufReader, Write as _, stdin},
     os::unix::process::ExitStatusExt as _,
-    process::{ChildStdin, Command, ExitCode, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -19,13 +23,16 @@ use crate::{process, process::Interrupt};
 
 /// How long a program that is interrupted gets to keep what it has, instead of the usual grace.
 pub(crate) const INTERRUPTED_GRACE: Duration = Duration::from_secs(60);
+/// The same for one that is to end at once.
+const AT_ONCE: Duration = Duration::from_secs(5);
 /// What a shell adds to the number of the signal that ended a program.
 const SIGNALLED: i32 = 128;
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
-    /// Hand the first line of standard input on as the program's own, and tell the program to stop
-    /// by SIGINT, after which it has a minute
+    /// Hand the first line of standard input on as the program's own. A second line tells the
+    /// program to stop by SIGINT, after which it has a minute, unless the input ends before: then it
+    /// is told again, to end at once. An end without a second line is like the line
     #[arg(long)]
     with_line: bool,
     /// The program and its arguments
@@ -46,23 +53,36 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     let mut child = process::spawn(&mut command)?;
     let (input, listener) = (child.stdin.take(), interrupt.clone());
+    let at_once = Arc::new(AtomicBool::new(false));
+    let impatient = Arc::clone(&at_once);
     thread::spawn(move || {
         // Whether it ends or fails, nobody holds it any more.
-        drop(listen(input));
+        let is_told_twice = listen(input, &listener).unwrap_or(false);
+        impatient.store(is_told_twice, Ordering::Relaxed);
         listener.tell();
     });
     let status = match process::wait_unless_told(&mut child, &interrupt)? {
         Some(status) => status,
         None if arguments.with_line => {
-            process::stop_by(&mut child, Signal::INT, INTERRUPTED_GRACE)?
+            interrupted(&mut child, &|| at_once.load(Ordering::Relaxed))?
         }
         None => process::stop(&mut child)?,
     };
     Ok(exit_code(status))
 }
 
-/// Hands on the first line, if it is wanted, and reads to the end.
-fn listen(first_line_to: Option<ChildStdin>) -> io::Result<()> {
+/// Tells the program to end, and once more when it is to end at once.
+fn interrupted(child: &mut Child, at_once: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
+    process::signal(child, Signal::INT)?;
+    if let Some(status) = process::ended_within_unless(child, INTERRUPTED_GRACE, at_once)? {
+        return Ok(status);
+    }
+    process::stop_by(child, Signal::INT, AT_ONCE)
+}
+
+/// Hands on the first line, if it is wanted, and reads to the end. A further line tells to stop.
+/// Answers whether there was one.
+fn listen(first_line_to: Option<ChildStdin>, listener: &Interrupt) -> io::Result<bool> {
     let mut input = BufReader::new(stdin());
     if let Some(mut program) = first_line_to {
         let mut line = Vec::new();
@@ -70,7 +90,12 @@ fn listen(first_line_to: Option<ChildStdin>) -> io::Result<()> {
         // The program may have ended without it.
         drop(program.write_all(&line));
     }
-    io::copy(&mut input, &mut io::sink()).map(drop)
+    let is_told = input.skip_until(b'\n')? > 0;
+    if is_told {
+        listener.tell();
+    }
+    io::copy(&mut input, &mut io::sink())?;
+    Ok(is_told)
 }
 
 fn exit_code(status: ExitStatus) -> ExitCode {

@@ -169,15 +169,21 @@ pub(crate) fn stop_by(
     signal: Signal,
     grace: Duration,
 ) -> anyhow::Result<ExitStatus> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    if let (Some(pid), None) = (pid, child.try_wait()?) {
-        kill_process(pid, signal)?;
-    }
+    self::signal(child, signal)?;
     if let Some(status) = ended_within(child, grace)? {
         return Ok(status);
     }
     child.kill()?;
     Ok(child.wait()?)
+}
+
+/// Sends a signal to a program, if it still runs.
+pub(crate) fn signal(child: &mut Child, signal: Signal) -> anyhow::Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let (Some(pid), None) = (pid, child.try_wait()?) {
+        kill_process(pid, signal)?;
+    }
+    Ok(())
 }
 
 /// The exit code to hand on. A program that a signal ended has none, which is a failure.
@@ -202,12 +208,21 @@ pub(crate) fn ended_within(
     child: &mut Child,
     limit: Duration,
 ) -> anyhow::Result<Option<ExitStatus>> {
+    ended_within_unless(child, limit, &|| false)
+}
+
+/// The same, unless nobody is to wait any longer.
+pub(crate) fn ended_within_unless(
+    child: &mut Child,
+    limit: Duration,
+    is_over: &dyn Fn() -> bool,
+) -> anyhow::Result<Option<ExitStatus>> {
     let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() > end {
+        if Instant::now() > end || is_over() {
             return Ok(None);
         }
         thread::sleep(POLL);

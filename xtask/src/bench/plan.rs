@@ -3,8 +3,9 @@
 //! Its shape is that of `Plan` in `crates/bench-cases/src/plan.rs`, which this program does not
 //! link: it has to compile in seconds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::{Measuring, programs::Programs, revision::Revision, toolchain::Toolchain};
@@ -18,6 +19,33 @@ pub(super) struct Files {
     pub(super) save: Option<PathBuf>,
     /// The folder of partial results.
     pub(super) out: Option<PathBuf>,
+}
+
+impl Files {
+    /// Refuses to write two things into one file, or over one that is read.
+    pub(super) fn differ(&self, read: Option<&Path>) -> anyhow::Result<()> {
+        let written = [&self.json, &self.html, &self.save];
+        let files = written.into_iter().flatten().map(PathBuf::as_path);
+        let files: Vec<PathBuf> = files.chain(read).map(real).collect();
+        for (at, file) in files.iter().enumerate() {
+            ensure!(
+                file.starts_with("/dev") || !files[..at].contains(file),
+                "`{}` is named for two things: give each a file of its own",
+                file.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The file that is meant, whatever it is called. One that is not there yet is in a folder that is.
+fn real(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = path.parent()?.canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let real = path.canonicalize().ok().or_else(in_folder);
+    real.unwrap_or_else(|| path.to_path_buf())
 }
 
 /// Everything of a run.
@@ -110,6 +138,33 @@ mod tests {
 
     fn keys(value: &Value) -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn each_output_has_a_file_of_its_own() {
+        let folder = std::env::temp_dir().join(format!("xtask-files-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let check = |json: &str, html: &str, read: Option<&str>, expect: bool| {
+            let at = |name: &str| match name.starts_with('/') {
+                true => PathBuf::from(name),
+                false => folder.join(name),
+            };
+            let files = Files {
+                json: Some(at(json)),
+                html: Some(at(html)),
+                ..Files::default()
+            };
+            let differ = files.differ(read.map(at).as_deref());
+            assert_eq!(differ.is_ok(), expect, "{json} {html} {read:?}: {differ:?}");
+        };
+        check("report.json", "report.html", None, true);
+        check("report", "report", None, false);
+        check("report", "../report", None, true);
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        check("report", &format!("../{name}/report"), None, false);
+        check("report.json", "report.html", Some("report.json"), false);
+        check("/dev/null", "/dev/null", None, true);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -51,8 +51,12 @@ pub(super) fn run(
             progress::line(
                 "stopping: what is measured is kept; Ctrl-C again ends everything at once",
             );
+            // A line tells the holder; the pipe's end, with this program, tells it a second time.
+            // One that has ended needs no telling.
+            drop(writeln!(input));
+            let status = ended(&mut holder)?;
             drop(input);
-            ended(&mut holder)?
+            status
         }
     };
     verdict(status)

@@ -45,6 +45,9 @@ const NOT_OURS: &[&str] = &[
     REDIS_URL,
     SERVER,
     SCALE_NAME,
+    // A run draws its inputs from its own seed, and moves stacks by its own padding.
+    "RULEIQ_BENCH_SEED",
+    "RULEIQ_BENCH_PADDING",
 ];
 const DATABASE_URL: &str = "RULEIQ_BENCH_DATABASE_URL";
 const OWNER_URL: &str = "RULEIQ_BENCH_OWNER_URL";
@@ -202,7 +205,20 @@ fn prepare(database: &Database, interrupt: &Interrupt) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
+
+    #[test]
+    fn a_run_inherits_neither_servers_nor_seed() -> anyhow::Result<()> {
+        let mut command = Command::new("true");
+        Servers::None.tell(&mut command)?;
+        for name in ["DATABASE_URL", "RULEIQ_BENCH_SEED", "RULEIQ_BENCH_PADDING"] {
+            let told = command.get_envs().find(|it| it.0 == OsStr::new(name));
+            assert_eq!(told, Some((OsStr::new(name), None)), "{name}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn only_what_the_components_need_is_started() {

@@ -17,7 +17,16 @@ pub(super) struct Toolchain {
     rustc: String,
     lto: String,
     target_cpu: String,
+    /// What the environment changes of it, as `NAME=value`.
+    changed: Vec<String>,
 }
+
+/// Variables by which cargo is told how to build, beside those of its profiles.
+const FLAGS: &[&str] = &[
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+];
 
 impl Toolchain {
     /// Asks the compiler, the root manifest and the environment.
@@ -36,9 +45,16 @@ impl Toolchain {
             target_cpu: target_cpu(
                 variable("CARGO_ENCODED_RUSTFLAGS")
                     .map(|it| it.replace('\u{1f}', " "))
-                    .or_else(|| variable("RUSTFLAGS")),
+                    .or_else(|| variable("RUSTFLAGS"))
+                    .or_else(|| variable("CARGO_BUILD_RUSTFLAGS")),
                 &read(".cargo/config.toml")?,
             ),
+            changed: changed(env::vars_os().filter_map(|(name, value)| {
+                Some((
+                    name.into_string().ok()?,
+                    value.to_string_lossy().into_owned(),
+                ))
+            })),
         })
     }
 
@@ -46,7 +62,10 @@ impl Toolchain {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "rustc": self.rustc,
-            "profile": "release",
+            "profile": match self.changed.is_empty() {
+                true => "release".to_owned(),
+                false => format!("release, changed by {}", self.changed.join(", ")),
+            },
             "lto": self.lto,
             "debug_assertions": false,
             "target_cpu": self.target_cpu,
@@ -65,6 +84,22 @@ fn rustc() -> anyhow::Result<String> {
     ensure!(output.status.success(), "rustc does not say its version");
     let said = String::from_utf8_lossy(&output.stdout);
     Ok(said.trim().trim_start_matches("rustc ").to_owned())
+}
+
+/// What the environment tells cargo to build otherwise than the files of the repository say.
+fn changed(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let tells = |name: &str| {
+        FLAGS.contains(&name)
+            || name.starts_with("CARGO_PROFILE_RELEASE_")
+            || (name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS"))
+            || matches!(name, "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER")
+    };
+    let mut changed: Vec<String> = variables
+        .filter(|(name, value)| tells(name) && !value.is_empty())
+        .map(|(name, value)| format!("{name}={}", value.replace('\u{1f}', " ")))
+        .collect();
+    changed.sort();
+    changed
 }
 
 /// Link-time optimization by cargo's names. Without a word about it, or with `false`, it is done
@@ -127,6 +162,35 @@ mod tests {
             Some("-Ctarget-cpu=x86-64-v2 -Ctarget-cpu=native -g"),
             "",
             "native",
+        );
+    }
+
+    #[test]
+    fn what_the_environment_changes_is_told() {
+        let check = |variables: &[(&str, &str)], expect: &[&str]| {
+            let owned = |it: &(&str, &str)| (it.0.to_owned(), it.1.to_owned());
+            assert_eq!(
+                changed(variables.iter().map(owned)),
+                expect,
+                "{variables:?}"
+            );
+        };
+        check(&[("PATH", "/bin"), ("RUSTFLAGS", "")], &[]);
+        check(
+            &[
+                ("RUSTFLAGS", "-g"),
+                ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+                ("CARGO_PROFILE_DEV_OPT_LEVEL", "1"),
+                ("CARGO_TARGET_DIR", "/t"),
+                ("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Cx"),
+                ("CARGO_BUILD_RUSTFLAGS", "-Cy"),
+            ],
+            &[
+                "CARGO_BUILD_RUSTFLAGS=-Cy",
+                "CARGO_PROFILE_RELEASE_OPT_LEVEL=1",
+                "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-Cx",
+                "RUSTFLAGS=-g",
+            ],
         );
     }
 
