@@ -42,14 +42,16 @@ impl Slice {
             errors: tally.errors.clone(),
             wrong: tally.wrong,
             latency: tally.latencies().as_ref().map(Histogram::encode),
-            figures: tally.figures.clone(),
+            figures: finite(&tally.figures),
             flags: Vec::new(),
         }
     }
 
-    /// CPU microseconds per operation, summed over the processes named; none without operations.
+    /// CPU microseconds per operation, summed over the processes named; none without operations, and
+    /// where one of the processes has no clock: a part of the cost would pass for all of it.
     pub fn cpu_us_per_op(&self, processes: &[String]) -> Option<f64> {
-        let seconds: f64 = processes.iter().filter_map(|it| self.cpu_s.get(it)).sum();
+        let seconds = processes.iter().map(|it| self.cpu_s.get(it));
+        let seconds = seconds.sum::<Option<f64>>()?;
         self.per_op(seconds * 1e6)
     }
 
@@ -64,5 +66,45 @@ impl Slice {
         #[expect(clippy::cast_precision_loss, reason = "a count of operations")]
         let operations = self.operations as f64;
         (self.operations > 0).then(|| sum / operations)
+    }
+}
+
+/// What is not finite is no figure, and JSON has no word for it.
+fn finite(figures: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    let finite = figures.iter().filter(|it| it.1.is_finite());
+    finite.map(|(name, it)| (name.clone(), *it)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(tally: &Tally) -> Slice {
+        let cpu_s = [("client".to_owned(), 0.25)].into();
+        Slice::new(tally, Duration::from_secs(1), cpu_s)
+    }
+
+    #[test]
+    fn a_process_without_a_clock_leaves_no_cost() {
+        let tally = Tally {
+            operations: 1_000,
+            ..Tally::default()
+        };
+        let of = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|it| (*it).to_owned()).collect();
+            slice(&tally).cpu_us_per_op(&names)
+        };
+        assert_eq!(of(&["client"]), Some(250.0));
+        assert_eq!(of(&["client", "postgres"]), None);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_no_figure() {
+        let mut tally = Tally::default();
+        for (name, figure) in [("a", f64::NAN), ("b", f64::INFINITY), ("c", 1.0)] {
+            tally.figures.insert(name.to_owned(), figure);
+        }
+        let names: Vec<String> = slice(&tally).figures.into_keys().collect();
+        assert_eq!(names, ["c"]);
     }
 }

@@ -20,8 +20,11 @@ use crate::{
 
 use self::{draft::Draft, reading::Reading};
 
-pub(crate) use self::rounds::{against_control, do_arms_agree};
 pub use self::{estimate::estimate_again, noise::noise};
+pub(crate) use self::{
+    metric::is_informational,
+    rounds::{against_control, do_arms_agree},
+};
 
 /// The rows of one case.
 ///

@@ -104,9 +104,9 @@ pub(crate) fn gates(metric: &str) -> bool {
     metric == "cpu_per_op"
 }
 
-/// A difference on logs in words: `3.1 %`.
+/// A difference on logs in words: `3.1 %`; twice as much is 100 %, half of it 50 %.
 pub(crate) fn percent(difference: f64) -> String {
-    format!("{:.1} %", 100.0 * difference.abs().exp_m1())
+    format!("{:.1} %", 100.0 * difference.exp_m1().abs())
 }
 
 /// Why `n` blocks have no interval, and what to do.
@@ -116,4 +116,15 @@ pub(crate) fn too_few(n: usize, rules: &Rules) -> String {
         100.0 * rules.confidence,
         rules.blocks
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_as_much_is_a_hundred_percent_and_half_of_it_fifty() {
+        assert_eq!(percent(2.0_f64.ln()), "100.0 %");
+        assert_eq!(percent(0.5_f64.ln()), "50.0 %");
+    }
 }

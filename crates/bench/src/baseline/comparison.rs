@@ -7,7 +7,7 @@ use super::{
 use crate::{
     report::{Baseline, BaselineMode, Report, Round, Row, Verdict},
     stats::{Interval, Z, normal_quantile, rank_sum_p, shift},
-    summarise::{against_control, do_arms_agree},
+    summarise::{against_control, do_arms_agree, is_informational},
     verdict::{Rules, compare_counts, direction, percent, too_few, word},
 };
 
@@ -169,7 +169,7 @@ fn compare_exactly(row: &mut Row, stored: &Row, id: uuid::Uuid) {
     let Some((before, after)) = stored.value.zip(row.value) else {
         return;
     };
-    let verdict = compare_counts(before, after);
+    let verdict = compare_counts(before, after, &row.unit, row.better);
     let ratio = if before > 0.0 {
         after / before
     } else {
@@ -184,5 +184,7 @@ fn compare_exactly(row: &mut Row, stored: &Row, id: uuid::Uuid) {
         p: if verdict == Verdict::Same { 1.0 } else { 0.0 },
         stage: 1,
     });
-    said(row, verdict);
+    if !is_informational(&row.metric) {
+        said(row, verdict);
+    }
 }

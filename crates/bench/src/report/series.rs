@@ -67,8 +67,8 @@ pub struct Growth {
     pub case: String,
     /// Size and CPU microseconds per operation by process.
     pub points: Vec<GrowthPoint>,
-    /// The exponent of cost over size, by least squares on logs.
-    pub exponent: f64,
+    /// The exponent of cost over size, by least squares on logs; one size has none.
+    pub exponent: Option<f64>,
     /// Where it bends first and why, in one sentence; absent where it does not.
     #[serde(default)]
     pub bend: Option<String>,

@@ -106,6 +106,9 @@ impl<'a> Draft<'a> {
         if metric != "cpu_per_op" {
             row.control.take_if(|it| it.value.is_none());
         }
+        if metric == "cpu_per_op" {
+            row.reasons.extend(self.unread(control));
+        }
         let missing = control.and_then(|it| self.measured.sides[it].missing.as_ref());
         row.reasons.extend(missing.cloned());
         let mut targets = self.targets(metric).filter(|_| is_first);
@@ -115,6 +118,22 @@ impl<'a> Draft<'a> {
             invalidate(row, self.faults(control));
         }
         rows
+    }
+
+    /// Whose CPU time was not read, in sentences.
+    fn unread(&self, control: Option<usize>) -> Vec<String> {
+        let sides = [Some(0), control].into_iter().flatten();
+        let totals = sides.filter_map(|it| Some((it, self.reading.sides.get(&it)?)));
+        let told = totals.flat_map(|(side, total)| {
+            let whose = &self.measured.sides[side].name;
+            total.unread.iter().map(move |process| {
+                format!(
+                    "{whose}: the CPU time of `{process}` could not be read, so that its slices \
+                     have no cost: measure where it runs"
+                )
+            })
+        });
+        told.collect()
     }
 
     fn judged(&self, row: &Row, target: Option<&Target>) -> Row {

@@ -2,7 +2,7 @@
 
 use super::{role_of, rounds};
 use crate::{
-    Role, Target, TargetOf,
+    Role, Target,
     report::{Baseline, BaselineMode, Round, Row, RowTarget, TargetVerdict, Verdict},
     stats::{Estimate, Interval, blocks_to_see, detectable, estimate, mad_s},
     verdict::{
@@ -44,7 +44,9 @@ pub(super) fn fill(row: &mut Row, rules: &Rules) {
         .filter_map(|it| rounds::log(&it.b))
         .collect();
     row.confidence = rules.confidence;
-    if let Some(seen) = estimate(&own, rules.confidence) {
+    let has_figures = row.rounds.iter().filter(|it| !it.b.is_empty()).count();
+    // Leaving out the blocks that have no log would leave out what is least.
+    if let Some(seen) = estimate(&own, rules.confidence).filter(|_| own.len() == has_figures) {
         row.value = Some(seen.middle.exp());
         row.ci_low = seen.interval.map(|it| it.low.exp());
         row.ci_high = seen.interval.map(|it| it.high.exp());
@@ -134,6 +136,7 @@ pub(super) fn judge(row: &mut Row, rules: &Rules) {
     if let Some(target) = &mut target {
         let (verdict, why) = judge_row_target(row, target, rules);
         target.verdict = verdict;
+        target.finest = rules.finest;
         // A figure that is missing has said why.
         let is_said = row.value.is_none() && !row.reasons.is_empty();
         row.reasons.extend(why.filter(|_| !is_said));
@@ -149,6 +152,9 @@ pub(super) fn judge(row: &mut Row, rules: &Rules) {
         return;
     }
     row.verdict = word(row.target.as_ref().map(|it| it.verdict), compared);
+    if row.value.is_none() && row.verdict == Verdict::Measured {
+        row.verdict = Verdict::Inconclusive;
+    }
     // A row whose control lacks only this figure has no control to begin with.
     let is_missing = row.control.as_ref().is_some_and(|it| it.value.is_none());
     if is_missing && row.verdict == Verdict::Measured {
@@ -162,21 +168,11 @@ fn judge_row_target(
     target: &RowTarget,
     rules: &Rules,
 ) -> (TargetVerdict, Option<String>) {
-    let (value, low, high) = match target.of {
-        TargetOf::Value => (row.value, row.ci_low, row.ci_high),
-        TargetOf::Ratio => (row.ratio, row.ratio_ci_low, row.ratio_ci_high),
-    };
     let has_control = row
         .control
         .as_ref()
         .is_some_and(|it| it.role == Role::Control && it.value.is_some());
-    let seen = value.map(|value| Seen {
-        value,
-        interval: low.zip(high).map(|(low, high)| Interval { low, high }),
-        is_exact: row.rounds.is_empty(),
-        blocks: row.rounds.iter().filter(|it| !it.b.is_empty()).count(),
-        s: row.aa_s,
-    });
+    let seen = Seen::of(row, target.of);
     judge_target(&as_target(&row.metric, target), seen, has_control, rules)
 }
 
@@ -268,8 +264,10 @@ fn disturbed(row: &Row, rules: &Rules) -> Option<String> {
     let (calm, flagged): (Vec<&Round>, Vec<&Round>) =
         row.rounds.iter().partition(|it| it.flags.is_empty());
     let flag = flagged.first()?.flags.first()?;
+    // As the ratio itself is computed.
+    let is_pooled = rounds::do_arms_agree(&row.rounds, rules.confidence);
     let without = estimate(
-        &rounds::against_control(calm.iter().copied(), false),
+        &rounds::against_control(calm.iter().copied(), is_pooled),
         rules.confidence,
     );
     let without = without.map_or_else(String::new, |it| {

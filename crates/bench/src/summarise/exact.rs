@@ -2,7 +2,7 @@
 
 use super::{
     draft::{Draft, row_target},
-    estimate, invalidate,
+    estimate, invalidate, is_informational,
 };
 use crate::{
     Target,
@@ -67,7 +67,7 @@ fn row(
 }
 
 fn compare(row: &mut Row, then: f64, now: f64) {
-    let said = compare_counts(then, now);
+    let said = compare_counts(then, now, &row.unit, row.better);
     let ratio = if then > 0.0 { now / then } else { 1.0 + now };
     row.baseline = Some(Baseline {
         id: None,
@@ -78,6 +78,9 @@ fn compare(row: &mut Row, then: f64, now: f64) {
         p: if said == Verdict::Same { 1.0 } else { 0.0 },
         stage: 1,
     });
+    if is_informational(&row.metric) {
+        return;
+    }
     if said != Verdict::Same {
         row.reasons.push(format!(
             "the earlier revision has {}: a count needs no statistics",

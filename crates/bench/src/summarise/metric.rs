@@ -34,12 +34,25 @@ pub(super) fn unit(metric: &str) -> &'static str {
 
 /// The direction in which a metric improves; a target's own direction is surer.
 pub(super) fn better(metric: &str) -> Better {
-    let is_higher = metric == "throughput" || metric.contains("hit_ratio");
+    let is_higher =
+        ["throughput", "advice_found"].contains(&metric) || metric.contains("hit_ratio");
     if is_higher {
         Better::Higher
     } else {
         Better::Lower
     }
+}
+
+/// Whether a count is shown and not judged by an earlier one: how large a block an allocator is
+/// asked for may change without any more work.
+pub(crate) fn is_informational(metric: &str) -> bool {
+    metric == "allocated_bytes_per_op"
+}
+
+/// Figures that are percentiles of a slice: a mean of them is the percentile of nothing.
+pub(super) fn is_percentile(name: &str) -> bool {
+    let percentile = name.strip_suffix("_us").and_then(|it| it.rsplit_once("_p"));
+    percentile.is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|it| it.is_ascii_digit()))
 }
 
 /// Figures of an open loop that are counts of the row, and no rows of their own.

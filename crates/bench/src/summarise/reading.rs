@@ -1,8 +1,8 @@
 //! The slices of a case, read: their figures by metric, their latencies merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::metric::{COUNTED, LATENCIES};
+use super::metric::{COUNTED, LATENCIES, is_percentile};
 use crate::{
     ArmOf, Histogram, Measured, Slice,
     report::{Counts, Summary},
@@ -32,6 +32,10 @@ pub(super) struct SideTotal {
     pub(super) cpu: BTreeMap<String, f64>,
     pub(super) latency: Option<Histogram>,
     pub(super) figures: BTreeMap<String, f64>,
+    /// Processes that count, and whose CPU time was not read in some slice.
+    pub(super) unread: BTreeSet<String>,
+    /// Connections that were opened anew between and in slices.
+    opened_anew: u64,
     wall_s: f64,
 }
 
@@ -72,7 +76,7 @@ impl Reading {
                     figures: figures(slice, &processes, latency.as_ref()),
                     flags: slice.flags.clone(),
                 });
-                reading.total(*arm, slice, latency.as_ref());
+                reading.total(*arm, slice, &processes, latency.as_ref());
             }
             reading.subject_latencies.extend(of_subject);
             reading.blocks.push(ReadBlock {
@@ -96,9 +100,20 @@ impl Reading {
         }
     }
 
-    fn total(&mut self, arm: ArmOf, slice: &Slice, latency: Option<&Histogram>) {
+    fn total(
+        &mut self,
+        arm: ArmOf,
+        slice: &Slice,
+        processes: &[String],
+        latency: Option<&Histogram>,
+    ) {
         let (ArmOf::Side(side) | ArmOf::Again(side)) = arm;
-        self.sides.entry(side).or_default().add(slice, latency);
+        let total = self.sides.entry(side).or_default();
+        total.add(slice, latency);
+        if slice.operations > 0 {
+            let unread = processes.iter().filter(|it| !slice.cpu_s.contains_key(*it));
+            total.unread.extend(unread.cloned());
+        }
     }
 }
 
@@ -115,6 +130,9 @@ impl SideTotal {
         counts.late += whole(slice.figures.get("late"));
         counts.skipped += whole(slice.figures.get("skipped"));
         counts.censored += whole(slice.figures.get("censored"));
+        for name in OPENED_ANEW {
+            self.opened_anew += whole(slice.figures.get(name));
+        }
         if let Some(latency) = latency {
             let at_bound = latency.recorded().filter(|it| it.0 >= LONGEST_NS);
             let at_bound: u64 = at_bound.map(|it| it.1).sum();
@@ -161,7 +179,7 @@ impl SideTotal {
             }
         }
         self.figures
-            .retain(|name, _| !COUNTED.contains(&name.as_str()));
+            .retain(|name, _| !COUNTED.contains(&name.as_str()) && !is_percentile(name));
     }
 
     /// The guide's summary; none where no operation was timed.
@@ -206,6 +224,13 @@ impl SideTotal {
                 "{whose}: {wrong} answers were wrong: correct it first"
             ));
         }
+        if self.opened_anew > 0 {
+            faults.push(format!(
+                "{whose}: {} connections were opened anew, which costs more than what is measured: \
+                 let the server keep idle ones longer",
+                self.opened_anew
+            ));
+        }
         if out_of_range > 0 {
             faults.push(format!(
                 "{whose}: {out_of_range} operations took over a minute, which the histogram does \
@@ -215,6 +240,9 @@ impl SideTotal {
         faults
     }
 }
+
+/// The load client's names for connections replaced before a slice, and in it.
+const OPENED_ANEW: [&str; 2] = ["reopened", "reconnects"];
 
 /// No slice has a figure of this name.
 const SLICES: &str = "\u{0}slices";

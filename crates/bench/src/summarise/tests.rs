@@ -191,8 +191,14 @@ fn exact_counts_need_no_blocks() {
         let counts = &mut measured.sides[side].counts;
         counts.insert("bytes_out".to_owned(), bytes);
         counts.insert("allocations_per_op".to_owned(), allocations);
+        counts.insert("allocated_bytes_per_op".to_owned(), 64.0 * allocations);
+        counts.insert("advice_found".to_owned(), allocations);
     }
     let rows = summarise(&measured, &Rules::quick());
+    let informational = the(&rows, "allocated_bytes_per_op");
+    assert_eq!(informational.verdict, Verdict::Measured);
+    assert!(informational.baseline.as_ref().unwrap().ratio > 1.05);
+    assert_eq!(the(&rows, "advice_found").verdict, Verdict::Improved);
     let bytes = the(&rows, "bytes_out");
     assert_eq!(bytes.unit, "bytes");
     assert!((bytes.ratio.unwrap() - 1.005).abs() < 1e-9);
@@ -372,4 +378,103 @@ fn an_undecided_goal_is_no_open_comparison() {
     assert_eq!(row.verdict, Verdict::Inconclusive);
     assert!(row.baseline.is_some());
     assert_eq!(Outcome::of(&rows).exit_code(), 0, "{:?}", rows[0].reasons);
+}
+
+#[test]
+fn a_zero_in_one_block_is_not_left_out() {
+    let mut measured = Simulated::default().run();
+    for (_, slice) in measured.blocks[..4]
+        .iter_mut()
+        .flat_map(|it| &mut it.slices)
+    {
+        slice.figures.insert("wait_us".to_owned(), 0.0);
+    }
+    for (_, slice) in measured.blocks[4..]
+        .iter_mut()
+        .flat_map(|it| &mut it.slices)
+    {
+        slice.figures.insert("wait_us".to_owned(), 9.0);
+    }
+    let rows = summarise(&measured, &Rules::full());
+    let wait = the(&rows, "wait_us");
+    assert!(wait.value.unwrap() < 8.9, "{:?}", wait.value);
+    assert_eq!(wait.ci_low, Some(0.0));
+}
+
+#[test]
+fn the_ratio_without_disturbed_blocks_is_computed_like_the_ratio() {
+    let mut measured = Simulated::default().run();
+    // A block without effect on the estimate: it has no slice of the subject.
+    measured.blocks[2]
+        .slices
+        .retain(|it| it.0 != crate::ArmOf::Side(0));
+    measured.blocks[2].slices[0]
+        .1
+        .flags
+        .push("steal 4 %".to_owned());
+    let row = &summarise(&measured, &Rules::full())[0];
+    let expect = format!("without them the ratio is {:.3}", row.ratio.unwrap());
+    assert!(
+        row.reasons.iter().any(|it| it.contains(&expect)),
+        "{:?}",
+        row.reasons
+    );
+}
+
+#[test]
+fn percentiles_of_slices_have_no_mean() {
+    let mut measured = Simulated::default().run();
+    for (_, slice) in measured.blocks.iter_mut().flat_map(|it| &mut it.slices) {
+        slice.figures.insert("wait_p95_us".to_owned(), 9.0);
+        slice.figures.insert("top_us".to_owned(), 9.0);
+    }
+    let figures = &summarise(&measured, &Rules::full())[0].figures;
+    assert!(figures.contains_key("top_us") && !figures.contains_key("wait_p95_us"));
+}
+
+#[test]
+fn connections_opened_anew_make_a_row_invalid() {
+    for name in ["reopened", "reconnects"] {
+        let mut measured = Simulated::default().run();
+        let figures = &mut measured.blocks[3].slices[0].1.figures;
+        figures.insert(name.to_owned(), 2.0);
+        let rows = summarise(&measured, &Rules::full());
+        assert_eq!(rows[0].verdict, Verdict::Invalid, "{name}");
+        assert!(
+            rows[0].reasons[0].contains("2 connections"),
+            "{:?}",
+            rows[0].reasons
+        );
+        measured.blocks[3].slices[0]
+            .1
+            .figures
+            .insert(name.to_owned(), 0.0);
+        assert_ne!(
+            summarise(&measured, &Rules::full())[0].verdict,
+            Verdict::Invalid
+        );
+    }
+}
+
+#[test]
+fn a_process_without_a_clock_makes_no_cpu_time() {
+    let mut measured = Simulated {
+        targets: vec![Target::ratio_at_most(2.0).critical()],
+        ..Simulated::default()
+    }
+    .run();
+    for (_, slice) in measured.blocks.iter_mut().flat_map(|it| &mut it.slices) {
+        slice.cpu_s.remove("postgres");
+    }
+    let rows = summarise(&measured, &Rules::full());
+    assert_eq!((rows[0].value, rows[0].ratio), (None, None));
+    assert!(
+        rows[0].reasons.iter().any(|it| it.contains("`postgres`")),
+        "{:?}",
+        rows[0].reasons
+    );
+    assert_ne!(Outcome::of(&rows), Outcome::Fine);
+    measured.targets.clear();
+    let row = &summarise(&measured, &Rules::full())[0];
+    assert_eq!(row.verdict, Verdict::Inconclusive);
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rules, gates, target::satisfies};
+use super::{
+    Rules, Seen, gates,
+    target::{is_too_fine, satisfies},
+};
 use crate::{
-    Role, TargetOf,
+    Role,
     report::{Baseline, BaselineMode, Row, RowTarget, TargetVerdict, Verdict},
-    stats::{Interval, holm},
+    stats::holm,
 };
 
 /// What a run comes to, the worst first in precedence: invalid, failed, undecided, fine.
@@ -70,13 +73,12 @@ fn is_critical_open(row: &Row, target: &RowTarget) -> bool {
         (TargetVerdict::Met | TargetVerdict::Critical, _) | (TargetVerdict::Missed, None) => false,
         (TargetVerdict::NoControl, _) | (TargetVerdict::Undecided, None) => true,
         (TargetVerdict::Missed | TargetVerdict::Undecided, Some(bound)) => {
-            let (low, high) = match target.of {
-                TargetOf::Value => (row.ci_low, row.ci_high),
-                TargetOf::Ratio => (row.ratio_ci_low, row.ratio_ci_high),
+            let Some(seen) = Seen::of(row, target.of) else {
+                return true;
             };
-            let interval = low.zip(high).map(|(low, high)| Interval { low, high });
             let at_least = target.op == ">=";
-            interval.and_then(|it| satisfies(at_least, it, bound)) != Some(true)
+            let said = seen.interval.and_then(|it| satisfies(at_least, it, bound));
+            said != Some(true) || is_too_fine(&seen, bound, target.finest)
         }
     }
 }

@@ -144,13 +144,15 @@ fn contains_zero(interval: Interval) -> bool {
     interval.low <= 0.0 && interval.high >= 0.0
 }
 
-/// Compares exact counts, which need no statistics: more by over 0.5 %, or by one, is worse.
-pub fn compare_counts(earlier: f64, later: f64) -> Verdict {
-    let is_more = |than: f64, it: f64| it > than * 1.005 + 1e-9 || it >= than + 1.0;
+/// Compares exact counts, which need no statistics: they differ by over 0.5 %, or, where things
+/// are counted (`unit` is `count`), by one. One byte of thousands is no change.
+pub fn compare_counts(earlier: f64, later: f64, unit: &str, better: Better) -> Verdict {
+    let by_one = unit == "count";
+    let is_more = |than: f64, it: f64| it > than * 1.005 + 1e-9 || (by_one && it >= than + 1.0);
     if is_more(earlier, later) {
-        Verdict::Regressed
+        direction(1.0, better)
     } else if is_more(later, earlier) {
-        Verdict::Improved
+        direction(-1.0, better)
     } else {
         Verdict::Same
     }

@@ -3,7 +3,7 @@
 use super::{Rules, percent, too_few};
 use crate::{
     Target, TargetOf,
-    report::TargetVerdict,
+    report::{Row, TargetVerdict},
     stats::{Interval, blocks_to_see},
 };
 
@@ -23,6 +23,21 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What a row shows of itself, or of its ratio.
+    pub(crate) fn of(row: &Row, of: TargetOf) -> Option<Seen> {
+        let (value, low, high) = match of {
+            TargetOf::Value => (row.value, row.ci_low, row.ci_high),
+            TargetOf::Ratio => (row.ratio, row.ratio_ci_low, row.ratio_ci_high),
+        };
+        Some(Seen {
+            value: value?,
+            interval: low.zip(high).map(|(low, high)| Interval { low, high }),
+            is_exact: row.rounds.is_empty(),
+            blocks: row.rounds.iter().filter(|it| !it.b.is_empty()).count(),
+            s: row.aa_s,
+        })
+    }
+
     /// An exact count.
     pub fn exact(value: f64) -> Seen {
         Seen {
@@ -60,18 +75,16 @@ pub fn judge_target(
         return (TargetVerdict::Undecided, Some(too_few(seen.blocks, rules)));
     };
     match satisfies(target.at_least, interval, target.bound) {
-        Some(_) if is_too_fine(&seen, target.bound, rules) => (
-            TargetVerdict::Undecided,
-            Some(format!(
-                "{} is less than {} from the bound {}, and a quick run claims nothing finer: \
-                 leave out `--quick`",
-                figure(seen.value),
-                share(rules.finest),
-                figure(target.bound)
-            )),
-        ),
+        Some(_) if is_too_fine(&seen, target.bound, rules.finest) => {
+            too_fine(&seen, target.bound, rules)
+        }
         Some(true) => (TargetVerdict::Met, None),
-        Some(false) => (missed(target, interval), None),
+        Some(false) => match (missed(target, interval), target.critical_bound) {
+            (TargetVerdict::Critical, Some(bound)) if is_too_fine(&seen, bound, rules.finest) => {
+                too_fine(&seen, bound, rules)
+            }
+            (verdict, _) => (verdict, None),
+        },
         None => (
             TargetVerdict::Undecided,
             Some(undecided(target, &seen, interval)),
@@ -93,9 +106,21 @@ pub(super) fn satisfies(at_least: bool, interval: Interval, bound: f64) -> Optio
     }
 }
 
-fn is_too_fine(seen: &Seen, bound: f64, rules: &Rules) -> bool {
+/// Whether what was seen is nearer to a bound than can be judged.
+pub(super) fn is_too_fine(seen: &Seen, bound: f64, finest: f64) -> bool {
     let distance = (seen.value / bound).ln().abs();
-    !seen.is_exact && rules.finest > 0.0 && distance < rules.finest.ln_1p()
+    !seen.is_exact && finest > 0.0 && distance < finest.ln_1p()
+}
+
+fn too_fine(seen: &Seen, bound: f64, rules: &Rules) -> (TargetVerdict, Option<String>) {
+    let why = format!(
+        "{} is less than {} from the bound {}, and a quick run claims nothing finer: leave out \
+         `--quick`",
+        figure(seen.value),
+        share(rules.finest),
+        figure(bound)
+    );
+    (TargetVerdict::Undecided, Some(why))
 }
 
 fn missed(target: &Target, interval: Interval) -> TargetVerdict {
@@ -228,5 +253,17 @@ mod tests {
         assert_eq!(judge(seen(1.10, 1.15, 1.20)), TargetVerdict::Undecided);
         assert_eq!(judge(seen(1.30, 1.40, 1.50)), TargetVerdict::Missed);
         assert_eq!(judge(Some(Seen::exact(1.04))), TargetVerdict::Met);
+        let table = Target::value_at_most("latency_p95", 5_000.0).critical_beyond(10_000.0);
+        let judge = |seen| judge_target(&table, seen, true, &Rules::quick()).0;
+        let near = judge(seen(10_100.0, 10_500.0, 11_000.0));
+        assert_eq!(near, TargetVerdict::Undecided);
+        let beyond = judge(seen(11_000.0, 12_000.0, 13_000.0));
+        assert_eq!(beyond, TargetVerdict::Critical);
+        let below = judge(seen(9_000.0, 9_500.0, 9_900.0));
+        assert_eq!(
+            below,
+            TargetVerdict::Missed,
+            "of the narrower bound, that is sure"
+        );
     }
 }

@@ -261,7 +261,7 @@ fn growths() -> Vec<Growth> {
                 point(100_000, 41.0, 0.97),
                 point(1_000_000, 160.0, 0.61),
             ],
-            exponent: 0.21,
+            exponent: Some(0.21),
             bend: Some(
                 "postgres costs 3.9 times as much from 100,000 to 1,000,000 questions: the share \
                  of pages found in shared_buffers falls from 97 % to 61 %."
@@ -278,7 +278,7 @@ fn growths() -> Vec<Growth> {
                 point(100, 36.0, 1.0),
                 point(1_000, 58.0, 1.0),
             ],
-            exponent: 0.06,
+            exponent: Some(0.06),
             bend: None,
         },
     ]

@@ -290,8 +290,13 @@ fn growth_chart(growth: &Growth) -> Chart {
     let values: Vec<f64> = all().map(|it| it.1).collect();
     Chart {
         title: format!(
-            "{}/{}: cost ∝ {}^{:.2}",
-            growth.component, growth.case, growth.what, growth.exponent
+            "{}/{}: cost{}",
+            growth.component,
+            growth.case,
+            growth.exponent.map_or_else(
+                || format!(" by {}", growth.what),
+                |it| format!(" ∝ {}^{it:.2}", growth.what)
+            )
         ),
         about: "Cost over size; both axes are logarithms.".to_owned(),
         x: (

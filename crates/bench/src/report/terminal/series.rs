@@ -64,8 +64,13 @@ pub(super) fn curves(paper: &mut Paper, report: &Report) {
 pub(super) fn growths(paper: &mut Paper, report: &Report) {
     for growth in &report.scale_study {
         paper.heading(&format!(
-            "{}/{} as {} grow: cost ∝ size^{:.2}",
-            growth.component, growth.case, growth.what, growth.exponent
+            "{}/{} as {} grow{}",
+            growth.component,
+            growth.case,
+            growth.what,
+            growth
+                .exponent
+                .map_or_else(String::new, |it| format!(": cost ∝ size^{it:.2}"))
         ));
         let row = |point: &super::super::GrowthPoint| {
             vec![

@@ -153,3 +153,19 @@ fn only_cases_are_counted_as_asked() {
     settle(&mut rows, &Rules::full());
     assert_eq!(rows[0].verdict, Verdict::Regressed, "{:?}", rows[0].reasons);
 }
+
+#[test]
+fn a_quick_run_near_the_looser_bound_is_undecided() {
+    let at = |cost_us: f64| {
+        let measured = Simulated {
+            cost_us: vec![cost_us, 20.0],
+            targets: vec![Target::value_at_most("cpu_per_op", 20.0).critical_beyond(40.0)],
+            ..Simulated::default()
+        };
+        Outcome::of(&summarise(&measured.run(), &Rules::quick()))
+    };
+    assert_eq!(at(30.0), Outcome::Fine);
+    assert_eq!(at(37.0), Outcome::Undecided);
+    assert_eq!(at(43.0), Outcome::Undecided);
+    assert_eq!(at(50.0), Outcome::Failed);
+}

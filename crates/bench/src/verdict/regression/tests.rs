@@ -223,6 +223,16 @@ fn counts_decide_without_statistics() {
         (0.0, 1.0, Verdict::Regressed),
         (0.0, 0.0, Verdict::Same),
     ] {
-        assert_eq!(compare_counts(earlier, later), expect, "{earlier} {later}");
+        let said = compare_counts(earlier, later, "count", Better::Lower);
+        assert_eq!(said, expect, "{earlier} {later}");
     }
+    let bytes = |later| compare_counts(1_000.0, later, "bytes", Better::Lower);
+    assert_eq!(bytes(1_004.0), Verdict::Same);
+    assert_eq!(bytes(1_006.0), Verdict::Regressed);
+    assert_eq!(bytes(994.0), Verdict::Improved);
+    let found = |later| compare_counts(3.0, later, "count", Better::Higher);
+    assert_eq!(
+        (found(4.0), found(2.0)),
+        (Verdict::Improved, Verdict::Regressed)
+    );
 }
