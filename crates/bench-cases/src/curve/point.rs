@@ -78,6 +78,13 @@ fn flags(seen: &OpenLoop, client_ceiling: f64) -> Vec<String> {
             "more than 0.7 of the {client_ceiling:.0} requests/s that the client can send"
         ));
     }
+    let errors: u64 = seen.counts.errors.values().sum();
+    if errors + seen.counts.wrong > 0 {
+        let (ops, wrong) = (seen.counts.ops, seen.counts.wrong);
+        flags.push(format!(
+            "of {ops} requests, {errors} failed and {wrong} were answered wrongly"
+        ));
+    }
     if seen.reconnects > 0 {
         flags.push(format!("{} connections were replaced", seen.reconnects));
     }
@@ -164,6 +171,11 @@ mod tests {
         check(|it| it.offered = 15_000.0, "can send");
         check(|it| it.reconnects = 1, "replaced");
         check(|it| it.counts.skipped = 201, "at least");
+        check(|it| it.counts.wrong = 3, "3 were answered wrongly");
+        let failed = |it: &mut OpenLoop| {
+            it.counts.errors.insert("status 500".into(), 2);
+        };
+        check(failed, "2 failed");
         check(|it| it.counts.out_of_range = 1, "minute");
         let delayed = |it: &mut OpenLoop| {
             for _ in 0..2_000 {
