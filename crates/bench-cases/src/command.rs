@@ -26,6 +26,8 @@ use crate::{Env, Plan, instructions, plain_server, self_test::burn_until_told};
 
 /// What cannot be obeyed, and what must not be read.
 const INVALID: u8 = 2;
+/// The most operations under way at once: each may take a connection.
+const MOST_UNDER_WAY: usize = 10_000;
 /// As a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -90,6 +92,9 @@ fn plan() -> anyhow::Result<Plan> {
         .context("the standard input is no plan, as JSON on one line")?;
     if plan.blocks == Some(0) || plan.iterations == Some(0) || plan.options.concurrency == Some(0) {
         bail!("blocks, iterations and concurrency are at least 1");
+    }
+    if plan.options.concurrency > Some(MOST_UNDER_WAY) {
+        bail!("concurrency is at most {MOST_UNDER_WAY}");
     }
     Ok(plan)
 }

@@ -22,21 +22,59 @@ const TRIALS: usize = 10;
 /// The shortest slices: the processor's clock is exact, a server's are not.
 const SHORTEST_S: [f64; 2] = [0.03, 0.06];
 /// What the whole may take; what is not tried by then is told as such.
-const LONGEST: Duration = Duration::from_secs(720);
+const LONGEST: Duration = Duration::from_secs(1_200);
 
 /// How many trials ended how.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
+    /// Called slower.
     flagged: usize,
+    /// Called faster.
+    improved: usize,
     same: usize,
     inconclusive: usize,
     not_tried: usize,
+}
+
+/// By which way a trial compares.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    /// Subject and control of one process.
+    Sides,
+    /// Two processes, as `--against` does it.
+    Against,
+}
+
+impl Way {
+    const ALL: [Way; 2] = [Way::Sides, Way::Against];
+
+    /// After a sentence.
+    fn words(self) -> &'static str {
+        match self {
+            Way::Sides => "",
+            Way::Against => ", in two processes",
+        }
+    }
 }
 
 /// Why a part has nothing more to say.
 enum Ended {
     Tried(Tally),
     Stopped,
+}
+
+impl Tally {
+    /// Counts a trial, and says how it ended.
+    fn note(&mut self, verdict: Verdict) -> &'static str {
+        let (count, word) = match verdict {
+            Verdict::Same => (&mut self.same, "same"),
+            Verdict::Regressed => (&mut self.flagged, "regressed"),
+            Verdict::Improved => (&mut self.improved, "improved"),
+            _ => (&mut self.inconclusive, "inconclusive"),
+        };
+        *count += 1;
+        word
+    }
 }
 
 /// Both parts. The worse exit code of the two is that of the whole.
@@ -77,9 +115,12 @@ pub(super) async fn noise(plan: Plan) -> anyhow::Result<u8> {
         for (info, shortest) in infos.iter().zip(SHORTEST_S) {
             let this = std::env::current_exe()?;
             let mut bench = Bench::new(this, info.clone(), Rules::full(), shortest);
-            match part(&mut bench, is_busy, until, &mut orders, &stop).await? {
-                Some(code) => worst = worse(worst, code),
-                None => return Ok(INTERRUPTED),
+            match part(&mut bench, is_busy, until, &mut orders, &stop).await {
+                Ok(Some(code)) => worst = worse(worst, code),
+                Ok(None) => return Ok(INTERRUPTED),
+                // A worker that was ended half-way is no fault.
+                Err(_) if stop.is_asked() => return Ok(INTERRUPTED),
+                Err(error) => return Err(error),
             }
         }
         drop(neighbour);
@@ -114,32 +155,38 @@ async fn part(
         bench.slice_s * 1e3,
         noise_of(&pilot)
     ))?;
-    let mut tallies = Vec::new();
-    for slower in [0.0, SLOWER] {
-        let planted = planted(&pilot, slower);
-        match trials(bench, slower, planted, until, orders, stop).await? {
-            Ended::Tried(tally) => tallies.push(tally),
-            Ended::Stopped => return Ok(None),
+    let mut worst = 0;
+    for way in Way::ALL {
+        let mut tallies = Vec::new();
+        for slower in [0.0, SLOWER] {
+            let planted = (slower, planted(&pilot, slower));
+            match trials(bench, way, planted, until, orders, stop).await? {
+                Ended::Tried(tally) => tallies.push(tally),
+                Ended::Stopped => return Ok(None),
+            }
         }
+        let (same, slower) = (tallies[0], tallies[1]);
+        output::print(&format!(
+            "  unchanged{}: {} of {TRIALS} flagged; {:.0} % slower: {} of {TRIALS} flagged, {} \
+             inconclusive, {} called the same, {} called faster, {} not tried\n",
+            way.words(),
+            same.flagged + same.improved,
+            SLOWER * 100.0,
+            slower.flagged,
+            slower.inconclusive,
+            slower.same,
+            slower.improved,
+            same.not_tried + slower.not_tried,
+        ))?;
+        worst = worse(worst, code(same, slower, is_busy));
     }
-    let (same, slower) = (tallies[0], tallies[1]);
-    output::print(&format!(
-        "  unchanged: {} of {TRIALS} flagged; {:.0} % slower: {} of {TRIALS} flagged, {} \
-         inconclusive, {} called the same, {} not tried\n",
-        same.flagged,
-        SLOWER * 100.0,
-        slower.flagged,
-        slower.inconclusive,
-        slower.same,
-        same.not_tried + slower.not_tried,
-    ))?;
-    Ok(Some(code(same, slower, is_busy)))
+    Ok(Some(worst))
 }
 
 /// 1 where something false was said, 3 where too little was. Beside a busy neighbour, it is enough
 /// to say nothing false.
 fn code(same: Tally, slower: Tally, is_busy: bool) -> u8 {
-    if same.flagged > 0 || slower.same > 0 {
+    if same.flagged + same.improved > 0 || slower.same + slower.improved > 0 {
         1
     } else if same.not_tried + slower.not_tried > 0 || (slower.inconclusive > 0 && !is_busy) {
         3
@@ -164,8 +211,8 @@ fn planted(pilot: &Seen, slower: f64) -> Planted {
 
 async fn trials(
     bench: &Bench,
-    slower: f64,
-    planted: Planted,
+    way: Way,
+    (slower, planted): (f64, Planted),
     until: Instant,
     orders: &mut Orders,
     stop: &Stop,
@@ -176,30 +223,18 @@ async fn trials(
             tally.not_tried += 1;
             continue;
         }
-        let Trial::Seen(seen) = bench.trial(planted, orders, stop).await? else {
+        let trial_of = match way {
+            Way::Sides => bench.trial(planted, orders, stop).await?,
+            Way::Against => bench.against(planted, orders, stop).await?,
+        };
+        let Trial::Seen(seen) = trial_of else {
             return Ok(Ended::Stopped);
         };
-        let word = match seen.verdict {
-            Verdict::Same => {
-                tally.same += 1;
-                "same"
-            }
-            Verdict::Regressed => {
-                tally.flagged += 1;
-                "regressed"
-            }
-            Verdict::Improved => {
-                tally.flagged += 1;
-                "improved"
-            }
-            _ => {
-                tally.inconclusive += 1;
-                "inconclusive"
-            }
-        };
+        let word = tally.note(seen.verdict);
         output::print(&format!(
-            "  {:>4.0} % slower, {trial:>2}: ratio {:.3} [{:.3}, {:.3}], A/A {}, look {}: {word}\n",
+            "  {:>4.0} % slower{}, {trial:>2}: ratio {:.3} [{:.3}, {:.3}], A/A {}, look {}: {word}\n",
             slower * 100.0,
+            way.words(),
             seen.ratio,
             seen.low,
             seen.high,
@@ -226,6 +261,7 @@ mod tests {
             same,
             inconclusive,
             not_tried,
+            improved: 0,
         };
         let (quiet, seen) = (of(0, 10, 0, 0), of(10, 0, 0, 0));
         assert_eq!(code(quiet, seen, false), 0);
@@ -234,6 +270,13 @@ mod tests {
         assert_eq!(code(quiet, of(9, 0, 1, 0), false), 3);
         assert_eq!(code(quiet, of(0, 0, 10, 0), true), 0);
         assert_eq!(code(quiet, of(5, 0, 0, 5), true), 3);
+        let mut faster = of(9, 0, 0, 0);
+        assert_eq!(faster.note(Verdict::Improved), "improved");
+        assert_eq!(code(quiet, faster, false), 1, "slower was called faster");
+        assert_eq!(code(quiet, faster, true), 1);
+        let mut moved = of(0, 9, 0, 0);
+        moved.note(Verdict::Improved);
+        assert_eq!(code(moved, seen, true), 1);
         assert_eq!(worse(3, 1), 1);
         assert_eq!(worse(0, 3), 3);
     }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use ruleiq_bench::{
     Measured, Orders, Rules,
-    report::{Better, Round, Verdict},
-    run::{LookAt, Looked, Progress, RESTARTS, Stop, Workers, look},
+    report::{Better, Round, Row, Verdict},
+    run::{
+        self, Against, LookAt, Looked, Profile, Progress, RESTARTS, RunPlan, Stop, Workers, look,
+    },
     stats::mean,
     summarise,
-    verdict::{Noise, compare_revisions, is_candidate},
+    verdict::{Noise, compare_revisions, is_candidate, settle},
     worker::{CaseInfo, Length, WorkerProgram},
 };
 
@@ -106,15 +108,7 @@ impl Bench {
         orders: &mut Orders,
         stop: &Stop,
     ) -> anyhow::Result<Trial> {
-        let program = WorkerProgram {
-            program: self.program.clone(),
-            arguments: vec![
-                "self-test-worker".to_owned(),
-                serde_json::to_string(&planted)?,
-            ],
-            variables: Vec::new(),
-            stop: stop.clone(),
-        };
+        let program = self.worker(planted, stop)?;
         let mut workers = Workers::new(&program, None);
         let mut at = LookAt {
             sides: vec![0, 1],
@@ -149,6 +143,56 @@ impl Bench {
         self.judge(&measured).map(Trial::Seen)
     }
 
+    /// The way of `--against`: the program with what is planted and the program without, each in a
+    /// process of its own, in the same blocks, and settled as a report is.
+    pub(crate) async fn against(
+        &self,
+        planted: Planted,
+        orders: &mut Orders,
+        stop: &Stop,
+    ) -> anyhow::Result<Trial> {
+        let plan = RunPlan {
+            program: self.worker(planted, stop)?,
+            counting: None,
+            against: Some(Against {
+                revision: "without".to_owned(),
+                program: self.worker(Planted::default(), stop)?,
+            }),
+            profile: Profile {
+                slice_s: self.slice_s,
+                warm_up_s: WARM_UP_S,
+                ..Profile::full()
+            },
+            rules: self.rules.clone(),
+            iterations: None,
+            seed: orders.seed(),
+        };
+        let cases = vec![self.case.clone()];
+        let outcome = run::run(&plan, cases, None, &Progress::hidden(), stop).await?;
+        if outcome.is_partial {
+            return Ok(Trial::Stopped);
+        }
+        let measured = outcome.measured.first();
+        let mut rows = vec![row(
+            measured.context("a run without its case")?,
+            &self.rules,
+        )?];
+        settle(&mut rows, &self.rules);
+        settled(&rows[0]).map(Trial::Seen)
+    }
+
+    fn worker(&self, planted: Planted, stop: &Stop) -> anyhow::Result<WorkerProgram> {
+        Ok(WorkerProgram {
+            program: self.program.clone(),
+            arguments: vec![
+                "self-test-worker".to_owned(),
+                serde_json::to_string(&planted)?,
+            ],
+            variables: Vec::new(),
+            stop: stop.clone(),
+        })
+    }
+
     fn judge(&self, measured: &Measured) -> anyhow::Result<Seen> {
         let (first, noise) = differences(measured, &self.rules, 1)?;
         let (second, _) = differences(measured, &self.rules, 2)?;
@@ -169,7 +213,24 @@ impl Bench {
     }
 }
 
-fn row(measured: &Measured, rules: &Rules) -> anyhow::Result<ruleiq_bench::report::Row> {
+/// What a row says of a program against itself.
+fn settled(row: &Row) -> anyhow::Result<Seen> {
+    let compared = row.baseline.as_ref();
+    let compared = compared.context("a comparison of two programs without blocks")?;
+    let control_us = row.control.as_ref().and_then(|it| it.value);
+    Ok(Seen {
+        ratio: compared.ratio,
+        low: compared.ci_low,
+        high: compared.ci_high,
+        floor: row.aa_floor,
+        s: row.aa_s,
+        verdict: row.verdict,
+        stage: compared.stage,
+        control_us: control_us.context("the control has no slices")?,
+    })
+}
+
+fn row(measured: &Measured, rules: &Rules) -> anyhow::Result<Row> {
     let row = summarise(measured, rules)
         .into_iter()
         .find(|it| it.metric == "cpu_per_op")
