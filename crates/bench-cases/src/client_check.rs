@@ -28,7 +28,7 @@ use ruleiq_bench::{
 use serde::{Deserialize, Serialize};
 
 use self::peer::Peer;
-pub use self::stall::StallSeen;
+pub use self::stall::{StallPlan, StallSeen, stall};
 use crate::plain_server::{PlainRoute, PlainServer};
 
 const PATH: &str = "/plain";
@@ -54,6 +54,8 @@ pub struct ClientCheckPlan {
     pub wrk: PathBuf,
     /// oha's program.
     pub oha: PathBuf,
+    /// How the server that stands still is loaded.
+    pub stall: StallPlan,
 }
 
 impl Default for ClientCheckPlan {
@@ -66,6 +68,7 @@ impl Default for ClientCheckPlan {
             seed: 42,
             wrk: "wrk".into(),
             oha: "oha".into(),
+            stall: StallPlan::default(),
         }
     }
 }
@@ -137,7 +140,7 @@ pub async fn client_check(program: &Path, plan: &ClientCheckPlan) -> Result<Clie
             .collect(),
         ours: slices(&blocks, 0),
         missing,
-        stall: stall::show(program).await?,
+        stall: stall(program, &plan.stall).await?,
     })
 }
 

@@ -102,7 +102,7 @@ pub(super) async fn scale_study(
 }
 
 /// The outcome of `work`, or none if the run is to end: then it is dropped where it is.
-async fn unless_stopped<T>(stop: &Stop, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn unless_stopped<T>(stop: &Stop, work: impl Future<Output = T>) -> Option<T> {
     let asked = async {
         while !stop.is_asked() {
             tokio::time::sleep(LOOK).await;

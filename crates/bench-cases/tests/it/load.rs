@@ -8,8 +8,9 @@ use ruleiq_bench::{
     load::{Client, Expectation, Limits, PreparedRequest, Target},
 };
 use ruleiq_bench_cases::{
+    client_check::{StallPlan, stall},
     curve::{CurvePlan, curve},
-    plain_server::{NULL, PlainPlan, PlainRoute, PlainServer},
+    plain_server::{NULL, PlainPlan, PlainRoute, PlainServer, Stall},
 };
 
 const BODY: &[u8] = b"plainly plainly plainly plainly plainly plainly plainly plainly";
@@ -110,4 +111,60 @@ async fn a_curve_has_both_ceilings_and_a_point_for_each_share() {
         assert!(point.cpu["server"] > 0.0);
         assert!(point.latency_us["max"] >= point.service_us["max"] * 0.999);
     }
+}
+
+#[tokio::test]
+async fn a_stall_shows_in_the_open_loop_alone() {
+    let plan = StallPlan {
+        connections: 2,
+        stall: Stall {
+            at_request: 100,
+            for_ms: 400,
+        },
+        rate: 400.0,
+        time_ms: 1_500,
+    };
+    let seen = stall(program(), &plan).await.unwrap();
+    assert!(seen.is_shown(), "{seen:?}");
+}
+
+/// The client's check takes minutes. Ctrl-C ends it, with what it started.
+#[test]
+fn the_check_of_the_client_ends_when_it_is_told_to() {
+    let mut check = std::process::Command::new(program())
+        .args(["self-test", "client"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = check.id();
+    let has_child = || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        threads.flatten().any(|it| {
+            let children = std::fs::read_to_string(it.path().join("children"));
+            children.is_ok_and(|it| !it.is_empty())
+        })
+    };
+    // From its first child on, it listens.
+    for _ in 0..500 {
+        if has_child() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let raw = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(raw, nix::sys::signal::Signal::SIGINT).unwrap();
+    let mut status = None;
+    for _ in 0..500 {
+        status = check.try_wait().unwrap();
+        if status.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if status.is_none() {
+        check.kill().unwrap();
+        check.wait().unwrap();
+    }
+    assert_eq!(status.and_then(|it| it.code()), Some(130));
 }

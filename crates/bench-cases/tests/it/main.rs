@@ -16,3 +16,4 @@ mod load;
 mod scale_study;
 mod surroundings;
 mod tables;
+mod under_load;
