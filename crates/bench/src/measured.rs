@@ -23,6 +23,9 @@ pub struct Measured {
     pub sides: Vec<SideInfo>,
     /// In the order in which they were run.
     pub blocks: Vec<Block>,
+    /// What the reader should know of how it went, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A side, as the report names it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Profile, Progress, Stop, Workers};
+use super::{Profile, Progress, Slot, Stop, Workers};
 use crate::{
     ArmOf, Block, Measured, Orders, Role, SideInfo, Slice,
     cpu::Tree,
@@ -66,6 +66,7 @@ impl Measured {
             targets: case.targets.clone(),
             sides: chosen.cloned().chain(baseline).collect(),
             blocks: Vec::new(),
+            notes: Vec::new(),
         }
     }
 }
@@ -152,25 +153,12 @@ async fn set_up(
     measured: &mut Measured,
     orders: &mut Orders,
 ) -> Result<Vec<Placed>, WorkerError> {
-    let request = |sides: &[usize], again| SetUp {
-        case: measured.name.clone(),
-        sides: sides.to_vec(),
-        again,
-        warm_up_s: at.warm_up_s,
-    };
     let mut placed = Vec::new();
     let worker = workers.now.worker(orders).await?;
-    let now = worker.set_up(request(&at.sides, true)).await;
+    let now = worker.set_up(request(at, measured, &at.sides)).await;
     let then = match &mut workers.then {
         None => None,
-        Some(slot) => {
-            let worker = slot.worker(orders).await?;
-            let states = worker.set_up(request(&[0], false)).await;
-            if let Err(error) = &states {
-                slot.note(error);
-            }
-            Some(states)
-        }
+        Some(slot) => Some(set_up_then(slot, at, measured, orders).await?),
     };
     match now {
         Ok(states) => {
@@ -188,13 +176,69 @@ async fn set_up(
     match then {
         None => {}
         Some(Ok(states)) => {
-            for state in states {
-                place(&mut placed, measured, ArmOf::Side(last), &state, true);
+            let subject = states.iter().filter(|it| it.arm == ArmOf::Side(0));
+            for state in subject {
+                place(&mut placed, measured, ArmOf::Side(last), state, true);
             }
         }
-        Some(Err(error)) => measured.sides[last].missing = Some(error.to_string()),
+        Some(Err(why)) => measured.sides[last].missing = Some(why),
     }
     Ok(placed)
+}
+
+fn request(at: &LookAt, measured: &Measured, sides: &[usize]) -> SetUp {
+    SetUp {
+        case: measured.name.clone(),
+        sides: sides.to_vec(),
+        again: true,
+        warm_up_s: at.warm_up_s,
+    }
+}
+
+/// Sets the case up in the earlier revision's worker, with the same sides: only its subject is
+/// run, and both processes carry the same load beside theirs. Answers why it cannot be compared,
+/// if it cannot.
+async fn set_up_then(
+    slot: &mut Slot<'_>,
+    at: &LookAt,
+    measured: &Measured,
+    orders: &mut Orders,
+) -> Result<Result<Vec<ArmState>, String>, WorkerError> {
+    let worker = slot.worker(orders).await?;
+    let states = match worker.list().await {
+        Ok(cases) => match same_case(&cases, measured) {
+            Ok(sides) => worker.set_up(request(at, measured, &sides)).await,
+            Err(why) => return Ok(Err(why)),
+        },
+        Err(error) => Err(error),
+    };
+    Ok(states.map_err(|error| {
+        slot.note(&error);
+        error.to_string()
+    }))
+}
+
+/// The sides of the earlier revision's case that are those of `measured`; why there are none, if
+/// its case is not the same.
+fn same_case(cases: &[CaseInfo], measured: &Measured) -> Result<Vec<usize>, String> {
+    let theirs = cases.iter().find(|it| it.name == measured.name);
+    let theirs = theirs.ok_or("the earlier revision does not have this case")?;
+    if theirs.settings != measured.settings {
+        return Err(format!(
+            "the earlier revision's case has other settings: {} instead of {}",
+            theirs.settings, measured.settings
+        ));
+    }
+    if theirs.processes != measured.processes {
+        return Err("the earlier revision's case counts the CPU time of other processes".into());
+    }
+    let place = |ours: &SideInfo| {
+        let is_it = |it: &SideInfo| it.role == ours.role && it.name == ours.name;
+        theirs.sides.iter().position(is_it)
+    };
+    // The subject is first, whatever it is called.
+    let others = measured.sides.iter().skip(1).filter_map(place);
+    Ok(std::iter::once(0).chain(others).collect())
 }
 
 /// A worker counts all sides of the case, [`Measured`] those that were chosen.
@@ -223,11 +267,26 @@ fn place(
     }
 }
 
+/// Says of an arm why it does not run.
+fn tell(measured: &mut Measured, of: ArmOf, why: String) {
+    match of {
+        ArmOf::Side(side) => measured.sides[side].missing = Some(why),
+        ArmOf::Again(side) => {
+            let name = &measured.sides[side].name;
+            let note = format!("the second arm of {name}, which shows the noise, is lost: {why}");
+            measured.notes.push(note);
+        }
+    }
+}
+
+/// Whether an arm goes with the lost one: a side's second arm is of no use without it.
+fn goes_with(lost: ArmOf, of: ArmOf) -> bool {
+    of == lost || matches!((lost, of), (ArmOf::Side(a), ArmOf::Again(b)) if a == b)
+}
+
 /// Notes that an arm cannot run. A wrong answer is kept as a slice, so that it is counted as one.
 fn miss(measured: &mut Measured, of: ArmOf, fault: &StatedFault) {
-    if let ArmOf::Side(side) = of {
-        measured.sides[side].missing = Some(fault.text.clone());
-    }
+    tell(measured, of, fault.text.clone());
     if fault.is_wrong {
         let slice = Slice {
             operations: 0,
@@ -268,7 +327,9 @@ async fn check(workers: &mut Workers<'_>, arms: &mut Vec<Placed>, measured: &mut
                 for (theirs, fault) in faults {
                     let is_it = |it: &Placed| it.is_then == is_then && it.theirs == theirs;
                     if let Some(place) = arms.iter().position(is_it) {
-                        miss(measured, arms.remove(place).of, fault);
+                        let of = arms[place].of;
+                        arms.retain(|it| !goes_with(of, it.of));
+                        miss(measured, of, fault);
                     }
                 }
             }
@@ -364,11 +425,9 @@ fn lose(
         workers.now.note(error);
         ArmOf::Side(0)
     };
-    arms.retain(|it| it.of != lost);
+    arms.retain(|it| !goes_with(lost, it.of));
     for block in &mut measured.blocks {
-        block.slices.retain(|(of, _)| *of != lost);
+        block.slices.retain(|(of, _)| !goes_with(lost, *of));
     }
-    if let ArmOf::Side(side) = lost {
-        measured.sides[side].missing = Some(error.to_string());
-    }
+    tell(measured, lost, error.to_string());
 }

@@ -1,5 +1,7 @@
 //! The coordinator, over workers that are scripts: what they answer is known.
 
+mod sides;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::json;
@@ -35,9 +37,11 @@ fn case(name: &str) -> CaseInfo {
 /// 3 us for the subject. `on_slice` is done before each.
 fn worker(set_up: &str, check: &str, on_slice: &str) -> WorkerProgram {
     let slice = |cpu_s: f64| json!({"slice": {"operations": 1_000, "wall_s": 0.001, "cpu_s": {"client": cpu_s}}});
+    let cases = json!({"cases": [case("one"), case("two")]});
     let script = format!(
         "echo '{{\"hello\":{{\"protocol\":1}}}}'\n\
          while read -r line; do case \"$line\" in\n\
+         *'\"list\"'*) echo '{cases}';;\n\
          *set_up*) echo '{set_up}';;\n\
          *check*) echo '{check}';;\n\
          *slice*'{{\"side\":0}}'*) {on_slice} echo '{}';;\n\
@@ -286,11 +290,10 @@ async fn a_run_that_is_to_end_keeps_whole_blocks() {
 #[tokio::test]
 async fn an_earlier_revision_is_measured_in_the_same_blocks() {
     let fine = arms(&json!(null));
-    let only = json!({"arms": [{"arm": {"side": 0}, "fault": null}]}).to_string();
     let mut plan = plan(worker(&fine, &fine, ""));
     plan.against = Some(Against {
         revision: "decaf".into(),
-        program: worker(&only, &only, ""),
+        program: worker(&fine, &fine, ""),
     });
     let (hidden, stop) = (Progress::hidden(), Stop::default());
     let outcome = run(&plan, vec![case("one")], None, &hidden, &stop).await;

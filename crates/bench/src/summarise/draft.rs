@@ -108,6 +108,8 @@ impl<'a> Draft<'a> {
         }
         if metric == "cpu_per_op" {
             row.reasons.extend(self.unread(control));
+            let notes = self.measured.notes.iter().filter(|_| is_first);
+            row.reasons.extend(notes.cloned());
         }
         let missing = control.and_then(|it| self.measured.sides[it].missing.as_ref());
         row.reasons.extend(missing.cloned());

@@ -85,10 +85,11 @@ pub(super) fn log(figures: &[f64]) -> Option<f64> {
 }
 
 /// ln(second arm / first arm) of the blocks that have both: the control against itself, or the
-/// subject where there is no control.
+/// subject where the case has no control. A lost control's second arm is nobody's.
 pub(super) fn against_itself(rounds: &[Round]) -> Vec<f64> {
     let arms = |it: &Round| {
-        let first = if it.a.is_empty() { &it.b } else { &it.a };
+        let is_subjects = it.order.split(' ').any(|it| it == "B2");
+        let first = if is_subjects { &it.b } else { &it.a };
         Some(log(&it.a2)? - log(first)?)
     };
     rounds.iter().filter_map(arms).collect()

@@ -65,6 +65,7 @@ impl Simulated {
             targets: self.targets.clone(),
             sides: self.roles.iter().enumerate().map(side).collect(),
             blocks,
+            notes: Vec::new(),
         }
     }
 

@@ -478,3 +478,17 @@ fn a_process_without_a_clock_makes_no_cpu_time() {
     let row = &summarise(&measured, &Rules::full())[0];
     assert_eq!(row.verdict, Verdict::Inconclusive);
 }
+
+#[test]
+fn a_lost_control_is_not_taken_for_the_subject() {
+    let mut measured = Simulated {
+        cost_us: vec![40.0, 20.0],
+        ..Simulated::default()
+    }
+    .run();
+    for block in &mut measured.blocks {
+        block.slices.retain(|it| it.0 != crate::ArmOf::Side(1));
+    }
+    let row = &summarise(&measured, &Rules::full())[0];
+    assert_eq!((row.aa_s, row.aa_floor), (None, None));
+}

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Benchmark,
+    Benchmark, ENCODER_CASES,
     cache::{self, Guest},
     compression, database,
     job::{Job, Part},
@@ -23,7 +23,7 @@ use super::{
 use crate::performance::Inner;
 
 /// Parts of a case. Each is one observation: fewer than eight give no interval at 99 %.
-const PARTS: u64 = 10;
+pub(super) const PARTS: u64 = 10;
 /// Above this share of the connections the application needs them itself.
 const BUSY: f64 = 0.8;
 /// What is kept of the time for what comes after the cases.
@@ -186,7 +186,8 @@ async fn make(
     if let Some(case) = own(&cache::NAMES).filter(|_| name.component == "cache") {
         return cache::job(case, guest.namespace()).await;
     }
-    match own(&compression::NAMES).filter(|_| name.component == "compression") {
+    let encoder = ENCODER_CASES.into_iter().find(|it| it.name == name.case);
+    match encoder.filter(|_| name.component == "compression") {
         Some(case) => compression::job(case).await,
         None => Ok(database::checkout(&inner.pools)),
     }
@@ -252,5 +253,6 @@ async fn measured(job: &Job, parts: Vec<Part>) -> Result<Measured, Fault> {
             counts: Default::default(),
         }],
         blocks,
+        notes: Vec::new(),
     })
 }

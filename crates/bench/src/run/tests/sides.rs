@@ -1,0 +1,101 @@
+//! Sides that are lost, or are not those that were meant.
+
+use super::*;
+use crate::{Block, verdict::Outcome as Verdicts};
+
+fn fine() -> WorkerProgram {
+    let fine = arms(&json!(null));
+    worker(&fine, &fine, "")
+}
+
+/// A worker whose script has `to` for each `from`.
+fn changed(from: &str, to: &str) -> WorkerProgram {
+    let mut program = fine();
+    assert!(program.arguments[1].contains(from), "{from}");
+    program.arguments[1] = program.arguments[1].replace(from, to);
+    program
+}
+
+/// A worker whose arm cannot run.
+fn without(arm: &str) -> WorkerProgram {
+    let slices = "*slice*'{\"side\":0}'*)";
+    let refuse = format!("*slice*'{arm}'*) echo '{{\"error\":\"it broke\"}}';;\n{slices}");
+    changed(slices, &refuse)
+}
+
+async fn against(then: WorkerProgram) -> Measured {
+    let mut plan = plan(fine());
+    plan.against = Some(Against {
+        revision: "decaf".into(),
+        program: then,
+    });
+    let (hidden, stop) = (Progress::hidden(), Stop::default());
+    let outcome = run(&plan, vec![case("one")], None, &hidden, &stop).await;
+    outcome.unwrap().measured.remove(0)
+}
+
+fn has(arm: ArmOf) -> impl Fn(&Block) -> bool {
+    move |block| block.slices.iter().any(|it| it.0 == arm)
+}
+
+#[tokio::test]
+async fn another_case_of_the_same_name_is_not_compared() {
+    let named = "\"case\":\"one\"";
+    for (then, why) in [
+        (changed(named, "\"case\":\"three\""), "does not have"),
+        (
+            changed("\"settings\":null", "\"settings\":{\"size\":2}"),
+            "other settings: {\"size\":2} instead of null",
+        ),
+        (changed("[\"client\"]", "[\"redis\"]"), "other processes"),
+        (without("{\"side\":0}"), "it broke"),
+    ] {
+        let measured = against(then).await;
+        let missing = measured.sides[2].missing.clone().unwrap();
+        assert!(missing.contains(why), "{missing}");
+        assert!(!measured.blocks.iter().any(has(ArmOf::Side(2))));
+        let rows = summarise(&measured, &Rules::quick());
+        assert_eq!(rows[0].verdict, Verdict::Inconclusive);
+        assert!(rows[0].reasons.contains(&missing), "{:?}", rows[0].reasons);
+        assert_eq!(Verdicts::of(&rows).exit_code(), 3);
+    }
+}
+
+#[tokio::test]
+async fn the_earlier_worker_carries_the_same_sides() {
+    let asked = "*set_up*'\"sides\":[0,1],\"again\":true'*)";
+    let measured = against(changed("*set_up*)", asked)).await;
+    assert_eq!(measured.sides[2].missing, None);
+    assert!(measured.blocks.iter().all(|it| it.slices.len() == 8));
+}
+
+#[tokio::test]
+async fn a_lost_control_takes_its_second_arm_with_it() {
+    let outcome = run_of(without("{\"side\":1}"), &["one"]).await;
+    let measured = &outcome.measured[0];
+    assert!(
+        measured.sides[1]
+            .missing
+            .as_ref()
+            .unwrap()
+            .contains("it broke")
+    );
+    assert!(measured.blocks.iter().any(has(ArmOf::Side(0))));
+    assert!(!measured.blocks.iter().any(has(ArmOf::Again(1))));
+    let row = &summarise(measured, &Rules::quick())[0];
+    assert_eq!((row.aa_s, row.verdict), (None, Verdict::NoControl));
+}
+
+#[tokio::test]
+async fn a_lost_second_arm_is_told() {
+    let outcome = run_of(without("{\"again\":1}"), &["one"]).await;
+    let measured = &outcome.measured[0];
+    assert_eq!(measured.sides[1].missing, None);
+    let row = &summarise(measured, &Rules::quick())[0];
+    assert!(
+        row.reasons.iter().any(|it| it.contains("it broke")),
+        "{:?}",
+        row.reasons
+    );
+    assert!(row.ratio.is_some() && row.aa_s.is_none());
+}
