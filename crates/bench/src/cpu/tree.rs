@@ -77,13 +77,34 @@ impl Tree {
         if connections > 0 {
             flags.push(format!("{connections} processes of {name} began"));
         }
+        let went = then.children.keys();
+        let ended = went.filter(|it| !now.children.contains_key(it)).count();
+        if ended > 0 {
+            flags.push(format!("{ended} processes of {name} ended"));
+        }
+        let moved = now.waited_for - then.waited_for;
+        if moved > 0.0 {
+            flags.push(format!(
+                "{:.0} ms of {name} are of processes that ended, in ticks of 10 ms",
+                moved * 1e3
+            ));
+        }
         flags
     }
 
-    /// The time of each child, and whether one ended while it was read.
+    /// The time of each child, and whether one ended while it was read. A child is listed with the
+    /// thread that started it.
     fn children(&self) -> Result<(BTreeMap<u32, f64>, bool), CpuError> {
-        let path = format!("/proc/{0}/task/{0}/children", self.pid);
-        let list = fs::read_to_string(path).map_err(|_| CpuError::Gone { pid: self.pid })?;
+        let gone = || CpuError::Gone { pid: self.pid };
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).map_err(|_| gone())?;
+        let mut list = String::new();
+        for thread in threads.flatten() {
+            // The children of a thread that ends pass to another one.
+            if let Ok(its) = fs::read_to_string(thread.path().join("children")) {
+                list.push_str(&its);
+                list.push(' ');
+            }
+        }
         let mut times = BTreeMap::new();
         let mut vanished = false;
         for pid in list.split_whitespace().filter_map(|it| it.parse().ok()) {
@@ -163,6 +184,20 @@ mod tests {
         assert_eq!(waited_ticks("7 (a) S 1"), None);
     }
 
+    /// A test runs on a thread that is not its process's first.
+    #[test]
+    fn children_of_all_threads_are_seen() {
+        let mut child = Command::new("sh")
+            .args(["-c", "read x"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let reading = Tree::new(std::process::id()).read().unwrap();
+        assert!(reading.children.contains_key(&child.id()), "{reading:?}");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
     /// A shell whose child works; then the child ends, and the shell waits for it.
     #[test]
     fn the_time_of_children_stays_when_they_end() {
@@ -190,6 +225,11 @@ mod tests {
             after.total() >= worked - 0.02,
             "{after:?} {while_it_lives:?}"
         );
+        let flags = Tree::changes("server", &while_it_lives, &after);
+        assert_eq!(flags.len(), 2, "{flags:?}");
+        assert_eq!(flags[0], "1 processes of server ended");
+        assert!(flags[1].contains("in ticks"), "{flags:?}");
+        assert_eq!(Tree::changes("server", &after, &after), [""; 0]);
         drop(input);
         shell.wait().unwrap();
     }
