@@ -1,12 +1,19 @@
 //! One case: its sides are set up and checked, then blocks of slices are run.
 
+mod earlier;
+mod lost;
+
 use std::collections::BTreeMap;
 
-use super::{Profile, Progress, Slot, Stop, Workers};
+use self::{
+    earlier::set_up_then,
+    lost::{goes_with, lose, miss},
+};
+use super::{Profile, Progress, Stop, Workers};
 use crate::{
     ArmOf, Block, Measured, Orders, Role, SideInfo, Slice,
     cpu::Tree,
-    worker::{ArmState, CaseInfo, Length, SetUp, StatedFault, WorkerError, WorkerProcess},
+    worker::{ArmState, CaseInfo, Length, SetUp, WorkerError, WorkerProcess},
 };
 
 /// CPU time of the worker that does not run, as a share of the slice, above which it is not idle.
@@ -195,52 +202,6 @@ fn request(at: &LookAt, measured: &Measured, sides: &[usize]) -> SetUp {
     }
 }
 
-/// Sets the case up in the earlier revision's worker, with the same sides: only its subject is
-/// run, and both processes carry the same load beside theirs. Answers why it cannot be compared,
-/// if it cannot.
-async fn set_up_then(
-    slot: &mut Slot<'_>,
-    at: &LookAt,
-    measured: &Measured,
-    orders: &mut Orders,
-) -> Result<Result<Vec<ArmState>, String>, WorkerError> {
-    let worker = slot.worker(orders).await?;
-    let states = match worker.list().await {
-        Ok(cases) => match same_case(&cases, measured) {
-            Ok(sides) => worker.set_up(request(at, measured, &sides)).await,
-            Err(why) => return Ok(Err(why)),
-        },
-        Err(error) => Err(error),
-    };
-    Ok(states.map_err(|error| {
-        slot.note(&error);
-        error.to_string()
-    }))
-}
-
-/// The sides of the earlier revision's case that are those of `measured`; why there are none, if
-/// its case is not the same.
-fn same_case(cases: &[CaseInfo], measured: &Measured) -> Result<Vec<usize>, String> {
-    let theirs = cases.iter().find(|it| it.name == measured.name);
-    let theirs = theirs.ok_or("the earlier revision does not have this case")?;
-    if theirs.settings != measured.settings {
-        return Err(format!(
-            "the earlier revision's case has other settings: {} instead of {}",
-            theirs.settings, measured.settings
-        ));
-    }
-    if theirs.processes != measured.processes {
-        return Err("the earlier revision's case counts the CPU time of other processes".into());
-    }
-    let place = |ours: &SideInfo| {
-        let is_it = |it: &SideInfo| it.role == ours.role && it.name == ours.name;
-        theirs.sides.iter().position(is_it)
-    };
-    // The subject is first, whatever it is called.
-    let others = measured.sides.iter().skip(1).filter_map(place);
-    Ok(std::iter::once(0).chain(others).collect())
-}
-
 /// A worker counts all sides of the case, [`Measured`] those that were chosen.
 fn measured_as(theirs: ArmOf, sides: &[usize]) -> ArmOf {
     let place = |side| sides.iter().position(|it| *it == side).unwrap_or(0);
@@ -264,44 +225,6 @@ fn place(
             is_then,
         }),
         Some(fault) => miss(measured, of, fault),
-    }
-}
-
-/// Says of an arm why it does not run.
-fn tell(measured: &mut Measured, of: ArmOf, why: String) {
-    match of {
-        ArmOf::Side(side) => measured.sides[side].missing = Some(why),
-        ArmOf::Again(side) => {
-            let name = &measured.sides[side].name;
-            let note = format!("the second arm of {name}, which shows the noise, is lost: {why}");
-            measured.notes.push(note);
-        }
-    }
-}
-
-/// Whether an arm goes with the lost one: a side's second arm is of no use without it.
-fn goes_with(lost: ArmOf, of: ArmOf) -> bool {
-    of == lost || matches!((lost, of), (ArmOf::Side(a), ArmOf::Again(b)) if a == b)
-}
-
-/// Notes that an arm cannot run. A wrong answer is kept as a slice, so that it is counted as one.
-fn miss(measured: &mut Measured, of: ArmOf, fault: &StatedFault) {
-    tell(measured, of, fault.text.clone());
-    if fault.is_wrong {
-        let slice = Slice {
-            operations: 0,
-            wall_s: 0.0,
-            cpu_s: BTreeMap::new(),
-            errors: BTreeMap::new(),
-            wrong: 1,
-            latency: None,
-            figures: BTreeMap::new(),
-            flags: vec![fault.text.clone()],
-        };
-        measured.blocks.push(Block {
-            stage: 1,
-            slices: vec![(of, slice)],
-        });
     }
 }
 
@@ -402,32 +325,4 @@ async fn one_slice(
         }
     }
     Ok(slice)
-}
-
-/// An arm failed in a block: the case goes on without it, unless it is the subject, or its worker
-/// is gone with it.
-fn lose(
-    workers: &mut Workers<'_>,
-    measured: &mut Measured,
-    arms: &mut Vec<Placed>,
-    of: ArmOf,
-    error: &WorkerError,
-) {
-    let is_then = arms.iter().any(|it| it.of == of && it.is_then);
-    let lost = if error.is_alive() {
-        of
-    } else if is_then {
-        if let Some(then) = &mut workers.then {
-            then.note(error);
-        }
-        of
-    } else {
-        workers.now.note(error);
-        ArmOf::Side(0)
-    };
-    arms.retain(|it| !goes_with(lost, it.of));
-    for block in &mut measured.blocks {
-        block.slices.retain(|(of, _)| !goes_with(lost, *of));
-    }
-    tell(measured, lost, error.to_string());
 }
