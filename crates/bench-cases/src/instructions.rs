@@ -21,7 +21,7 @@ pub use self::paths::{Unknown, names, walk};
 /// The word of `bench-cases` that walks a path: `instructions-of NAME N`.
 pub const WORD: &str = "instructions-of";
 /// Operations of the shorter run: each input as often as the others.
-const OPERATIONS: u64 = 64 * paths::INPUTS as u64;
+const OPERATIONS: u64 = 16 * paths::INPUTS as u64;
 /// Longer than any run, on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -30,9 +30,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 #[non_exhaustive]
 pub enum InstructionsError {
     /// There is no valgrind.
-    #[error(
-        "valgrind is not installed: instruction counts left out; apt-get install valgrind"
-    )]
+    #[error("valgrind is not installed: instruction counts left out; apt-get install valgrind")]
     NotInstalled,
     /// It could not be started.
     #[error("failed to start valgrind")]
@@ -65,16 +63,29 @@ pub async fn count(
 ) -> Result<Vec<Instructions>, InstructionsError> {
     let mut counted = Vec::new();
     for path in names() {
-        let once = run(program, valgrind, path, OPERATIONS).await?;
-        let twice = run(program, valgrind, path, 2 * OPERATIONS).await?;
-        #[expect(clippy::cast_precision_loss, reason = "a few million")]
-        let per_op = twice.saturating_sub(once) as f64 / OPERATIONS as f64;
-        counted.push(Instructions {
-            name: path.to_owned(),
-            per_op,
-        });
+        counted.push(count_one(program, valgrind, path).await?);
     }
     Ok(counted)
+}
+
+/// The instructions of one path, one of [`names`].
+///
+/// # Errors
+///
+/// When valgrind is not there, or fails.
+pub async fn count_one(
+    program: &Path,
+    valgrind: &Path,
+    path: &'static str,
+) -> Result<Instructions, InstructionsError> {
+    let once = run(program, valgrind, path, OPERATIONS).await?;
+    let twice = run(program, valgrind, path, 2 * OPERATIONS).await?;
+    #[expect(clippy::cast_precision_loss, reason = "a few million")]
+    let per_op = twice.saturating_sub(once) as f64 / OPERATIONS as f64;
+    Ok(Instructions {
+        name: path.to_owned(),
+        per_op,
+    })
 }
 
 /// The instructions of a whole run.

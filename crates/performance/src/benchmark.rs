@@ -25,7 +25,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::run::{Limits, is_busy, run};
 pub use self::{
+    cache::{CACHE_KEYS, CACHE_VALUE_BYTES},
     case::{DatabaseCase, Key, MAX_KEYS, WrongAnswer},
+    compression::{ENCODER_CASES, EncoderCase},
     failures::RedisFailures,
     parameter::Parameter,
     ruleiq::ruleiq_cases,
@@ -68,7 +70,7 @@ impl Benchmark {
             .map(|it| ("cache", it))
             .into_iter()
             .chain(database::POOL_NAMES.map(|it| ("pools", it)))
-            .chain(compression::NAMES.map(|it| ("compression", it)));
+            .chain(ENCODER_CASES.map(|it| ("compression", it.name)));
         let name = |(component, case): (&str, &str)| CaseName {
             component: component.to_owned(),
             case: case.to_owned(),

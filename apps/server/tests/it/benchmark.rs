@@ -49,7 +49,7 @@ async fn administrators_measure_the_service_with_their_token() {
         ("database", "complex_join"),
         ("cache", "l2_hit_1"),
         ("pools", "checkout"),
-        ("compression", "json_10k_zstd"),
+        ("compression", "encoder_10k_zstd"),
     ] {
         let row = rows
             .iter()

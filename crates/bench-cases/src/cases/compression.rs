@@ -6,6 +6,7 @@
 mod app;
 mod codec;
 mod corpus;
+mod encoder;
 
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
         }));
     }
     cases.push(not_eligible(options, small));
+    cases.extend(encoder::cases());
     cases
 }
 

@@ -10,6 +10,7 @@
 mod cases;
 mod counts;
 mod data;
+mod endpoint;
 mod failures;
 mod instructions;
 mod load;

@@ -1,8 +1,7 @@
 //! The cases of the cache, in a namespace of their own.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use ruleiq_bench::{Fault, Target};
 use ruleiq_cache::CacheManager;
 use ruleiq_pools::PoolManager;
@@ -13,11 +12,20 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use super::job::{Doing, Job, Preparing, Work};
 
 /// Their names.
-pub(super) const NAMES: [&str; 7] = [
-    "l1_hit", "l2_hit_1", "get_miss", "set", "delete", "mget_100", "mset_100",
+pub(super) const NAMES: [&str; 6] = [
+    "l2_hit_1", "get_miss", "set", "delete", "mget_100", "mset_100",
 ];
-/// All keys there are: they are deleted by name, since a pattern would read every key of Redis.
-const KEYS: u64 = 200;
+/// The keys that the cases of Redis use, here and in the command's benchmark. They are deleted by
+/// name, since a pattern would read every key of Redis; and there are as many as a part has
+/// operations, so that each deletion of a part finds a key.
+pub const CACHE_KEYS: u32 = 1_000;
+/// The size of their values as JSON.
+pub const CACHE_VALUE_BYTES: usize = 1_024;
+const KEYS: u64 = CACHE_KEYS as u64;
+/// Keys of one command that fills or clears.
+const BATCH: usize = 250;
+/// Operations under way at once: what `--concurrency 2` is.
+const TASKS: usize = 2;
 /// Keys of one operation on many.
 const MANY: u64 = 100;
 /// What is left behind by a process that is killed does not live longer.
@@ -92,8 +100,10 @@ fn namespace(pools: &PoolManager) -> Result<Option<CacheManager>, Fault> {
 async fn clear(cache: Option<&CacheManager>) {
     let Some(cache) = cache else { return };
     let keys: Vec<String> = (0..KEYS).map(key).collect();
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    cache.delete(&keys).await;
+    for batch in keys.chunks(BATCH) {
+        let keys: Vec<&str> = batch.iter().map(String::as_str).collect();
+        cache.delete(&keys).await;
+    }
 }
 
 /// The case of this name, ready.
@@ -102,14 +112,12 @@ async fn clear(cache: Option<&CacheManager>) {
 ///
 /// When its values cannot be stored.
 pub(super) async fn job(name: &'static str, cache: Option<&CacheManager>) -> Result<Job, Fault> {
-    if name == "l1_hit" {
-        return l1_hit().await;
-    }
     let cache = cache.ok_or_else(|| Fault::Failed("the service has no Redis".to_owned()))?;
     if matches!(name, "l2_hit_1" | "mget_100") {
         store(cache, 0..KEYS).await?;
     }
     let cache = cache.clone();
+    let asked = cache.clone();
     let (about, targets, operation): (_, _, Box<dyn Fn(u64) -> Doing<()>>) = match name {
         "l2_hit_1" => (
             "A value from Redis.",
@@ -139,23 +147,33 @@ pub(super) async fn job(name: &'static str, cache: Option<&CacheManager>) -> Res
         ),
         _ => unreachable!("`NAMES` has no other"),
     };
-    Ok(waiting(name, about, targets, operation))
+    Ok(waiting(name, about, targets, asked, operation))
 }
 
 fn waiting(
     case: &'static str,
     about: &'static str,
     targets: Vec<Target>,
+    cache: CacheManager,
     operation: Box<dyn Fn(u64) -> Doing<()>>,
 ) -> Job {
+    // The one that is asked for by its name is asked for one at a time, whoever measures it.
+    let tasks = if case == "l2_hit_1" { 1 } else { TASKS };
+    let per_operation = if case.ends_with("_100") { MANY } else { 1 };
     Job {
         component: "cache",
         case,
         about,
-        settings: json!({ "concurrency": 1, "keys": KEYS }),
+        settings: json!({
+            "at_once": tasks,
+            "keys": KEYS,
+            "value_bytes": CACHE_VALUE_BYTES,
+            "per_operation": per_operation,
+        }),
         targets,
+        cache: Some(cache),
         work: Work::Waiting {
-            tasks: 1,
+            tasks,
             prepare: None,
             operation,
         },
@@ -166,37 +184,9 @@ fn target(p95_us: f64, critical_us: f64) -> Vec<Target> {
     vec![Target::value_at_most("latency_p95", p95_us).critical_beyond(critical_us)]
 }
 
-/// Without Redis: the first tier is the same with it.
-async fn l1_hit() -> Result<Job, Fault> {
-    let cache = CacheManager::builder().l1_max_bytes(1024 * 1024);
-    let cache = cache.build().map_err(Fault::failed)?;
-    let value = kept(0);
-    cache
-        .set(&key(0), value, TTL)
-        .await
-        .map_err(Fault::failed)?;
-    let (key, wrong) = (key(0), || Fault::Wrong("a value is not there".to_owned()));
-    let operation = move |_| {
-        // What is in the process is there at once.
-        let value = cache.get::<Kept>(&key).now_or_never().flatten();
-        value.map(drop).ok_or_else(wrong)
-    };
-    Ok(Job {
-        component: "cache",
-        case: "l1_hit",
-        about: "A value from the process.",
-        settings: json!({ "threads": 1, "keys": 1 }),
-        targets: vec![],
-        work: Work::Computing {
-            timed: false,
-            operation: Arc::new(operation),
-        },
-    })
-}
-
 /// The values are put there beforehand, which is not timed.
 fn delete(cache: CacheManager) -> Job {
-    let prepared = cache.clone();
+    let (prepared, asked) = (cache.clone(), cache.clone());
     let operation: Box<dyn Fn(u64) -> Doing<()>> = Box::new(move |time| {
         let cache = cache.clone();
         Box::pin(async move {
@@ -204,7 +194,7 @@ fn delete(cache: CacheManager) -> Job {
             Ok(())
         })
     });
-    let job = waiting("delete", "A value is taken away.", vec![], operation);
+    let job = waiting("delete", "A value is taken away.", vec![], asked, operation);
     let Work::Waiting {
         tasks, operation, ..
     } = job.work
@@ -266,8 +256,12 @@ fn set_many(cache: CacheManager, time: u64) -> Doing<()> {
 /// Stores what these times need, each key once.
 async fn store(cache: &CacheManager, times: std::ops::Range<u64>) -> Result<(), Fault> {
     let last = times.end.min(times.start + KEYS);
-    let values = (times.start..last).map(|time| (key(time), kept(time)));
-    cache.mset(values, TTL).await.map_err(Fault::failed)
+    let times: Vec<u64> = (times.start..last).collect();
+    for batch in times.chunks(BATCH) {
+        let values = batch.iter().map(|time| (key(*time), kept(*time)));
+        cache.mset(values, TTL).await.map_err(Fault::failed)?;
+    }
+    Ok(())
 }
 
 fn key(time: u64) -> String {
@@ -276,10 +270,11 @@ fn key(time: u64) -> String {
 
 fn kept(time: u64) -> Kept {
     let number = time % KEYS;
-    Kept {
-        number,
-        text: format!("record {number} of a benchmark, ").repeat(16),
-    }
+    // `{"number":7,"text":"…"}`
+    let around = r#"{"number":,"text":""}"#.len() + number.to_string().len();
+    let mut text = format!("record {number} of a benchmark, ").repeat(64);
+    text.truncate(CACHE_VALUE_BYTES - around);
+    Kept { number, text }
 }
 
 fn is_right(value: Option<&Kept>, time: u64) -> Result<(), Fault> {
@@ -287,5 +282,27 @@ fn is_right(value: Option<&Kept>, time: u64) -> Result<(), Fault> {
         Some(kept) if kept.number == time % KEYS => Ok(()),
         Some(_) => Err(Fault::Wrong("the value of another key".to_owned())),
         None => Err(Fault::Wrong("a value is not there".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn values_have_the_size_that_is_told() {
+        for time in [0, 7, KEYS - 1, 123_456] {
+            let bytes = serde_json::to_vec(&kept(time)).unwrap();
+            assert_eq!(bytes.len(), CACHE_VALUE_BYTES);
+        }
+    }
+
+    #[test]
+    fn each_deletion_of_the_longest_part_has_a_key_of_its_own() {
+        let part = crate::routes::benchmark::MAX_ITERATIONS / super::super::run::PARTS;
+        let keys: BTreeSet<String> = (part..2 * part).map(key).collect();
+        assert_eq!(keys.len() as u64, part);
     }
 }

@@ -9,20 +9,49 @@ use tokio::task::spawn_blocking;
 
 use super::job::{Job, Work};
 
-/// Their names.
-pub(super) const NAMES: [&str; 2] = ["json_10k_zstd", "json_100k_br"];
+/// A body that the encoder alone encodes: no middleware, and no request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct EncoderCase {
+    /// Its name, without the component.
+    pub name: &'static str,
+    /// What it measures, in one sentence.
+    pub about: &'static str,
+    /// The coding, at its default level.
+    pub coding: Coding,
+    /// The size of the body.
+    pub body_bytes: usize,
+}
 
-/// The case of this name, ready.
+/// The cases of compression, here and in the command's benchmark.
+pub const ENCODER_CASES: [EncoderCase; 2] = [
+    EncoderCase {
+        name: "encoder_10k_zstd",
+        about: "10 KiB of JSON with zstd, by the encoder alone.",
+        coding: Coding::Zstd,
+        body_bytes: 10 * 1024,
+    },
+    EncoderCase {
+        name: "encoder_100k_br",
+        about: "100 KiB of JSON with brotli, by the encoder alone.",
+        coding: Coding::Brotli,
+        body_bytes: 100 * 1024,
+    },
+];
+
+impl EncoderCase {
+    /// A list of records, as an API answers it, cut at `size` bytes.
+    pub fn body(size: usize) -> Vec<u8> {
+        records(size)
+    }
+}
+
+/// The case, ready.
 ///
 /// # Errors
 ///
 /// When the body cannot be encoded, or does not shrink.
-pub(super) async fn job(case: &'static str) -> Result<Job, Fault> {
-    let (about, coding, size) = match case {
-        "json_10k_zstd" => ("10 KiB of JSON, with zstd.", Coding::Zstd, 10 * 1024),
-        "json_100k_br" => ("100 KiB of JSON, with brotli.", Coding::Brotli, 100 * 1024),
-        _ => unreachable!("`NAMES` has no other"),
-    };
+pub(super) async fn job(case: EncoderCase) -> Result<Job, Fault> {
+    let (coding, size) = (case.coding, case.body_bytes);
     let made = spawn_blocking(move || {
         let encoder = Encoder::new(&Config::default()).map_err(Fault::failed)?;
         let body = records(size);
@@ -36,7 +65,7 @@ pub(super) async fn job(case: &'static str) -> Result<Job, Fault> {
         .await
         .map_err(|_| Fault::Failed("an encoder panicked".to_owned()))?;
     let (encoder, body, expected) = made?;
-    let settings = json!({ "threads": 1, "body_bytes": body.len(), "bytes_out": expected.len() });
+    let settings = json!({ "threads": 1, "body_bytes": body.len() });
     // The same body gives the same bytes.
     let operation = move |_| match encoder.encode(coding, &body) {
         Ok(encoded) if encoded == expected => Ok(()),
@@ -45,10 +74,11 @@ pub(super) async fn job(case: &'static str) -> Result<Job, Fault> {
     };
     Ok(Job {
         component: "compression",
-        case,
-        about,
+        case: case.name,
+        about: case.about,
         settings,
         targets: vec![],
+        cache: None,
         work: Work::Computing {
             timed: true,
             operation: Arc::new(operation),

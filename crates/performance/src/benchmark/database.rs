@@ -39,7 +39,7 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
         return Err(Fault::Failed("the database has no data for it".to_owned()));
     }
     let tasks = connections(pools);
-    let settings = json!({ "concurrency": tasks, "keys": keys.len() });
+    let settings = json!({ "tasks": tasks, "keys": keys.len() });
     let (about, name) = (case.about, case.name);
     let targets = case.latency_p95_us.map(|(bound, critical)| {
         Target::value_at_most("latency_p95", bound).critical_beyond(critical)
@@ -64,6 +64,7 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
         about,
         settings,
         targets: targets.into_iter().collect(),
+        cache: None,
         work: Work::Waiting {
             tasks,
             prepare: None,
@@ -74,7 +75,8 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
 
 /// A connection is taken and given back.
 pub(super) fn checkout(pools: &PoolManager) -> Job {
-    let tasks = connections(pools);
+    // As the command does, whatever its concurrency: nobody waits for a connection here.
+    let tasks = 1;
     let pools = pools.clone();
     let operation = move |_| -> super::job::Doing<()> {
         let session = pools.session();
@@ -84,8 +86,9 @@ pub(super) fn checkout(pools: &PoolManager) -> Job {
         component: "pools",
         case: "checkout",
         about: "A connection is taken and given back.",
-        settings: json!({ "concurrency": tasks }),
+        settings: json!({ "tasks": tasks }),
         targets: vec![],
+        cache: None,
         work: Work::Waiting {
             tasks,
             prepare: None,

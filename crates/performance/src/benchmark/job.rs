@@ -13,11 +13,14 @@ use std::{
 
 use futures_util::future::join_all;
 use ruleiq_bench::{Fault, Histogram, Tally, Target};
+use ruleiq_cache::CacheManager;
 use serde_json::Value;
 use tokio::{
     task::{spawn_blocking, yield_now},
     time::{Instant, timeout_at},
 };
+
+use super::RedisFailures;
 
 /// After so many failures in one part the case is given up: what is down fails fast, and often.
 const MAX_FAILURES: u64 = 32;
@@ -38,6 +41,8 @@ pub(super) struct Job {
     pub(super) about: &'static str,
     pub(super) settings: Value,
     pub(super) targets: Vec<Target>,
+    /// Whose hidden failures are errors.
+    pub(super) cache: Option<CacheManager>,
     pub(super) work: Work,
 }
 
@@ -104,7 +109,12 @@ impl Job {
                     let ready = timeout_at(until, prepare(times.clone())).await;
                     ready.unwrap_or_else(|_| Err(Fault::Failed("no time was left".into())))?;
                 }
-                Ok(waiting(*tasks, operation, times, until).await)
+                let failures = self.cache.as_ref().map(RedisFailures::since_now);
+                let mut part = waiting(*tasks, operation, times, until).await;
+                if let Some(failures) = failures {
+                    failures.tell(&mut part.tally);
+                }
+                Ok(part)
             }
             Work::Computing { timed, operation } => {
                 computing(*timed, Arc::clone(operation), times, until).await

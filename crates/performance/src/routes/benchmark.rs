@@ -21,7 +21,7 @@ use crate::{
 };
 
 const DEFAULT_ITERATIONS: u64 = 2_000;
-const MAX_ITERATIONS: u64 = 10_000;
+pub(crate) const MAX_ITERATIONS: u64 = 10_000;
 /// How long a run takes at most.
 const LIMIT: Duration = Duration::from_secs(10);
 /// What a run leaves of the request's time for its answer.

@@ -277,7 +277,7 @@ async fn a_large_pool_lends_two_connections_and_no_more() {
     let report = measure(&service, "component=database&iterations=300").await;
     let rows = report["results"].as_array().unwrap();
     assert!(
-        rows.iter().all(|it| it["settings"]["concurrency"] == 2),
+        rows.iter().all(|it| it["settings"]["tasks"] == 2),
         "{rows:?}"
     );
     let database = pools.stats().database.unwrap();
@@ -348,6 +348,6 @@ async fn a_service_without_data_or_redis_is_told_what_is_missing() {
     let warnings = report["warnings"].to_string();
     let no_data = "`database/simple_select` could not be measured: the database has no data for it";
     assert!(warnings.contains(no_data), "{warnings}");
-    assert!(cases(&report).contains(&("cache".into(), "l1_hit".into())));
+    assert!(cases(&report).contains(&("pools".into(), "checkout".into())));
     let _cache: CacheManager = service.cache;
 }

@@ -10,6 +10,7 @@ use std::sync::{
 
 use fred::interfaces::{KeysInterface as _, LuaInterface as _};
 use ruleiq_bench::{Arm, Case, Fault, Process, concurrent};
+use ruleiq_performance::benchmark::CACHE_KEYS;
 
 use super::{
     OURS, TASKS,
@@ -29,7 +30,7 @@ return 1";
 /// Parts of the ring of keys, of which one is put back at a time.
 const PARTS: u32 = 4;
 /// Keys of a part, where no more are needed.
-const PART: u32 = 1_000;
+const PART: u32 = CACHE_KEYS / PARTS;
 /// The most keys of a case, however many operations are under way at once.
 const MOST_KEYS: u32 = 1_000_000;
 /// Keys that a pattern matches.

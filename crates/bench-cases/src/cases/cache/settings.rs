@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ruleiq_performance::benchmark::{CACHE_KEYS, CACHE_VALUE_BYTES};
 use serde::Serialize;
 
 use crate::Options;
@@ -62,12 +63,12 @@ pub(super) enum Draws {
 }
 
 impl Default for Settings {
-    /// A thousand keys of a kilobyte, in Redis alone.
+    /// The keys and values that a running service is measured by, too, in Redis alone.
     fn default() -> Settings {
         Settings {
-            keys: 1_000,
+            keys: CACHE_KEYS,
             draws: Draws::Uniform,
-            value_bytes: 1_024,
+            value_bytes: CACHE_VALUE_BYTES,
             at_once: 1,
             per_operation: 1,
             ttl_s: 3_600,
@@ -92,10 +93,12 @@ impl Settings {
     /// Values in Redis, of which the process holds none.
     pub(super) fn remote(options: &Options, at_once: usize, per_operation: u32) -> Settings {
         Settings {
-            keys: if options.tiny { 200 } else { 10_000 },
+            keys: if options.tiny { 200 } else { CACHE_KEYS },
             at_once,
             per_operation,
-            redis: Some(Connection::new(at_once * per_operation as usize)),
+            redis: Some(Connection::new(
+                at_once.saturating_mul(per_operation as usize),
+            )),
             ..Settings::default()
         }
     }

@@ -23,14 +23,14 @@ use crate::{
 const GZIP_WINDOW_LOG: u8 = 15;
 
 /// A codec's state and the room for what it makes.
-enum Codec {
+pub(super) enum Codec {
     Brotli(i32),
     Zstd(Compressor<'static>),
     Gzip(Compress),
 }
 
 impl Codec {
-    fn new(coding: Coding) -> io::Result<Codec> {
+    pub(super) fn new(coding: Coding) -> io::Result<Codec> {
         let config = Config::default();
         Ok(match coding {
             Coding::Brotli => Codec::Brotli(config.brotli_level),
@@ -43,7 +43,7 @@ impl Codec {
     }
 
     /// Encodes a body into `room`, in place of what was there.
-    fn encode(&mut self, mut body: &[u8], room: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) fn encode(&mut self, mut body: &[u8], room: &mut Vec<u8>) -> io::Result<()> {
         room.clear();
         match self {
             Codec::Brotli(level) => {
