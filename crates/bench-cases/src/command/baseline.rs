@@ -48,7 +48,7 @@ pub(super) fn refuse(
         }
     }
     let mut reasons = refusals(&now, then, &run_plan.rules);
-    reasons.extend(other_seed(run_plan.seed, then));
+    reasons.extend(other_seed(run_plan.seed, then.settings.seed));
     if reasons.is_empty() {
         return Ok(());
     }
@@ -80,11 +80,62 @@ fn control(stored: &Row, case: &CaseInfo, profile: &Profile) -> Option<Control> 
 }
 
 /// Other inputs have other sizes, which are compared exactly.
-fn other_seed(seed: u64, then: &Report) -> Option<Refusal> {
-    let stored = then.settings.seed;
+fn other_seed(seed: u64, stored: u64) -> Option<Refusal> {
     (seed != stored).then(|| Refusal::Differs {
         what: "the seed".to_owned(),
         then: stored.to_string(),
         now: seed.to_string(),
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use ruleiq_bench::{Rules, summarise};
+
+    use super::*;
+    use crate::{Options, cases};
+
+    fn chosen() -> CaseInfo {
+        let all = cases::all(&Options::default());
+        let mut all = all.iter().map(CaseInfo::of);
+        all.find(|it| it.name.case == "json_10k_zstd").unwrap()
+    }
+
+    /// The first row of the case, as a stored run has it.
+    fn stored(case: &CaseInfo) -> Row {
+        let measured = begun(&Profile::full(), std::slice::from_ref(case));
+        let mut rows = summarise(&measured[0], &Rules::full()).into_iter();
+        let mut row = rows.find(|it| it.metric == "cpu_per_op").unwrap();
+        row.control = Some(Control {
+            name: case.sides[1].name.clone(),
+            version: case.sides[1].version.clone(),
+            role: case.sides[1].role,
+            value: Some(1.0),
+            settings_equal: true,
+        });
+        row
+    }
+
+    #[test]
+    fn a_control_is_known_before_it_is_measured() {
+        let case = chosen();
+        let row = stored(&case);
+        let profile = Profile::full();
+        assert_eq!(control(&row, &case, &profile), row.control);
+
+        let mut newer = case;
+        newer.sides[1].version = "9".to_owned();
+        assert_eq!(control(&row, &newer, &profile).unwrap().version, "9");
+
+        newer.sides[1].name = "another".to_owned();
+        assert_eq!(control(&row, &newer, &profile), None);
+    }
+
+    #[test]
+    fn other_inputs_are_no_measure() {
+        assert_eq!(other_seed(5, 5), None);
+        let refused = other_seed(6, 5).unwrap().to_string();
+        assert!(refused.contains("the seed was `5` and is `6`"), "{refused}");
+    }
 }
