@@ -5,21 +5,22 @@
 
 mod cache;
 mod connections;
+mod found;
 mod point;
 mod questions;
 
 use std::{sync::Arc, time::Duration};
 
-use ruleiq_bench::{
-    Fault,
-    growth::growth,
-    report::{Growth, GrowthPoint},
-};
+use ruleiq_bench::Fault;
 
+pub use self::found::Found;
 use crate::{Env, env::pids};
 
 /// Given so much time, the data grow to ten million questions.
 const TIME_FOR_TEN_MILLION: Duration = Duration::from_secs(45 * 60);
+
+/// How many sizes a series has at least.
+const LEAST: usize = 2;
 
 /// How far things grow.
 #[derive(Clone, Debug)]
@@ -30,10 +31,12 @@ pub struct ScaleStudy {
     connections: Vec<usize>,
     /// Keys in Redis, and values in the process.
     keys: Vec<u64>,
+    /// What there was no time for, in words.
+    left_out: Vec<String>,
 }
 
 /// What one series is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Series {
     /// What grows.
     what: &'static str,
@@ -45,17 +48,40 @@ struct Series {
 pub type Say<'a> = &'a mut (dyn FnMut(&str) + Send);
 
 impl ScaleStudy {
-    /// The study for so much time; without a limit, its own of a few minutes.
+    /// The study for so much time; without a limit, its own of a few minutes. Sizes for which the
+    /// time is too short are left out, the largest first, down to two of each series.
     pub fn new(time: Option<Duration>) -> ScaleStudy {
         let mut questions = vec![1_000, 10_000, 100_000, 1_000_000];
         if time.is_some_and(|it| it >= TIME_FOR_TEN_MILLION) {
             questions.push(10_000_000);
         }
-        ScaleStudy {
+        let mut study = ScaleStudy {
             questions,
             connections: vec![1, 10, 100, 1_000],
             keys: vec![1_000, 10_000, 100_000, 1_000_000],
+            left_out: Vec::new(),
+        };
+        while time.is_some_and(|it| study.estimate() > it) && study.leave_out() {}
+        study
+    }
+
+    /// Leaves the dearest size out; `false` when the series are as short as they may be.
+    fn leave_out(&mut self) -> bool {
+        if self.questions.len() > LEAST {
+            let size = self.questions.pop().map(grouped);
+            self.left_out
+                .extend(size.map(|it| format!("{it} questions")));
+        } else if self.keys.len() > LEAST {
+            let size = self.keys.pop().map(grouped);
+            self.left_out.extend(size.map(|it| format!("{it} keys")));
+        } else if self.connections.len() > LEAST {
+            let size = self.connections.pop();
+            self.left_out
+                .extend(size.map(|it| format!("{it} connections")));
+        } else {
+            return false;
         }
+        true
     }
 
     /// The smallest that still goes every way, for tests.
@@ -64,6 +90,7 @@ impl ScaleStudy {
             questions: vec![1_000, 2_000],
             connections: vec![1, 4],
             keys: vec![100, 1_000],
+            left_out: Vec::new(),
         }
     }
 
@@ -77,8 +104,12 @@ impl ScaleStudy {
                 .join(", ")
         };
         let connections: Vec<u64> = self.connections.iter().map(|it| *it as u64).collect();
+        let left_out = match self.left_out.is_empty() {
+            true => String::new(),
+            false => format!("; no time for {}", self.left_out.join(", ")),
+        };
         format!(
-            "questions: {}; connections: {}; keys: {}; about {} minutes on two cores",
+            "questions: {}; connections: {}; keys: {}; about {} minutes on two cores{left_out}",
             list(&self.questions),
             list(&connections),
             list(&self.keys),
@@ -97,26 +128,26 @@ impl ScaleStudy {
         (point::TIME + Duration::from_secs(2)) * points + Duration::from_secs(rows / 15_000)
     }
 
-    /// Measures all series. A size that the machine has no room for ends its series, and is said.
+    /// Measures all series into `found`, which keeps what there is when this is given up. A size
+    /// that the machine has no room for ends its series, and is said.
     ///
     /// # Errors
     ///
     /// When a server is missing, or an answer is wrong.
-    pub async fn run(&self, env: &Arc<Env>, say: Say<'_>) -> Result<Vec<Growth>, Fault> {
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it loses the point that was being measured; its databases, keys and servers go.
+    pub async fn run(&self, env: &Arc<Env>, found: &Found, say: Say<'_>) -> Result<(), Fault> {
         let (servers, unknown) = pids::servers(env).await;
         unknown.iter().for_each(|it| say(it));
-        let mut growths = questions::grow(env, servers, &self.questions, say).await?;
-        growths.extend(connections::grow(env, servers, &self.connections, say).await?);
-        growths.extend(cache::grow(env, servers, &self.keys, say).await?);
-        Ok(growths)
+        questions::grow(env, servers, &self.questions, found, say).await?;
+        connections::grow(env, servers, &self.connections, found, say).await?;
+        cache::grow(env, servers, &self.keys, found, say).await
     }
 }
 
 impl Series {
-    fn growth(self, points: Vec<GrowthPoint>) -> Growth {
-        growth(self.what, self.component, self.case, points)
-    }
-
     /// Told while its next point is measured.
     fn says(self, size: u64) -> String {
         let Series {
@@ -153,6 +184,17 @@ mod tests {
         let long = ScaleStudy::new(Some(TIME_FOR_TEN_MILLION));
         assert!(long.announcement().contains("10,000,000"));
         assert!(long.estimate() < TIME_FOR_TEN_MILLION);
+    }
+
+    #[test]
+    fn sizes_without_time_are_left_out_and_told() {
+        let short = ScaleStudy::new(Some(Duration::from_secs(90)));
+        assert!(short.estimate() <= Duration::from_secs(90));
+        let told = short.announcement();
+        assert!(told.contains("no time for 1,000,000 questions"), "{told}");
+        let shortest = ScaleStudy::new(Some(Duration::from_secs(1)));
+        assert_eq!(shortest.questions.len(), LEAST);
+        assert_eq!(shortest.connections.len(), LEAST);
     }
 
     #[test]

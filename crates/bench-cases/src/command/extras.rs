@@ -14,7 +14,7 @@ use crate::{
     cases::http::{CurvesPlan, curves},
     env::pids,
     instructions,
-    scale_study::ScaleStudy,
+    scale_study::{Found, ScaleStudy},
 };
 
 const VALGRIND: &str = "valgrind";
@@ -79,13 +79,13 @@ async fn add_curves(report: &mut Report, plan: &Plan, stop: &Stop) -> anyhow::Re
     Ok(())
 }
 
-/// Adds how cost grows. What is measured when it is to end early is lost: its points are few and
-/// long.
+/// Adds how cost grows. What was measured is kept when it is to end early, and when it fails.
+/// Answers whether it came to its end, or was asked to end.
 pub(super) async fn scale_study(
     report: &mut Report,
     plan: &Plan,
     stop: &Stop,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let env = Arc::new(env()?.with_seed(report.settings.seed));
     let study = ScaleStudy::new(plan.seconds.map(Duration::from_secs));
     output::complain(&format!(
@@ -93,12 +93,22 @@ pub(super) async fn scale_study(
         study.announcement(),
         in_words(study.estimate())
     ));
+    let found = Found::default();
     let mut say = |line: &str| output::complain(line);
-    match unless_stopped(stop, study.run(&env, &mut say)).await {
+    let outcome = unless_stopped(stop, study.run(&env, &found, &mut say)).await;
+    report.scale_study = found.growths();
+    match outcome {
         None => report.partial = true,
-        Some(grown) => report.scale_study = grown?,
+        Some(Ok(())) => {}
+        Some(Err(fault)) if report.scale_study.is_empty() => return Err(fault.into()),
+        Some(Err(fault)) => {
+            report.partial = true;
+            let why = format!("the study broke off: {fault}");
+            report.warnings.push(why);
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The outcome of `work`, or none if the run is to end: then it is dropped where it is.

@@ -97,11 +97,15 @@ async fn scale_study(
 ) -> anyhow::Result<u8> {
     let mut report = assemble::report(plan, run_plan, facts, &NOTHING);
     let began = Instant::now();
-    extras::scale_study(&mut report, plan, stop).await?;
+    let is_whole = extras::scale_study(&mut report, plan, stop).await?;
     report.duration_s = seconds(began.elapsed());
     deliver(plan, &report)?;
     // Nothing in it is judged.
-    Ok(if report.partial { INTERRUPTED } else { 0 })
+    Ok(match report.partial {
+        _ if !is_whole => INVALID,
+        true => INTERRUPTED,
+        false => 0,
+    })
 }
 
 fn finish(plan: &Plan, report: &Report) -> anyhow::Result<u8> {

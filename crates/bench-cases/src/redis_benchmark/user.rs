@@ -31,7 +31,7 @@ impl User {
             password: Uuid::new_v4().simple().to_string(),
             url: url.to_owned(),
         };
-        let client = connect(url, &Connection::new(1)).await?;
+        let client = connect(url, &patient()).await?;
         let rules = vec![
             "SETUSER".to_owned(),
             user.name.clone(),
@@ -47,6 +47,15 @@ impl User {
     }
 }
 
+/// For what is done once, and not measured.
+fn patient() -> Connection {
+    Connection {
+        connect_timeout_ms: 10_000,
+        command_timeout_ms: 10_000,
+        ..Connection::new(1)
+    }
+}
+
 impl Drop for User {
     /// On a thread of its own, since there may be no runtime here any more.
     fn drop(&mut self) {
@@ -54,7 +63,7 @@ impl Drop for User {
         let removing = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(Fault::failed)?.block_on(async {
-                let client = connect(&url, &Connection::new(1)).await?;
+                let client = connect(&url, &patient()).await?;
                 let removed = acl(&client, vec!["DELUSER".to_owned(), name]).await;
                 drop(timeout(USER_LIMIT, client.quit()).await);
                 removed

@@ -3,16 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fred::interfaces::ClientLike as _;
-use ruleiq_bench::{
-    Arm, Fault, concurrent,
-    cpu::Servers,
-    report::{Growth, GrowthPoint},
-};
+use ruleiq_bench::{Arm, Fault, concurrent, cpu::Servers, report::GrowthPoint};
 use ruleiq_cache::CacheManager;
 use ruleiq_pools::{PoolManager, RedisConfig};
 use uuid::Uuid;
 
-use super::{Say, Series, point};
+use super::{Found, Say, Series, point};
 use crate::{Env, around::in_batches, draws::Draws};
 
 /// Commands to Redis that are under way at once.
@@ -42,8 +38,9 @@ pub(super) async fn grow(
     env: &Arc<Env>,
     servers: Servers,
     sizes: &[u64],
+    found: &Found,
     say: Say<'_>,
-) -> Result<Vec<Growth>, Fault> {
+) -> Result<(), Fault> {
     let remote = Series {
         what: "keys",
         component: "cache",
@@ -54,16 +51,21 @@ pub(super) async fn grow(
         component: "cache",
         case: "l1_hit",
     };
-    let (mut in_redis, mut in_process) = (Vec::new(), Vec::new());
     for size in sizes {
         say(&remote.says(*size));
-        in_redis.push(redis_point(env, servers, *size).await?);
+        let measured = redis_point(env, servers, *size).await;
+        if !found.keep(remote, *size, measured, say)? {
+            break;
+        }
     }
     for size in sizes {
         say(&format!("{}, by values", local.says(*size)));
-        in_process.push(process_point(env, servers, *size).await?);
+        let measured = process_point(env, servers, *size).await;
+        if !found.keep(local, *size, measured, say)? {
+            break;
+        }
     }
-    Ok(vec![remote.growth(in_redis), local.growth(in_process)])
+    Ok(())
 }
 
 async fn redis_point(env: &Env, servers: Servers, size: u64) -> Result<GrowthPoint, Fault> {

@@ -2,13 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ruleiq_bench::{
-    Fault,
-    cpu::Servers,
-    report::{Growth, GrowthPoint},
-};
+use ruleiq_bench::{Fault, cpu::Servers, report::GrowthPoint};
 
-use super::{Say, Series, point};
+use super::{Found, Say, Series, point};
 use crate::{
     Env, Options,
     cases::{
@@ -29,42 +25,37 @@ pub(super) async fn grow(
     env: &Arc<Env>,
     servers: Servers,
     sizes: &[usize],
+    found: &Found,
     say: Say<'_>,
-) -> Result<Vec<Growth>, Fault> {
-    Ok(vec![
-        grow_http(env, servers, sizes, say).await?,
-        grow_pool(env, servers, sizes, say).await?,
-    ])
+) -> Result<(), Fault> {
+    grow_http(env, servers, sizes, found, say).await?;
+    grow_pool(env, servers, sizes, found, say).await
 }
 
 async fn grow_http(
     env: &Arc<Env>,
     servers: Servers,
     sizes: &[usize],
+    found: &Found,
     say: Say<'_>,
-) -> Result<Growth, Fault> {
+) -> Result<(), Fault> {
     let series = Series {
         what: "connections",
         component: "http",
         case: HTTP,
     };
-    let mut points = Vec::new();
     for size in sizes {
         say(&series.says(*size as u64));
         let options = Options {
             concurrency: Some(*size),
             ..Options::default()
         };
-        match http_point(env, servers, &options, *size as u64).await {
-            Ok(measured) => points.push(measured),
-            Err(Fault::Failed(why)) if !points.is_empty() => {
-                say(&format!("http ends before {size} connections: {why}"));
-                break;
-            }
-            Err(fault) => return Err(fault),
+        let measured = http_point(env, servers, &options, *size as u64).await;
+        if !found.keep(series, *size as u64, measured, say)? {
+            break;
         }
     }
-    Ok(series.growth(points))
+    Ok(())
 }
 
 async fn http_point(
@@ -87,15 +78,15 @@ async fn grow_pool(
     env: &Arc<Env>,
     servers: Servers,
     sizes: &[usize],
+    found: &Found,
     say: Say<'_>,
-) -> Result<Growth, Fault> {
+) -> Result<(), Fault> {
     let series = Series {
         what: "connections",
         component: "pools",
         case: "point_select",
     };
     let most = most_connections(env).await?;
-    let mut points = Vec::new();
     for size in sizes {
         if *size > most {
             say(&format!(
@@ -104,12 +95,18 @@ async fn grow_pool(
             break;
         }
         say(&series.says(*size as u64));
-        let settings = PointSelect::new(PoolSettings::new(*size, *size), ROWS);
-        let mut arm = point_select::<Ours>(Arc::clone(env), Arc::new(settings)).await?;
-        let measured = point::measure(*size as u64, &mut *arm, servers, BTreeMap::new());
-        points.push(measured.await?);
+        let measured = pool_point(env, servers, *size).await;
+        if !found.keep(series, *size as u64, measured, say)? {
+            break;
+        }
     }
-    Ok(series.growth(points))
+    Ok(())
+}
+
+async fn pool_point(env: &Arc<Env>, servers: Servers, size: usize) -> Result<GrowthPoint, Fault> {
+    let settings = PointSelect::new(PoolSettings::new(size, size), ROWS);
+    let mut arm = point_select::<Ours>(Arc::clone(env), Arc::new(settings)).await?;
+    point::measure(size as u64, &mut *arm, servers, BTreeMap::new()).await
 }
 
 async fn most_connections(env: &Env) -> Result<usize, Fault> {

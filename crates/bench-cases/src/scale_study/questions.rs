@@ -5,17 +5,13 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, sync::Arc, time::Duration};
 
-use ruleiq_bench::{
-    Fault,
-    cpu::Servers,
-    report::{Growth, GrowthPoint},
-};
+use ruleiq_bench::{Fault, cpu::Servers, report::GrowthPoint};
 use ruleiq_performance::benchmark::{DatabaseCase, ruleiq_cases};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio_postgres::Client;
 
-use super::{Say, Series, grouped, point};
+use super::{Found, Say, Series, grouped, point};
 use crate::{
     Env, Options,
     cases::database,
@@ -48,30 +44,42 @@ pub(super) async fn grow(
     env: &Arc<Env>,
     servers: Servers,
     sizes: &[u64],
+    found: &Found,
     say: Say<'_>,
-) -> Result<Vec<Growth>, Fault> {
-    let mut points: BTreeMap<&str, Vec<GrowthPoint>> = BTreeMap::new();
+) -> Result<(), Fault> {
     for size in sizes {
         say(&format!(
             "a database of {} questions is filled",
             grouped(*size)
         ));
-        let database = OwnedDatabase::create(env.owner_url()?).await?;
-        fill(env.server_program()?, database.url(), *size).await?;
-        let its = Env::new()
-            .with_seed(env.seed())
-            .with_owner_url(database.url())
-            .with_database_url(&database.url_for(env.database_url()?)?);
-        let its = Arc::new(its);
+        let filled = fill_one(env, *size).await;
+        let (database, its) = match filled {
+            Ok(filled) => filled,
+            Err(fault) => {
+                found.keep(series(CASES[0].0), *size, Err(fault), say)?;
+                return Ok(());
+            }
+        };
         for (case, index) in CASES {
-            say(&series(case).says(*size));
-            let measured = measure(&its, servers, *size, case, index).await?;
-            points.entry(case).or_default().push(measured);
+            let series = series(case);
+            say(&series.says(*size));
+            let measured = measure(&its, servers, *size, case, index).await;
+            found.keep(series, *size, measured, say)?;
         }
+        drop(database);
     }
-    let growths =
-        CASES.map(|(case, _)| series(case).growth(points.remove(case).unwrap_or_default()));
-    Ok(growths.into())
+    Ok(())
+}
+
+/// A database of this size, and the surroundings of cases in it. It goes with its handle.
+async fn fill_one(env: &Env, size: u64) -> Result<(OwnedDatabase, Arc<Env>), Fault> {
+    let database = OwnedDatabase::create(env.owner_url()?).await?;
+    fill(env.server_program()?, database.url(), size).await?;
+    let its = Env::new()
+        .with_seed(env.seed())
+        .with_owner_url(database.url())
+        .with_database_url(&database.url_for(env.database_url()?)?);
+    Ok((database, Arc::new(its)))
 }
 
 fn series(case: &'static str) -> Series {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruleiq_bench_cases::scale_study::ScaleStudy;
+use ruleiq_bench_cases::scale_study::{Found, ScaleStudy};
 
 use crate::surroundings::Surroundings;
 
@@ -12,7 +12,12 @@ async fn every_series_has_a_point_for_each_size() {
     let env = Arc::new(surroundings.env.clone());
     let mut said = Vec::new();
     let mut say = |line: &str| said.push(line.to_owned());
-    let growths = ScaleStudy::tiny().run(&env, &mut say).await.unwrap();
+    let found = Found::default();
+    ScaleStudy::tiny()
+        .run(&env, &found, &mut say)
+        .await
+        .unwrap();
+    let growths = found.growths();
 
     let names: Vec<String> = growths
         .iter()
