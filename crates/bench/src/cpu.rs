@@ -1,7 +1,7 @@
 //! How much CPU time processes have used, to the nanosecond.
 //!
 //! A process's own clock includes its threads that ended, but not its children. A server's is
-//! therefore read as a [`tree`]: the process, its children, and those that it waited for.
+//! therefore read as a tree: the process, its children, and those that it waited for.
 
 mod tree;
 
