@@ -209,10 +209,12 @@ impl Rig {
         let wall = began.elapsed();
         let used = self.clocks.since(&before).map_err(Fault::failed)?;
         let server_s = used.cpu_s.get(Process::Server.word()).copied();
+        let server_s = server_s
+            .ok_or_else(|| Fault::Failed("the server's CPU clock cannot be read".to_owned()))?;
         #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
         let requests = requests as f64;
         Ok(Cost {
-            cpu_us: server_s.unwrap_or_default() * 1e6 / requests,
+            cpu_us: server_s * 1e6 / requests,
             rate: requests / wall.as_secs_f64(),
         })
     }
