@@ -29,10 +29,7 @@ where
     O: Fn() -> F + Send + Sync,
 {
     async fn batches(&self, budget: Budget) -> Tally {
-        let (limit, most) = match budget {
-            Budget::For(limit) => (limit, u64::MAX),
-            Budget::Operations(most) => (Duration::MAX, most),
-        };
+        let (limit, most) = budget.limits();
         let mut tally = Tally::default();
         let started = std::time::Instant::now();
         let (mut begun, mut batch, mut before) = (0, 1_u64, Duration::ZERO);

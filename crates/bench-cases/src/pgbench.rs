@@ -21,6 +21,7 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
     sync::watch,
+    time::timeout,
 };
 
 pub(crate) use self::program::version;
@@ -34,8 +35,6 @@ use crate::{
 /// Longer than any case; a process that nobody ends is gone after it.
 const LONGEST: Duration = Duration::from_secs(3_600);
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// How long a slice that is told by operations may take.
-const SLICE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// Statements before the first slice, over all clients.
 const WARM: u64 = 1_000;
@@ -133,15 +132,17 @@ impl Pgbench {
     async fn slice(&mut self, budget: Budget) -> Result<Tally, Fault> {
         let (calls, cpu) = (self.calls, self.cpu()?);
         self.signal(Signal::SIGCONT)?;
-        let ran = match budget {
-            Budget::For(limit) => {
-                tokio::time::sleep(limit).await;
-                Ok(())
+        match budget {
+            Budget::For(limit) => tokio::time::sleep(limit).await,
+            Budget::Operations(n) => {
+                let limit = budget.limits().0;
+                // One that ran fewer in that time is slow, and has still run them.
+                if let Ok(ended) = timeout(limit, self.reach(calls.saturating_add(n))).await {
+                    ended?;
+                }
             }
-            Budget::Operations(n) => self.wait_for(calls + n, SLICE_LIMIT).await,
-        };
+        }
         self.stop().await?;
-        ran?;
         let spent = self.cpu()? - cpu;
         self.calls = self.count().await?;
         Ok(Tally {
@@ -159,19 +160,12 @@ impl Pgbench {
             }
             Ok(())
         };
-        let stopped = tokio::time::timeout(STOP_LIMIT, stopped).await;
+        let stopped = timeout(STOP_LIMIT, stopped).await;
         stopped.map_err(|_| Fault::Failed("`pgbench` does not stop".to_owned()))?
     }
 
     async fn wait_for(&self, calls: u64, limit: Duration) -> Result<(), Fault> {
-        let reached = async {
-            while self.count().await? < calls {
-                tokio::time::sleep(POLL * 4).await;
-                program::is_stopped(self.pid).map_err(|_| self.ended())?;
-            }
-            Ok(())
-        };
-        let reached = tokio::time::timeout(limit, reached).await;
+        let reached = timeout(limit, self.reach(calls)).await;
         reached.unwrap_or_else(|_| {
             Err(Fault::Failed(format!(
                 "`pgbench` ran no {calls} statements in {} s: {}",
@@ -179,6 +173,14 @@ impl Pgbench {
                 *self.last_line.borrow()
             )))
         })
+    }
+
+    async fn reach(&self, calls: u64) -> Result<(), Fault> {
+        while self.count().await? < calls {
+            tokio::time::sleep(POLL * 4).await;
+            program::is_stopped(self.pid).map_err(|_| self.ended())?;
+        }
+        Ok(())
     }
 
     async fn count(&self) -> Result<u64, Fault> {

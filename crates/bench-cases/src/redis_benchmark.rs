@@ -169,20 +169,15 @@ impl<K: Send + Sync> Arm for RedisBenchmark<K> {
 
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
         Box::pin(async move {
-            let (operations, limit) = match budget {
-                Budget::Operations(n) => (n, GRACE * 3),
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "it is between one and a hundred million"
-                )]
-                Budget::For(time) => {
-                    let likely = self.per_second * time.as_secs_f64();
-                    (likely.clamp(1.0, MOST) as u64, time * 5 + GRACE)
-                }
-            };
+            let (time, most) = budget.limits();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is between one and a hundred million"
+            )]
+            let likely = (self.per_second * time.as_secs_f64()).clamp(1.0, MOST) as u64;
             let started = Instant::now();
-            let run = self.once(operations, limit).await?;
+            let run = self.once(likely.min(most), time + GRACE).await?;
             // A short run's own rate rests on a millisecond.
             if started.elapsed() > LONG_ENOUGH {
                 self.per_second = run.per_second;

@@ -52,7 +52,17 @@ pub enum Budget {
 }
 
 /// The longest that a slice of so many operations takes.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(60);
+
+impl Budget {
+    /// Until when operations begin, and how many do at most, whichever comes first.
+    pub fn limits(self) -> (Duration, u64) {
+        match self {
+            Budget::For(limit) => (limit, u64::MAX),
+            Budget::Operations(most) => (LONGEST, most),
+        }
+    }
+}
 
 /// What happened in a slice, but for time and CPU, which whoever runs the slice measures.
 #[derive(Clone, Debug, Default)]
@@ -137,19 +147,15 @@ where
     fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
         Box::pin(async move {
             Ok(Tally {
-                operations: batches(budget, LONGEST, &mut self.operation),
+                operations: batches(budget.limits(), &mut self.operation),
                 ..Tally::default()
             })
         })
     }
 }
 
-/// Calls `operation` until the budget is used up, or for `longest`. Answers how often.
-fn batches<T>(budget: Budget, longest: Duration, operation: &mut impl FnMut() -> T) -> u64 {
-    let (limit, most) = match budget {
-        Budget::Operations(n) => (longest, n),
-        Budget::For(limit) => (limit, u64::MAX),
-    };
+/// Calls `operation` until a limit is reached. Answers how often.
+fn batches<T>((limit, most): (Duration, u64), operation: &mut impl FnMut() -> T) -> u64 {
     let started = Instant::now();
     let (mut done, mut batch) = (0, 1_u64);
     let mut before = Duration::ZERO;
@@ -216,7 +222,7 @@ where
                 let running: Vec<_> = self
                     .operations
                     .iter_mut()
-                    .map(|operation| scope.spawn(move || batches(share, LONGEST, operation)))
+                    .map(|operation| scope.spawn(move || batches(share.limits(), operation)))
                     .collect();
                 running
                     .into_iter()
@@ -292,9 +298,9 @@ mod tests {
     /// Without a limit, this would never end.
     #[test]
     fn more_operations_than_time_allows_are_cut_short() {
-        let budget = Budget::Operations(u64::MAX);
+        let limits = (Duration::from_millis(20), u64::MAX);
         let mut called = 0;
-        let done = batches(budget, Duration::from_millis(20), &mut || called += 1);
+        let done = batches(limits, &mut || called += 1);
         assert!(done > 0);
         assert_eq!(done, called);
     }
@@ -303,7 +309,7 @@ mod tests {
     fn as_many_operations_as_asked_for_are_done() {
         for n in [0, 1, 2, 1_000, 1_001] {
             let mut called = 0;
-            let done = batches(Budget::Operations(n), LONGEST, &mut || called += 1);
+            let done = batches(Budget::Operations(n).limits(), &mut || called += 1);
             assert_eq!((done, called), (n, n));
         }
     }

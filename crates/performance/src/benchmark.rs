@@ -14,6 +14,7 @@ mod database;
 mod failures;
 mod job;
 mod parameter;
+mod profile;
 mod report;
 mod ruleiq;
 mod run;
@@ -30,6 +31,7 @@ pub use self::{
     compression::{ENCODER_CASES, EncoderCase},
     failures::RedisFailures,
     parameter::Parameter,
+    profile::CachedProfile,
     ruleiq::ruleiq_cases,
 };
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Arm, Budget, Doing, Fault, LONGEST, Tally};
+use super::{Arm, Budget, Doing, Fault, Tally};
 use crate::Histogram;
 
 /// The latencies that one task saw. Its memory is used again in the next slice.
@@ -80,12 +80,8 @@ where
                         }
                     };
                     let operation = Arc::clone(&self.operation);
-                    Running(tokio::spawn(one_task(
-                        operation,
-                        share,
-                        LONGEST,
-                        piece.clone(),
-                    )))
+                    let task = one_task(operation, share.limits(), piece.clone());
+                    Running(tokio::spawn(task))
                 })
                 .collect();
             let mut tally = Tally::default();
@@ -119,21 +115,12 @@ impl Drop for Running {
     }
 }
 
-async fn one_task<T, F, O>(
-    operation: Arc<O>,
-    budget: Budget,
-    longest: Duration,
-    piece: Piece,
-) -> Tally
+async fn one_task<T, F, O>(operation: Arc<O>, (limit, most): (Duration, u64), piece: Piece) -> Tally
 where
     F: Future<Output = Result<T, Fault>>,
     O: Fn() -> F,
 {
     let mut tally = Tally::default();
-    let (limit, most) = match budget {
-        Budget::For(limit) => (limit, u64::MAX),
-        Budget::Operations(all) => (longest, all),
-    };
     let started = Instant::now();
     let mut begun = 0;
     loop {
@@ -186,9 +173,8 @@ mod tests {
     /// Without a limit, this would never end.
     #[tokio::test]
     async fn more_operations_than_time_allows_are_cut_short() {
-        let budget = Budget::Operations(u64::MAX);
-        let longest = Duration::from_millis(20);
-        let tally = one_task(Arc::new(nothing), budget, longest, Piece::default()).await;
+        let limits = (Duration::from_millis(20), u64::MAX);
+        let tally = one_task(Arc::new(nothing), limits, Piece::default()).await;
         assert!(tally.operations > 0);
         assert_eq!(tally.latencies().unwrap().len(), tally.operations);
     }

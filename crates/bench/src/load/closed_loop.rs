@@ -14,7 +14,7 @@ use super::{
     recorder::Recorder,
     worker::Orders,
 };
-use crate::{Arm, Budget, Doing, Fault, Tally, arm::LONGEST};
+use crate::{Arm, Budget, Doing, Fault, Tally};
 
 /// A closed loop as one side of a case.
 #[derive(Debug)]
@@ -59,12 +59,8 @@ impl Shared {
     /// Begins the next request, if the budget has one left.
     fn begin(&self, now: Instant) -> bool {
         let mut recorder = self.recorder();
-        let is_left = match self.budget {
-            Budget::For(limit) => now.duration_since(self.started) < limit,
-            Budget::Operations(all) => {
-                recorder.begun() < all && now.duration_since(self.started) < LONGEST
-            }
-        };
+        let (limit, most) = self.budget.limits();
+        let is_left = recorder.begun() < most && now.duration_since(self.started) < limit;
         if is_left {
             recorder.begin();
         }

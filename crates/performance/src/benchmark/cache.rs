@@ -1,15 +1,17 @@
 //! The cases of the cache, in a namespace of their own.
 
-use std::time::Duration;
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use ruleiq_bench::{Fault, Target};
 use ruleiq_cache::CacheManager;
 use ruleiq_pools::PoolManager;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use super::job::{Doing, Job, Preparing, Work};
+use super::{
+    job::{Doing, Job, Preparing, Work},
+    profile::CachedProfile,
+};
 
 /// Their names.
 pub(super) const NAMES: [&str; 6] = [
@@ -33,17 +35,60 @@ const TTL: Duration = Duration::from_secs(60);
 /// How long the end of a run waits for its keys to be gone; after that they go in the background.
 const CLEARING: Duration = Duration::from_millis(500);
 
-/// What is kept: the size of a small record.
-#[derive(Deserialize, Serialize)]
-struct Kept {
-    number: u64,
-    text: String,
+/// The values of a run and where they are kept. Made before anything is timed.
+pub(super) struct Records {
+    /// They live in Redis alone, so that it is asked every time.
+    cache: CacheManager,
+    keys: Vec<String>,
+    profiles: Vec<CachedProfile>,
+}
+
+impl Records {
+    fn new(cache: CacheManager) -> Records {
+        let numbers = 0..CACHE_KEYS;
+        Records {
+            cache,
+            keys: numbers
+                .clone()
+                .map(|it| format!("profile:{it:012}"))
+                .collect(),
+            profiles: numbers
+                .map(|it| CachedProfile::new(it, CACHE_VALUE_BYTES))
+                .collect(),
+        }
+    }
+
+    /// The key of a time and what is kept under it.
+    fn at(&self, time: u64) -> (&str, &CachedProfile) {
+        let at = usize::try_from(time % KEYS).expect("below a `u32`");
+        (&self.keys[at], &self.profiles[at])
+    }
+
+    /// Stores what these times need, each key once.
+    async fn store(&self, times: Range<u64>) -> Result<(), Fault> {
+        let last = times.end.min(times.start + KEYS);
+        let times: Vec<u64> = (times.start..last).collect();
+        for batch in times.chunks(BATCH) {
+            let values = batch.iter().map(|time| self.at(*time));
+            let values = values.map(|(key, profile)| (key, profile.clone()));
+            let stored = self.cache.mset(values, TTL).await;
+            stored.map_err(Fault::failed)?;
+        }
+        Ok(())
+    }
+
+    async fn clear(&self) {
+        for batch in self.keys.chunks(BATCH) {
+            let keys: Vec<&str> = batch.iter().map(String::as_str).collect();
+            self.cache.delete(&keys).await;
+        }
+    }
 }
 
 /// A run's place in Redis, and its turn. Both are given back when it ends, however that happens.
 pub(super) struct Guest {
-    /// Values live in Redis alone, so that it is asked every time. None without Redis.
-    namespace: Option<CacheManager>,
+    /// None without Redis.
+    records: Option<Arc<Records>>,
     has_left: bool,
     turn: Option<OwnedSemaphorePermit>,
 }
@@ -52,20 +97,20 @@ impl Guest {
     /// With a namespace that nobody else has.
     pub(super) fn new(pools: &PoolManager, turn: OwnedSemaphorePermit) -> Result<Guest, Fault> {
         Ok(Guest {
-            namespace: namespace(pools)?,
+            records: namespace(pools)?.map(Records::new).map(Arc::new),
             has_left: false,
             turn: Some(turn),
         })
     }
 
-    pub(super) fn namespace(&self) -> Option<&CacheManager> {
-        self.namespace.as_ref()
+    pub(super) fn records(&self) -> Option<&Arc<Records>> {
+        self.records.as_ref()
     }
 
     /// Takes its keys away, and gives its turn to others.
     pub(super) async fn leave(mut self) {
         // A deletion that Redis does not hear of now is delivered when it does.
-        drop(timeout(CLEARING, clear(self.namespace.as_ref())).await);
+        clear(self.records.as_deref()).await;
         self.has_left = true;
     }
 }
@@ -77,9 +122,9 @@ impl Drop for Guest {
         }
         // Without a runtime the process is at its end; the keys expire.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (namespace, turn) = (self.namespace.clone(), self.turn.take());
+            let (records, turn) = (self.records.take(), self.turn.take());
             runtime.spawn(async move {
-                drop(timeout(CLEARING, clear(namespace.as_ref())).await);
+                clear(records.as_deref()).await;
                 drop(turn);
             });
         }
@@ -97,12 +142,9 @@ fn namespace(pools: &PoolManager) -> Result<Option<CacheManager>, Fault> {
     cache.build().map(Some).map_err(Fault::failed)
 }
 
-async fn clear(cache: Option<&CacheManager>) {
-    let Some(cache) = cache else { return };
-    let keys: Vec<String> = (0..KEYS).map(key).collect();
-    for batch in keys.chunks(BATCH) {
-        let keys: Vec<&str> = batch.iter().map(String::as_str).collect();
-        cache.delete(&keys).await;
+async fn clear(records: Option<&Records>) {
+    if let Some(records) = records {
+        drop(timeout(CLEARING, records.clear()).await);
     }
 }
 
@@ -111,43 +153,43 @@ async fn clear(cache: Option<&CacheManager>) {
 /// # Errors
 ///
 /// When its values cannot be stored.
-pub(super) async fn job(name: &'static str, cache: Option<&CacheManager>) -> Result<Job, Fault> {
-    let cache = cache.ok_or_else(|| Fault::Failed("the service has no Redis".to_owned()))?;
+pub(super) async fn job(name: &'static str, records: Option<&Arc<Records>>) -> Result<Job, Fault> {
+    let records = records.ok_or_else(|| Fault::Failed("the service has no Redis".to_owned()))?;
     if matches!(name, "l2_hit_1" | "mget_100") {
-        store(cache, 0..KEYS).await?;
+        records.store(0..KEYS).await?;
     }
-    let cache = cache.clone();
-    let asked = cache.clone();
+    let records = Arc::clone(records);
+    let cache = records.cache.clone();
     let (about, targets, operation): (_, _, Box<dyn Fn(u64) -> Doing<()>>) = match name {
         "l2_hit_1" => (
             "A value from Redis.",
             target(2_000.0, 5_000.0),
-            Box::new(move |time| get(cache.clone(), time)),
+            Box::new(move |time| get(Arc::clone(&records), time)),
         ),
         "get_miss" => (
             "A key that has no value.",
             vec![],
-            Box::new(move |time| miss(cache.clone(), time)),
+            Box::new(move |time| miss(Arc::clone(&records), time)),
         ),
         "set" => (
             "A value is stored.",
             target(3_000.0, 10_000.0),
-            Box::new(move |time| set(cache.clone(), time)),
+            Box::new(move |time| set(Arc::clone(&records), time)),
         ),
-        "delete" => return Ok(delete(cache)),
+        "delete" => return Ok(delete(records)),
         "mget_100" => (
             "100 values from Redis.",
             vec![],
-            Box::new(move |time| get_many(cache.clone(), time)),
+            Box::new(move |time| get_many(Arc::clone(&records), time)),
         ),
         "mset_100" => (
             "100 values are stored.",
             vec![],
-            Box::new(move |time| set_many(cache.clone(), time)),
+            Box::new(move |time| set_many(Arc::clone(&records), time)),
         ),
         _ => unreachable!("`NAMES` has no other"),
     };
-    Ok(waiting(name, about, targets, asked, operation))
+    Ok(waiting(name, about, targets, cache, operation))
 }
 
 fn waiting(
@@ -185,16 +227,17 @@ fn target(p95_us: f64, critical_us: f64) -> Vec<Target> {
 }
 
 /// The values are put there beforehand, which is not timed.
-fn delete(cache: CacheManager) -> Job {
-    let (prepared, asked) = (cache.clone(), cache.clone());
+fn delete(records: Arc<Records>) -> Job {
+    let (cache, prepared) = (records.cache.clone(), Arc::clone(&records));
     let operation: Box<dyn Fn(u64) -> Doing<()>> = Box::new(move |time| {
-        let cache = cache.clone();
+        let records = Arc::clone(&records);
         Box::pin(async move {
-            cache.delete(&[&key(time)]).await;
+            let (key, _) = records.at(time);
+            records.cache.delete(&[key]).await;
             Ok(())
         })
     });
-    let job = waiting("delete", "A value is taken away.", vec![], asked, operation);
+    let job = waiting("delete", "A value is taken away.", vec![], cache, operation);
     let Work::Waiting {
         tasks, operation, ..
     } = job.work
@@ -202,8 +245,8 @@ fn delete(cache: CacheManager) -> Job {
         unreachable!("`waiting` makes no other")
     };
     let prepare: Box<Preparing> = Box::new(move |times| {
-        let cache = prepared.clone();
-        Box::pin(async move { store(&cache, times).await })
+        let records = Arc::clone(&prepared);
+        Box::pin(async move { records.store(times).await })
     });
     Job {
         work: Work::Waiting {
@@ -215,71 +258,50 @@ fn delete(cache: CacheManager) -> Job {
     }
 }
 
-fn get(cache: CacheManager, time: u64) -> Doing<()> {
+fn get(records: Arc<Records>, time: u64) -> Doing<()> {
     Box::pin(async move {
-        let value = cache.get::<Kept>(&key(time)).await;
-        is_right(value.as_deref(), time)
+        let (key, right) = records.at(time);
+        let found = records.cache.get::<CachedProfile>(key).await;
+        is_right(found.as_deref(), right)
     })
 }
 
-fn miss(cache: CacheManager, time: u64) -> Doing<()> {
+fn miss(records: Arc<Records>, time: u64) -> Doing<()> {
     Box::pin(async move {
-        let value = cache.get::<Kept>(&format!("never-{time}")).await;
-        match value {
+        let key = format!("never-{time}");
+        match records.cache.get::<CachedProfile>(&key).await {
             None => Ok(()),
             Some(_) => Err(Fault::Wrong("a value that nobody stored".to_owned())),
         }
     })
 }
 
-fn set(cache: CacheManager, time: u64) -> Doing<()> {
+fn set(records: Arc<Records>, time: u64) -> Doing<()> {
     Box::pin(async move {
-        let stored = cache.set(&key(time), kept(time), TTL).await;
+        let (key, profile) = records.at(time);
+        let stored = records.cache.set(key, profile.clone(), TTL).await;
         stored.map_err(Fault::failed)
     })
 }
 
-fn get_many(cache: CacheManager, time: u64) -> Doing<()> {
+fn get_many(records: Arc<Records>, time: u64) -> Doing<()> {
     Box::pin(async move {
-        let keys: Vec<String> = (time..time + MANY).map(key).collect();
-        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let values = cache.mget::<Kept>(&keys).await;
-        let mut pairs = values.iter().zip(time..);
-        pairs.try_for_each(|(value, time)| is_right(value.as_deref(), time))
+        let (keys, right): (Vec<&str>, Vec<&CachedProfile>) =
+            (time..time + MANY).map(|it| records.at(it)).unzip();
+        let found = records.cache.mget::<CachedProfile>(&keys).await;
+        let mut pairs = found.iter().zip(right);
+        pairs.try_for_each(|(found, right)| is_right(found.as_deref(), right))
     })
 }
 
-fn set_many(cache: CacheManager, time: u64) -> Doing<()> {
-    Box::pin(async move { store(&cache, time..time + MANY).await })
+fn set_many(records: Arc<Records>, time: u64) -> Doing<()> {
+    Box::pin(async move { records.store(time..time + MANY).await })
 }
 
-/// Stores what these times need, each key once.
-async fn store(cache: &CacheManager, times: std::ops::Range<u64>) -> Result<(), Fault> {
-    let last = times.end.min(times.start + KEYS);
-    let times: Vec<u64> = (times.start..last).collect();
-    for batch in times.chunks(BATCH) {
-        let values = batch.iter().map(|time| (key(*time), kept(*time)));
-        cache.mset(values, TTL).await.map_err(Fault::failed)?;
-    }
-    Ok(())
-}
-
-fn key(time: u64) -> String {
-    format!("record:{}", time % KEYS)
-}
-
-fn kept(time: u64) -> Kept {
-    let number = time % KEYS;
-    // `{"number":7,"text":"…"}`
-    let around = r#"{"number":,"text":""}"#.len() + number.to_string().len();
-    let mut text = format!("record {number} of a benchmark, ").repeat(64);
-    text.truncate(CACHE_VALUE_BYTES - around);
-    Kept { number, text }
-}
-
-fn is_right(value: Option<&Kept>, time: u64) -> Result<(), Fault> {
-    match value {
-        Some(kept) if kept.number == time % KEYS => Ok(()),
+/// Only the numbers are compared, as the command's benchmark does while it measures.
+fn is_right(found: Option<&CachedProfile>, right: &CachedProfile) -> Result<(), Fault> {
+    match found {
+        Some(found) if found.number == right.number => Ok(()),
         Some(_) => Err(Fault::Wrong("the value of another key".to_owned())),
         None => Err(Fault::Wrong("a value is not there".to_owned())),
     }
@@ -292,17 +314,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_have_the_size_that_is_told() {
-        for time in [0, 7, KEYS - 1, 123_456] {
-            let bytes = serde_json::to_vec(&kept(time)).unwrap();
-            assert_eq!(bytes.len(), CACHE_VALUE_BYTES);
-        }
-    }
-
-    #[test]
     fn each_deletion_of_the_longest_part_has_a_key_of_its_own() {
+        let cache = CacheManager::builder().build().unwrap();
+        let records = Records::new(cache);
         let part = crate::routes::benchmark::MAX_ITERATIONS / super::super::run::PARTS;
-        let keys: BTreeSet<String> = (part..2 * part).map(key).collect();
+        let keys: BTreeSet<&str> = (part..2 * part).map(|it| records.at(it).0).collect();
         assert_eq!(keys.len() as u64, part);
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     case::DatabaseCase,
-    job::{Job, Work},
+    job::{Doing, Job, Work},
 };
 
 /// The names of the pool's cases.
@@ -45,7 +45,7 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
         Target::value_at_most("latency_p95", bound).critical_beyond(critical)
     });
     let shared = Arc::new((pools.clone(), case.clone(), keys));
-    let operation = move |time: u64| -> super::job::Doing<()> {
+    let operation = move |time: u64| -> Doing<()> {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
             let (pools, case, keys) = &*shared;
@@ -75,24 +75,26 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
 
 /// A connection is taken and given back.
 pub(super) fn checkout(pools: &PoolManager) -> Job {
-    // As the command does, whatever its concurrency: nobody waits for a connection here.
-    let tasks = 1;
     let pools = pools.clone();
-    let operation = move |_| -> super::job::Doing<()> {
-        let session = pools.session();
-        Box::pin(async move { session.await.map(drop).map_err(Fault::failed) })
+    let operations = move |times| -> Doing<()> {
+        let pools = pools.clone();
+        Box::pin(async move {
+            for _ in 0..times {
+                drop(pools.session().await.map_err(Fault::failed)?);
+            }
+            Ok(())
+        })
     };
     Job {
         component: "pools",
         case: "checkout",
         about: "A connection is taken and given back.",
-        settings: json!({ "tasks": tasks }),
+        // As the command does, whatever its concurrency: nobody waits for a connection here.
+        settings: json!({ "tasks": 1 }),
         targets: vec![],
         cache: None,
-        work: Work::Waiting {
-            tasks,
-            prepare: None,
-            operation: Box::new(operation),
+        work: Work::Short {
+            operations: Box::new(operations),
         },
     }
 }

@@ -57,6 +57,11 @@ pub(super) enum Work {
         /// Does it once.
         operation: Box<dyn Fn(u64) -> Doing<()>>,
     },
+    /// By one task, and too short to be timed one by one.
+    Short {
+        /// Does it so many times, one after the other.
+        operations: Box<dyn Fn(u64) -> Doing<()>>,
+    },
     /// By one thread that computes.
     Computing {
         /// Whether one time is long enough for a clock.
@@ -116,6 +121,7 @@ impl Job {
                 }
                 Ok(part)
             }
+            Work::Short { operations } => Ok(short(operations, times, until).await),
             Work::Computing { timed, operation } => {
                 computing(*timed, Arc::clone(operation), times, until).await
             }
@@ -172,6 +178,27 @@ impl Shared {
                 yield_now().await;
             }
         }
+    }
+}
+
+async fn short(operations: &dyn Fn(u64) -> Doing<()>, times: Range<u64>, until: Instant) -> Part {
+    let mut tally = Tally::default();
+    let started = Instant::now();
+    let mut left = times.end - times.start;
+    while left > 0 && Instant::now() < until && failures(&tally) < MAX_FAILURES {
+        let several = left.min(LOOK_EVERY);
+        match timeout_at(until, operations(several)).await {
+            Err(_) => break,
+            Ok(Ok(())) => tally.operations += several,
+            Ok(Err(fault)) => tally.fail(&fault),
+        }
+        left -= several;
+        yield_now().await;
+    }
+    Part {
+        tally,
+        wall: started.elapsed(),
+        is_cut: left > 0,
     }
 }
 

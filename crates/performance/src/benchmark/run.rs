@@ -184,7 +184,7 @@ async fn make(
         return database::job(&inner.pools, case.expect("the name is of a case")).await;
     }
     if let Some(case) = own(&cache::NAMES).filter(|_| name.component == "cache") {
-        return cache::job(case, guest.namespace()).await;
+        return cache::job(case, guest.records()).await;
     }
     let encoder = ENCODER_CASES.into_iter().find(|it| it.name == name.case);
     match encoder.filter(|_| name.component == "compression") {

@@ -11,13 +11,10 @@ use moka::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::DefaultLifecycle};
 use ruleiq_bench::{Arm, Case, Fault, Target, repeat, threads};
 use ruleiq_cache::{__macro::Key, CacheManager};
+use ruleiq_performance::benchmark::CachedProfile;
 use serde::Serialize;
 
-use super::{
-    OURS,
-    settings::Settings,
-    values::{Profile, Values},
-};
+use super::{OURS, settings::Settings, values::Values};
 use crate::{
     Env, Options,
     judged::{Wrong, judged},
@@ -35,7 +32,7 @@ const SHARD_BYTES: usize = 4 * 1024 * 1024;
 const ESTIMATED_ENTRY_BYTES: usize = 2_048;
 
 /// A hit: its number and its value.
-type Hit = (u32, Option<Arc<Profile>>);
+type Hit = (u32, Option<Arc<CachedProfile>>);
 
 pub(super) fn l1_hit(options: &Options) -> Case<Env> {
     hits("l1_hit", Settings::local(options, 1))
@@ -67,11 +64,11 @@ async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
         .build()
         .map_err(Fault::failed)?;
     for (key, profile) in values.keys.iter().zip(&values.profiles) {
-        let set = cache.set(key, Profile::clone(profile), settings.ttl());
+        let set = cache.set(key, CachedProfile::clone(profile), settings.ttl());
         set.await.map_err(Fault::failed)?;
     }
     // It is there at the first poll, or it is not there.
-    let get = move |key: &str| cache.get::<Profile>(key).now_or_never().flatten();
+    let get = move |key: &str| cache.get::<CachedProfile>(key).now_or_never().flatten();
     Ok(reading(&settings, &values, get))
 }
 
@@ -80,13 +77,13 @@ async fn moka(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
     let weight = settings.value_bytes + ENTRY_BYTES;
     let cache = Cache::builder()
         .max_capacity(settings.l1_max_bytes as u64)
-        .weigher(move |key: &String, _: &Arc<Profile>| {
+        .weigher(move |key: &String, _: &Arc<CachedProfile>| {
             u32::try_from(key.len() + weight).unwrap_or(u32::MAX)
         })
         .time_to_live(Duration::from_secs(settings.ttl_s))
         .build();
     for (key, profile) in values.keys.iter().zip(&values.profiles) {
-        cache.insert(key.clone(), Arc::new(Profile::clone(profile)));
+        cache.insert(key.clone(), Arc::new(CachedProfile::clone(profile)));
     }
     Ok(reading(&settings, &values, move |key| cache.get(key)))
 }
@@ -97,8 +94,8 @@ struct Weights {
     value_bytes: usize,
 }
 
-impl Weighter<Arc<str>, Arc<Profile>> for Weights {
-    fn weight(&self, key: &Arc<str>, _: &Arc<Profile>) -> u64 {
+impl Weighter<Arc<str>, Arc<CachedProfile>> for Weights {
+    fn weight(&self, key: &Arc<str>, _: &Arc<CachedProfile>) -> u64 {
         (key.len() + self.value_bytes + ENTRY_BYTES) as u64
     }
 }
@@ -122,7 +119,7 @@ async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
         DefaultLifecycle::default(),
     ));
     for (key, profile) in values.keys.iter().zip(&values.profiles) {
-        cache.insert(Arc::from(&**key), Arc::new(Profile::clone(profile)));
+        cache.insert(Arc::from(&**key), Arc::new(CachedProfile::clone(profile)));
     }
     Ok(reading(&settings, &values, move |key| cache.get(key)))
 }
@@ -130,7 +127,7 @@ async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
 /// An arm that reads by `get` on as many threads as the settings say.
 fn reading<G>(settings: &Settings, values: &Arc<Values>, get: G) -> Box<dyn Arm>
 where
-    G: Fn(&str) -> Option<Arc<Profile>> + Clone + Send + 'static,
+    G: Fn(&str) -> Option<Arc<CachedProfile>> + Clone + Send + 'static,
 {
     let wrong = Wrong::default();
     let check = {
@@ -150,7 +147,7 @@ where
 
 fn hit<G>(values: Arc<Values>, thread: usize, get: G, wrong: Wrong) -> impl FnMut() -> Hit
 where
-    G: Fn(&str) -> Option<Arc<Profile>>,
+    G: Fn(&str) -> Option<Arc<CachedProfile>>,
 {
     let order = values.order(thread);
     let mut at = 0;

@@ -8,12 +8,13 @@ use std::sync::{
 use bytes::Bytes;
 use fred::interfaces::KeysInterface as _;
 use ruleiq_bench::{Arm, Case, Fault, Process, Target, concurrent};
+use ruleiq_performance::benchmark::CachedProfile;
 
 use super::{
     OURS, TASKS,
     redis::{FRED, Remote, counted, telling},
     settings::Settings,
-    values::{Profile, json, missing},
+    values::{json, missing},
 };
 use crate::{
     Env, Options,
@@ -101,12 +102,12 @@ impl Reader {
 /// One value that was asked for, or many.
 struct Answer {
     numbers: Vec<u32>,
-    found: Vec<Option<Arc<Profile>>>,
+    found: Vec<Option<Arc<CachedProfile>>>,
 }
 
 impl Answer {
-    fn new(numbers: Vec<u32>, found: Vec<Option<Arc<Profile>>>) -> Result<Answer, Fault> {
-        let is_right = |(number, found): (&u32, &Option<Arc<Profile>>)| {
+    fn new(numbers: Vec<u32>, found: Vec<Option<Arc<CachedProfile>>>) -> Result<Answer, Fault> {
+        let is_right = |(number, found): (&u32, &Option<Arc<CachedProfile>>)| {
             found.as_ref().is_some_and(|it| it.number == *number)
         };
         if numbers.len() == found.len() && numbers.iter().zip(&found).all(is_right) {
@@ -196,7 +197,9 @@ async fn our_reader(
         .zip(&remote.values.profiles)
         .collect();
     for batch in values.chunks(256) {
-        let values = batch.iter().map(|(key, it)| (key, Profile::clone(it)));
+        let values = batch
+            .iter()
+            .map(|(key, it)| (key, CachedProfile::clone(it)));
         let set = cache.mset(values, settings.ttl());
         set.await.map_err(Fault::failed)?;
     }
@@ -293,7 +296,7 @@ async fn get_many(reader: &Reader, names: &[String]) -> Result<Undecoded, Fault>
     Ok((numbers, found.map_err(Fault::failed)?))
 }
 
-fn decode(found: Option<Bytes>) -> Result<Option<Arc<Profile>>, Fault> {
+fn decode(found: Option<Bytes>) -> Result<Option<Arc<CachedProfile>>, Fault> {
     let decoded = found.map(|it| serde_json::from_slice(&it).map(Arc::new));
     decoded
         .transpose()
@@ -309,7 +312,7 @@ async fn our_miss(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>
         let (reader, cache) = (Arc::clone(&reader), cache.clone());
         async move {
             let key = &reader.remote.values.keys[reader.number() as usize];
-            let found = cache.get::<Profile>(key).await;
+            let found = cache.get::<CachedProfile>(key).await;
             none(found.is_none())
         }
     };

@@ -1,10 +1,10 @@
-//! What is cached: business profiles of a kilobyte of JSON each, and the keys they are asked by.
+//! What is cached, business profiles of a kilobyte of JSON each, and the keys they are asked by.
 
 use std::sync::Arc;
 
 use ruleiq_bench::Fault;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use ruleiq_performance::benchmark::CachedProfile;
+use serde::Serialize;
 
 use super::settings::{Draws, Settings};
 use crate::seeded::{Seeded, shuffled, uniform, zipf};
@@ -12,91 +12,24 @@ use crate::seeded::{Seeded, shuffled, uniform, zipf};
 /// Draws until they repeat; a power of two.
 const DRAWS: usize = 1 << 16;
 
-const WORDS: [&str; 16] = [
-    "access",
-    "audit",
-    "backup",
-    "control",
-    "data",
-    "evidence",
-    "incident",
-    "owner",
-    "policy",
-    "processor",
-    "quarterly",
-    "register",
-    "review",
-    "risk",
-    "supplier",
-    "training",
-];
-const INDUSTRIES: [&str; 4] = ["finance", "healthcare", "manufacturing", "software"];
-const FRAMEWORKS: [&str; 5] = ["DORA", "GDPR", "ISO 27001", "NIS2", "SOC 2"];
-
-/// The profile of a business. Its number comes first in memory too, beside the count of an `Arc`
-/// that a hit touches anyway.
-#[repr(C)]
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(super) struct Profile {
-    /// Which one it is: what a wrong answer is told by.
-    pub(super) number: u32,
-    id: Uuid,
-    company: String,
-    industry: String,
-    employees: u32,
-    turnover: f64,
-    frameworks: Vec<String>,
-    handles_personal_data: bool,
-    notes: String,
-}
-
 /// The values of a case and the order in which they are asked for.
 #[derive(Debug)]
 pub(super) struct Values {
     /// Those of the cache, without a prefix. `redis-benchmark` makes the same ones.
     pub(super) keys: Vec<String>,
     /// By the same numbers.
-    pub(super) profiles: Vec<Arc<Profile>>,
+    pub(super) profiles: Vec<Arc<CachedProfile>>,
     seed: u64,
     draws: Draws,
 }
 
-impl Profile {
-    /// The profile of a number, whose JSON has this many bytes.
-    fn new(draws: &mut Seeded, number: u32, value_bytes: usize) -> Profile {
-        let frameworks = 1 + draws.below(3) as usize;
-        let mut profile = Profile {
-            number,
-            id: Uuid::from_u64_pair(draws.next(), draws.next()),
-            company: format!("{} {} Ltd", draws.pick(&WORDS), draws.pick(&WORDS)),
-            industry: (*draws.pick(&INDUSTRIES)).to_owned(),
-            employees: draws.below(10_000),
-            turnover: f64::from(draws.below(1_000_000)) / 4.0,
-            frameworks: (0..frameworks)
-                .map(|_| (*draws.pick(&FRAMEWORKS)).to_owned())
-                .collect(),
-            handles_personal_data: draws.below(2) == 0,
-            notes: String::new(),
-        };
-        let room = value_bytes.saturating_sub(json(&profile).len());
-        while profile.notes.len() < room {
-            let word: &&str = draws.pick(&WORDS);
-            profile.notes.push_str(word);
-            profile.notes.push(' ');
-        }
-        profile.notes.truncate(room);
-        profile
-    }
-}
-
 impl Values {
     pub(super) fn new(seed: u64, settings: &Settings) -> Values {
-        let mut draws = Seeded::new(seed, "profiles");
         let numbers = 0..settings.keys;
         Values {
             keys: numbers.clone().map(key).collect(),
             profiles: numbers
-                .map(|it| Arc::new(Profile::new(&mut draws, it, settings.value_bytes)))
+                .map(|it| Arc::new(CachedProfile::new(it, settings.value_bytes)))
                 .collect(),
             seed,
             draws: settings.draws,
@@ -115,7 +48,7 @@ impl Values {
     }
 
     /// An error where a value is not that of its number.
-    pub(super) fn compare(&self, number: u32, found: Option<&Profile>) -> Result<(), Fault> {
+    pub(super) fn compare(&self, number: u32, found: Option<&CachedProfile>) -> Result<(), Fault> {
         let right = &*self.profiles[number as usize];
         match found {
             Some(found) if found == right => Ok(()),
@@ -154,7 +87,7 @@ mod tests {
         for (number, profile) in (0..).zip(&values.profiles) {
             let bytes = json(&**profile);
             assert_eq!(bytes.len(), settings.value_bytes);
-            let read: Profile = serde_json::from_slice(&bytes).unwrap();
+            let read: CachedProfile = serde_json::from_slice(&bytes).unwrap();
             values.compare(number, Some(&read)).unwrap();
             assert!(values.compare((number + 1) % 200, Some(&read)).is_err());
         }

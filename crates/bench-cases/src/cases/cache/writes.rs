@@ -9,12 +9,13 @@ use bytes::Bytes;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use ruleiq_bench::{Arm, Case, Fault, Process, Target, concurrent};
 use ruleiq_cache::CacheManager;
+use ruleiq_performance::benchmark::CachedProfile;
 
 use super::{
     OURS, TASKS,
     redis::{self, FRED, Remote, counted, telling},
     settings::{Draws, Settings},
-    values::{Profile, json, missing},
+    values::{json, missing},
 };
 use crate::{
     Env, Options,
@@ -81,7 +82,7 @@ impl Writer {
     }
 
     /// The keys and values of the next operation: the next ones in their order.
-    fn items(&self) -> impl Iterator<Item = (u32, &Arc<Profile>)> {
+    fn items(&self) -> impl Iterator<Item = (u32, &Arc<CachedProfile>)> {
         let count = self.per_operation.min(self.order.len());
         let first = self.next.fetch_add(count, Relaxed);
         (first..first + count).map(|it| {
@@ -123,11 +124,11 @@ async fn our_value(
     cache: &CacheManager,
     remote: &Remote,
     number: u32,
-) -> Result<Option<Profile>, Fault> {
+) -> Result<Option<CachedProfile>, Fault> {
     let found = cache
-        .get::<Arc<Profile>>(&remote.values.keys[number as usize])
+        .get::<Arc<CachedProfile>>(&remote.values.keys[number as usize])
         .await;
-    Ok(found.map(|it| Profile::clone(&it)))
+    Ok(found.map(|it| CachedProfile::clone(&it)))
 }
 
 async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
@@ -178,7 +179,7 @@ fn written<F>(
     read: impl Fn(Arc<Remote>, u32) -> F + Send + Sync + 'static,
 ) -> Box<dyn Arm>
 where
-    F: Future<Output = Result<Option<Profile>, Fault>> + Send + 'static,
+    F: Future<Output = Result<Option<CachedProfile>, Fault>> + Send + 'static,
 {
     let (remote, read) = (Arc::clone(remote), Arc::new(read));
     verified(arm, move || {

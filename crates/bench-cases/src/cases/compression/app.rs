@@ -11,7 +11,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix_web::{
@@ -211,10 +211,7 @@ async fn run(
     one: impl AsyncFn() -> Result<Bytes, Fault>,
     is_given_up: impl Fn() -> bool,
 ) -> Tally {
-    let (limit, most) = match budget {
-        Budget::For(limit) => (limit, u64::MAX),
-        Budget::Operations(most) => (Duration::MAX, most),
-    };
+    let (limit, most) = budget.limits();
     let mut tally = Tally::default();
     let mut latency = Histogram::new();
     let started = Instant::now();
