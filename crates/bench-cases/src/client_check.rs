@@ -3,12 +3,14 @@
 //!
 //! A client shapes what it measures: one that sends in bunches lets the server answer in bunches,
 //! one that sleeps between requests makes the server sleep too. All clients have the same number of
-//! connections and the same time, send the same path and the same headers (those that oha sends by
-//! itself; wrk sends `host` alone unless told otherwise), and take turns in mirrored blocks.
+//! connections, one thread and the same time, send the same path and the same headers (those that oha sends by
+//! itself; wrk sends `host` alone unless told otherwise), and take turns in mirrored blocks. The
+//! server has a processor of its own, and so has whichever client loads it.
 //!
 //! The second part shows what the open loop is for: a server that stands still for a second, under
 //! a closed and under an open loop.
 
+mod apart;
 mod peer;
 mod stall;
 
@@ -27,8 +29,8 @@ use ruleiq_bench::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::peer::Peer;
 pub use self::stall::{StallPlan, StallSeen, stall};
+use self::{apart::Apart, peer::Peer};
 use crate::plain_server::{PlainRoute, PlainServer};
 
 const PATH: &str = "/plain";
@@ -63,7 +65,7 @@ impl Default for ClientCheckPlan {
         ClientCheckPlan {
             connections: 32,
             slice_ms: 1_000,
-            blocks: 10,
+            blocks: 40,
             body_bytes: 1_000,
             seed: 42,
             wrk: "wrk".into(),
@@ -80,6 +82,8 @@ pub struct ClientCheck {
     pub ours: Vec<Cost>,
     /// Against each other client that is installed.
     pub compared: Vec<Compared>,
+    /// Whether the server and its clients had a processor each.
+    pub is_apart: bool,
     /// How to get those that are not.
     pub missing: Vec<String>,
     /// The server that stands still.
@@ -125,6 +129,7 @@ pub async fn client_check(program: &Path, plan: &ClientCheckPlan) -> Result<Clie
             Err(remedy) => missing.push(remedy),
         }
     }
+    let apart = Apart::keep(server.pid());
     let mut rig = Rig {
         clocks: Clocks::new(Servers::default(), &[(Process::Server, server.pid())]),
         url: format!("http://{}{PATH}", server.address()),
@@ -133,12 +138,15 @@ pub async fn client_check(program: &Path, plan: &ClientCheckPlan) -> Result<Clie
         plan: plan.clone(),
     };
     let blocks = rig.blocks().await?;
+    let is_apart = apart.is_some();
+    drop(apart);
     let compared = rig.peers.iter().enumerate();
     Ok(ClientCheck {
         compared: compared
             .map(|(i, peer)| compare(peer.name(), &blocks, i + 1))
             .collect(),
         ours: slices(&blocks, 0),
+        is_apart,
         missing,
         stall: stall(program, &plan.stall).await?,
     })
@@ -287,9 +295,13 @@ fn median(slices: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
 
 impl fmt::Display for ClientCheck {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match self.is_apart {
+            true => "on a processor of its own",
+            false => "NOT on a processor of its own",
+        };
         writeln!(
             out,
-            "The server's CPU time per request, by client (medians):"
+            "CPU time per request of a server {place}, by client (medians):"
         )?;
         let ours = ("ruleiq-bench", &self.ours);
         let others = self

@@ -15,7 +15,8 @@ mod rounds;
 use crate::{
     Measured, Role,
     report::{Row, RowRole, Verdict},
-    verdict::{Rules, is_candidate},
+    stats::mad_s,
+    verdict::{self, Noise, Rules},
 };
 
 use self::{draft::Draft, reading::Reading};
@@ -53,22 +54,22 @@ pub fn summarise(measured: &Measured, rules: &Rules) -> Vec<Row> {
     rows
 }
 
-/// How many fresh blocks a second look at the case needs. None where the first look shows no
-/// difference from the earlier revision, or there is none to compare with, or it was done.
+/// How many fresh blocks a second look at the case needs. None where the first look says that
+/// nothing changed since the earlier revision, or more would not help, or there is none to compare
+/// with, or it was done.
 pub fn second_look(measured: &Measured, rules: &Rules) -> Option<usize> {
     let earlier = *sides_as(measured, &[Role::Baseline]).first()?;
     if measured.blocks.iter().any(|it| it.stage >= 2) {
         return None;
     }
     let reading = Reading::new(measured);
-    let rounds = rounds::of(&reading, "cpu_per_op", None, Some(earlier));
-    let differences = rounds::against_earlier(&rounds, 1);
-    let s = crate::stats::mad_s(&differences).unwrap_or(0.0);
-    is_candidate(&differences, rules).then_some(if s > 0.05 {
-        rules.second_blocks_if_noisy
-    } else {
-        rules.second_blocks
-    })
+    let control = sides_as(measured, &[Role::Control]).first().copied();
+    let rounds = rounds::of(&reading, "cpu_per_op", control, Some(earlier));
+    let noise = Noise {
+        s: mad_s(&rounds::against_itself(&rounds)),
+        floor: None,
+    };
+    verdict::second_look(&rounds::against_earlier(&rounds, 1), noise, rules)
 }
 
 fn sides_as(measured: &Measured, roles: &[Role]) -> Vec<usize> {

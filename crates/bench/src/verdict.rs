@@ -12,7 +12,7 @@ use crate::report::{TargetVerdict, Verdict};
 
 pub use self::{
     outcome::{Outcome, settle},
-    regression::{Noise, Regression, compare_counts, compare_revisions, is_candidate},
+    regression::{Noise, Regression, compare_counts, compare_revisions, second_look},
     target::{Seen, judge_target},
 };
 
@@ -50,7 +50,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// A full run: 12 blocks, 20 more for whoever looks changed, differences of 10 % seen.
+    /// A full run: 12 blocks, 20 more for whoever looks changed or is undecided, differences of 10 % seen.
     pub fn full() -> Rules {
         Rules {
             blocks: 12,

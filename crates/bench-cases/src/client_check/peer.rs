@@ -74,6 +74,8 @@ impl Peer {
         match self.kind {
             Kind::Wrk => command.args(["-t", "1", "-c", &connections, "-d", &seconds]),
             Kind::Oha => command.args(["--no-tui", "--output-format", "json"]).args([
+                "--worker-threads",
+                "1",
                 "-c",
                 &connections,
                 "-z",

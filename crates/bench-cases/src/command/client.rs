@@ -39,6 +39,7 @@ mod tests {
         ClientCheck {
             ours: Vec::new(),
             compared: Vec::new(),
+            is_apart: true,
             missing: Vec::new(),
             stall: StallSeen {
                 stall_ms: 1_000,

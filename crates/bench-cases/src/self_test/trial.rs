@@ -11,19 +11,17 @@ use ruleiq_bench::{
     },
     stats::mean,
     summarise,
-    verdict::{Noise, compare_revisions, is_candidate, settle},
+    verdict::{Noise, compare_revisions, second_look, settle},
     worker::{CaseInfo, Length, WorkerProgram},
 };
 
 use super::Planted;
 
 /// The longest warm-up of an arm, in seconds.
-const WARM_UP_S: f64 = 1.0;
+const WARM_UP_S: f64 = 0.5;
 /// Slices are lengthened until a block spreads by less than this, or to [`LONGEST_S`].
 const QUIET: f64 = 0.03;
-const LONGEST_S: f64 = 0.24;
-/// Above this, a second look takes more blocks.
-const NOISY: f64 = 0.05;
+const LONGEST_S: f64 = 0.4;
 
 /// A case on its bench.
 #[derive(Debug)]
@@ -101,7 +99,7 @@ impl Bench {
         }
     }
 
-    /// A first look, and a second one in fresh processes where it shows a difference.
+    /// A first look, and a second one in fresh processes where it shows a difference or leaves it open.
     pub(crate) async fn trial(
         &self,
         planted: Planted,
@@ -124,11 +122,7 @@ impl Bench {
             return Ok(Trial::Stopped);
         }
         let (first, noise) = differences(&measured, &self.rules, 1)?;
-        if is_candidate(&first, &self.rules) {
-            let blocks = match noise.s {
-                Some(s) if s > NOISY => self.rules.second_blocks_if_noisy,
-                _ => self.rules.second_blocks,
-            };
+        if let Some(blocks) = second_look(&first, noise, &self.rules) {
             for restart in 0..RESTARTS {
                 workers.end().await;
                 at.stage = 2;

@@ -1,7 +1,8 @@
 //! Whether a revision differs from another one: two looks, the second with fresh blocks.
 //!
-//! A first look at sixty unchanged cases finds a few that seem changed. Only these are measured
-//! again, and only the second look counts: what chance brought up once, it does not bring up twice.
+//! A first look at sixty unchanged cases finds a few that seem changed. These are measured again,
+//! and so are those of which it cannot be said; and only the second look counts: what chance brought
+//! up once, it does not bring up twice.
 
 use super::{Rules, percent, too_few};
 use crate::{
@@ -36,9 +37,31 @@ pub struct Regression {
     pub reason: Option<String>,
 }
 
-/// Whether the blocks of a first look, ln(later / earlier) each, ask for a second one: the
-/// screening interval excludes zero and the difference matters.
-pub fn is_candidate(differences: &[f64], rules: &Rules) -> bool {
+/// Above this spread of a block, on logs, a second look takes more of them.
+const NOISY: f64 = 0.05;
+
+/// How many fresh blocks a second look takes after a first one, whose blocks are ln(later /
+/// earlier) each. None where the first look says that nothing changed, or is so noisy that more
+/// blocks would not decide it.
+pub fn second_look(first: &[f64], noise: Noise, rules: &Rules) -> Option<usize> {
+    let s = spread(first, noise);
+    let blocks = if s > NOISY {
+        rules.second_blocks_if_noisy
+    } else {
+        rules.second_blocks
+    };
+    let is_open = || {
+        let seen = compare_revisions(first, &[], noise, Better::Lower, rules);
+        let has_interval =
+            estimate(first, rules.confidence).is_some_and(|it| it.interval.is_some());
+        has_interval && seen.is_some_and(|it| it.verdict == Verdict::Inconclusive)
+    };
+    let decides = detectable(s, blocks) <= rules.effect.ln_1p();
+    (is_candidate(first, rules) || (decides && is_open())).then_some(blocks)
+}
+
+/// Whether the screening interval of a first look excludes zero and the difference matters.
+fn is_candidate(differences: &[f64], rules: &Rules) -> bool {
     estimate(differences, rules.screen_confidence).is_some_and(|seen| {
         seen.interval.is_some_and(|it| !contains_zero(it))
             && seen.middle.abs() > rules.screen.ln_1p()

@@ -60,11 +60,8 @@ impl Machine {
 fn two_looks(machine: &mut Machine, orders: &mut Orders, effect: f64) -> Regression {
     let rules = Rules::full();
     let first = machine.blocks(orders, rules.blocks, effect);
-    let second = if is_candidate(&first, &rules) {
-        machine.blocks(orders, rules.second_blocks, effect)
-    } else {
-        Vec::new()
-    };
+    let second = second_look(&first, Noise::default(), &rules)
+        .map_or_else(Vec::new, |n| machine.blocks(orders, n, effect));
     compare_revisions(&first, &second, Noise::default(), Better::Lower, &rules).unwrap()
 }
 
@@ -122,10 +119,10 @@ fn ten_percent_more_are_flagged_nearly_always_and_ten_percent_less_as_well() {
         let flagged = (0..50)
             .filter(|_| {
                 let first = plain_blocks(&mut rng, 12, effect);
-                let second = plain_blocks(&mut rng, 20, effect);
-                is_candidate(&first, &rules)
-                    && compare_revisions(&first, &second, Noise::default(), Better::Lower, &rules)
-                        .is_some_and(|it| it.verdict == expect && it.stage == 2)
+                let n = second_look(&first, Noise::default(), &rules);
+                let second = plain_blocks(&mut rng, n.unwrap_or(0), effect);
+                compare_revisions(&first, &second, Noise::default(), Better::Lower, &rules)
+                    .is_some_and(|it| it.verdict == expect && it.stage == 2)
             })
             .count();
         assert!(flagged >= 46, "{flagged} of 50");
