@@ -19,6 +19,8 @@ use crate::plain_server;
 
 /// The shares of the ceiling at which latency is measured.
 const SHARES: [f64; 4] = [0.25, 0.5, 0.7, 0.9];
+/// The one at which targets are judged.
+pub(crate) const JUDGED: f64 = 0.7;
 /// Where the search for the knee begins if all of those hold.
 const BEYOND: f64 = 1.2;
 /// How closely the knee is searched, as a ratio.
@@ -51,6 +53,8 @@ pub struct CurvePlan {
     pub slice: Duration,
     /// Whether the knee is searched beyond the four shares.
     pub refine: bool,
+    /// Further slices of the share at which targets are judged.
+    pub repeats: usize,
     /// What schedules and orders are drawn from.
     pub seed: u64,
 }
@@ -83,7 +87,16 @@ pub async fn curve(plan: CurvePlan) -> Result<Curve, Fault> {
     load.shares().await?;
     let knee = load.knee().await?;
     let mut points = load.points;
-    points.sort_by(|a, b| a.0.offered.total_cmp(&b.0.offered));
+    points.sort_by(|a, b| a.0.share.total_cmp(&b.0.share));
+    // The first of those that were offered again stays in its place.
+    let mut repeats = Vec::new();
+    let mut curve: Vec<CurvePoint> = Vec::new();
+    for (point, _) in points {
+        match curve.last() {
+            Some(last) if last.share.total_cmp(&point.share).is_eq() => repeats.push(point),
+            _ => curve.push(point),
+        }
+    }
     Ok(Curve {
         component: load.plan.component,
         case: load.plan.case,
@@ -91,7 +104,8 @@ pub async fn curve(plan: CurvePlan) -> Result<Curve, Fault> {
         ceiling,
         client_ceiling,
         knee,
-        points: points.into_iter().map(|it| it.0).collect(),
+        points: curve,
+        repeats,
     })
 }
 
@@ -142,7 +156,8 @@ struct Load {
 
 impl Load {
     async fn shares(&mut self) -> Result<(), Fault> {
-        let mut shares = SHARES;
+        let again = std::iter::repeat_n(JUDGED, self.plan.repeats);
+        let mut shares: Vec<f64> = SHARES.into_iter().chain(again).collect();
         self.orders.shuffle(&mut shares);
         for share in shares {
             self.offer(share).await?;

@@ -6,22 +6,21 @@
 use ruleiq_bench::{
     Histogram, Target,
     report::{Curve, CurvePoint, Report, Round, Row, RowRole, RowTarget, TargetVerdict, Verdict},
-    stats::Interval,
+    stats::{Interval, estimate, mad_s},
     verdict::{Rules, Seen, judge_target},
 };
 
+use crate::curve::JUDGED;
+
 const COMPONENT: &str = "http";
 const METRIC: &str = "latency_p95";
-/// The share of the ceiling at which the target is judged.
-const SHARE: f64 = 0.7;
 /// Up to this share of the ceiling, nothing may fail.
 const SOUND: f64 = 0.9;
 /// Microseconds.
 const BOUND: f64 = 200_000.0;
 const CRITICAL: f64 = 500_000.0;
 const P: f64 = 0.95;
-/// Standard deviations on either side, for a confidence of 99 %.
-const WIDTH: f64 = 2.576;
+const FEW: &str = "a slice has fewer answers than the 2,000 that P95 needs";
 
 /// Says of the latencies of cases what they are.
 pub(super) fn mark_closed(report: &mut Report) {
@@ -78,7 +77,12 @@ fn faults(curve: &Curve) -> Vec<String> {
             )
         })
     };
-    curve.points.iter().filter_map(fault).collect()
+    curve
+        .points
+        .iter()
+        .chain(&curve.repeats)
+        .filter_map(fault)
+        .collect()
 }
 
 /// A row of an endpoint, or of any, with all figures taken out.
@@ -109,12 +113,23 @@ fn template(results: &[Row], case: Option<&str>) -> Option<Row> {
 
 fn judge(row: &mut Row, curve: &Curve, rules: &Rules) {
     let target = Target::value_at_most(METRIC, BOUND).critical_beyond(CRITICAL);
-    let point = curve
-        .points
-        .iter()
-        .find(|it| (it.share - SHARE).abs() < 1e-6);
-    let seen = point.and_then(|it| p95(&Histogram::decode(&it.histogram).ok()?));
-    let (verdict, why) = judge_target(&target, seen, false, rules);
+    let all = curve.points.iter().chain(&curve.repeats);
+    let slices: Vec<&CurvePoint> = all.filter(|it| (it.share - JUDGED).abs() < 1e-6).collect();
+    let p95s: Option<Vec<f64>> = slices.iter().map(|it| p95(it)).collect();
+    let seen = p95s.as_deref().and_then(|it| seen(it, rules));
+    let (mut verdict, mut why) = match &p95s {
+        Some(_) => judge_target(&target, seen, false, rules),
+        None => (TargetVerdict::Undecided, Some(FEW.to_owned())),
+    };
+    let flagged = slices.iter().filter(|it| !it.flags.is_empty()).count();
+    // A client that is late makes answers later: what meets the target all the same does.
+    if flagged * 2 > slices.len() && verdict != TargetVerdict::Met {
+        verdict = TargetVerdict::Undecided;
+        why = Some(format!(
+            "{flagged} of {} slices are about the client or the machine rather than the server",
+            slices.len()
+        ));
+    }
     row.confidence = rules.confidence;
     row.value = seen.map(|it| it.value);
     row.ci_low = seen.and_then(|it| it.interval).map(|it| it.low);
@@ -135,41 +150,63 @@ fn judge(row: &mut Row, curve: &Curve, rules: &Rules) {
         verdict,
     });
     row.reasons.push(format!(
-        "open loop at {:.0} % of the ceiling, from the scheduled moment to the answer; the \
-         interval is that of one slice's requests",
-        SHARE * 100.0
+        "open loop at {:.0} % of the ceiling, from the scheduled moment to the answer",
+        JUDGED * 100.0
     ));
     row.reasons.extend(why);
-    let Some(point) = point else { return };
-    row.reasons.extend(point.flags.iter().cloned());
-    row.counts = point.counts.clone();
-    row.cpu = point.cpu.clone();
-    row.histogram = Some(point.histogram.clone());
-    row.rounds = vec![Round {
-        block: 1,
-        stage: 1,
-        order: "B".to_owned(),
-        a: Vec::new(),
-        b: row.value.into_iter().collect(),
-        a2: Vec::new(),
-        earlier: Vec::new(),
-        flags: point.flags.clone(),
-    }];
+    tell(row, &slices);
 }
 
-/// P95 in microseconds between two of the latencies by their ranks, if there are enough.
-fn p95(latency: &Histogram) -> Option<Seen> {
-    #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
-    let n = latency.len() as f64;
-    let half = WIDTH * (P * (1.0 - P) / n).sqrt();
-    let us = |q: f64| Some(latency.quantile(q.min(1.0))?.as_secs_f64() * 1e6);
-    let (low, value, high) = (us(P - half)?, us(P)?, us(P + half)?);
+/// Puts into a row what its slices were.
+fn tell(row: &mut Row, slices: &[&CurvePoint]) {
+    let mut latency = Histogram::new();
+    for (i, slice) in slices.iter().enumerate() {
+        for flag in &slice.flags {
+            if !row.reasons.contains(flag) {
+                row.reasons.push(flag.clone());
+            }
+        }
+        row.counts.add(&slice.counts);
+        if let Ok(its) = Histogram::decode(&slice.histogram) {
+            latency.merge(&its);
+        }
+        row.rounds.push(Round {
+            block: i + 1,
+            stage: 1,
+            order: "B".to_owned(),
+            a: Vec::new(),
+            b: p95(slice).into_iter().collect(),
+            a2: Vec::new(),
+            earlier: Vec::new(),
+            flags: slice.flags.clone(),
+        });
+    }
+    if let Some(first) = slices.first() {
+        row.cpu = first.cpu.clone();
+        row.histogram = Some(latency.encode());
+    }
+}
+
+/// P95 of a slice in microseconds, if it has answers enough.
+fn p95(slice: &CurvePoint) -> Option<f64> {
+    let latency = Histogram::decode(&slice.histogram).ok()?;
+    let p95 = latency.quantile(P).filter(|_| latency.supports(P))?;
+    Some(p95.as_secs_f64() * 1e6)
+}
+
+/// What slices show of P95, each of them one observation.
+fn seen(p95s: &[f64], rules: &Rules) -> Option<Seen> {
+    let logs: Vec<f64> = p95s.iter().map(|it| it.ln()).collect();
+    let seen = estimate(&logs, rules.confidence)?;
     Some(Seen {
-        value,
-        interval: latency.supports(P).then_some(Interval { low, high }),
+        value: seen.middle.exp(),
+        interval: seen.interval.map(|it| Interval {
+            low: it.low.exp(),
+            high: it.high.exp(),
+        }),
         is_exact: false,
-        blocks: 1,
-        s: None,
+        blocks: p95s.len(),
+        s: mad_s(&logs),
     })
 }
 
@@ -206,9 +243,10 @@ mod tests {
             })
         };
         let points = [0.25, 0.5, 0.7, 0.9, 1.2].map(point);
+        let repeats = [0.7; 7].map(point);
         let curve = json!({
             "component": "http", "case": "assessment", "side": side, "ceiling": 1.0,
-            "client_ceiling": 1.0, "points": points,
+            "client_ceiling": 1.0, "points": points, "repeats": repeats,
         });
         serde_json::from_value(curve).unwrap()
     }
@@ -230,6 +268,24 @@ mod tests {
             ..curve("ours", 5)
         };
         assert_eq!(outcome(&[few]), Outcome::Undecided);
+        let once = Curve {
+            repeats: Vec::new(),
+            ..curve("ours", 700)
+        };
+        assert_eq!(outcome(&[once]), Outcome::Undecided);
+    }
+
+    #[test]
+    fn a_miss_that_may_be_the_clients_is_undecided() {
+        let flagged = |ms| {
+            let mut curve = curve("ours", ms);
+            for point in curve.points.iter_mut().chain(&mut curve.repeats) {
+                point.flags.push("the client was late".into());
+            }
+            curve
+        };
+        assert_eq!(outcome(&[flagged(700)]), Outcome::Undecided);
+        assert_eq!(outcome(&[flagged(5)]), Outcome::Fine);
     }
 
     #[test]

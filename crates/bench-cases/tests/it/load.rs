@@ -97,13 +97,16 @@ async fn a_curve_has_both_ceilings_and_a_point_for_each_share() {
         bound: Duration::from_secs(60),
         slice: Duration::from_millis(200),
         refine: false,
+        repeats: 2,
         seed: 42,
     };
     let curve = curve(plan).await.unwrap();
     assert!(curve.ceiling > 0.0 && curve.client_ceiling > 0.0);
     let shares: Vec<f64> = curve.points.iter().map(|it| it.share).collect();
     assert_eq!(shares, [0.25, 0.5, 0.7, 0.9]);
-    for point in &curve.points {
+    let repeats: Vec<f64> = curve.repeats.iter().map(|it| it.share).collect();
+    assert_eq!(repeats, [0.7, 0.7]);
+    for point in curve.points.iter().chain(&curve.repeats) {
         let counts = &point.counts;
         assert!(counts.errors.is_empty(), "{counts:?}");
         assert_eq!(counts.wrong, 0);

@@ -70,13 +70,14 @@ fn the_guides_targets_are_there() {
     for (name, good, critical) in [
         ("database/simple_select", 5_000.0, 10_000.0),
         ("database/complex_join", 50_000.0, 100_000.0),
+        ("cache/l2_hit_1", 2_000.0, 5_000.0),
+        ("cache/set", 3_000.0, 10_000.0),
+        ("http/assessment", 200_000.0, 500_000.0),
     ] {
         let case = all.iter().find(|it| it.name().to_string() == name).unwrap();
-        let target = &case.targets()[0];
-        assert_eq!(
-            (target.metric.as_str(), target.of, target.bound),
-            ("latency_p95", TargetOf::Value, good)
-        );
+        let mut targets = case.targets().iter();
+        let target = targets.find(|it| it.metric == "latency_p95").unwrap();
+        assert_eq!((target.of, target.bound), (TargetOf::Value, good));
         assert_eq!(
             (target.critical_bound, target.is_critical),
             (Some(critical), true)

@@ -242,6 +242,22 @@ pub struct Counts {
     pub out_of_range: u64,
 }
 
+impl Counts {
+    /// Takes in those of further operations.
+    pub fn add(&mut self, other: &Counts) {
+        self.ops += other.ops;
+        self.ok += other.ok;
+        for (error, n) in &other.errors {
+            *self.errors.entry(error.clone()).or_default() += n;
+        }
+        self.wrong += other.wrong;
+        self.late += other.late;
+        self.skipped += other.skipped;
+        self.censored += other.censored;
+        self.out_of_range += other.out_of_range;
+    }
+}
+
 /// The guide's summary, in microseconds and operations per second. A percentile without a hundred
 /// values beyond it is absent.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -25,6 +25,9 @@ pub struct Curve {
     pub knee: Option<f64>,
     /// By offered rate.
     pub points: Vec<CurvePoint>,
+    /// Further slices of the rate at which a target is judged.
+    #[serde(default)]
+    pub repeats: Vec<CurvePoint>,
 }
 
 /// One offered rate.

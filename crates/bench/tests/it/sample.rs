@@ -200,6 +200,7 @@ fn curves() -> Vec<Curve> {
             .into_iter()
             .map(|share| curve_point(&mut draws, share, ceiling, scale))
             .collect(),
+        repeats: Vec::new(),
     })
     .collect()
 }

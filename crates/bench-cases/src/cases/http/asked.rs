@@ -25,6 +25,8 @@ pub(crate) enum Asked {
     OwnRows,
     /// Each user's own row.
     Themselves,
+    /// Frameworks, by a user.
+    Frameworks,
     /// Assessments by their owners; `fresh` asks for the database's answer.
     Assessments { fresh: bool },
     /// Answers to be stored, by the owners of the assessments.
@@ -51,6 +53,11 @@ const SESSIONS: &str = "SELECT session.id, session.user_id FROM assessment_sessi
  TABLESAMPLE SYSTEM ((SELECT LEAST(100, 2000000 / GREATEST(reltuples, 1))
                       FROM pg_class WHERE oid = 'assessment_sessions'::regclass)) REPEATABLE (42)
  ORDER BY md5(session.id::text || $1) LIMIT $2";
+
+/// Frameworks, and somebody who asks for them.
+const FRAMEWORKS: &str = "SELECT framework.id, (SELECT user_id FROM assessment_sessions LIMIT 1)
+ FROM compliance_frameworks AS framework
+ ORDER BY md5(framework.id::text || $1) LIMIT $2";
 
 /// Assessments that take answers, with the answers that they have: storing these again adds no row.
 const ANSWERED: &str = "SELECT session.id, session.user_id,
@@ -106,6 +113,7 @@ impl Asked {
         let path = settings.endpoint.path;
         let sql = match self {
             Asked::Responses => ANSWERED,
+            Asked::Frameworks => FRAMEWORKS,
             _ => SESSIONS,
         };
         let owner = postgres::connect(env.owner_url()?).await?;
@@ -113,7 +121,7 @@ impl Asked {
         let rows = owner.query(sql, &[&env.seed().to_string(), &limit]).await;
         let rows = rows.map_err(Fault::failed)?;
         if rows.is_empty() {
-            let what = "the database has no assessments for it: seed it, then try again";
+            let what = "the database has no rows for it: seed it, then try again";
             return Err(Fault::Failed(what.to_owned()));
         }
         let request = |row: &tokio_postgres::Row| {
@@ -126,7 +134,7 @@ impl Asked {
             let shape = match self {
                 Asked::OwnRows => Shape::Rows { of: Some(user) },
                 Asked::Responses => Shape::Empty,
-                Asked::Assessments { .. } | Asked::Themselves => Shape::Row(id),
+                Asked::Assessments { .. } | Asked::Themselves | Asked::Frameworks => Shape::Row(id),
                 _ => Shape::Rows { of: None },
             };
             let path = path.replace("{id}", &id.to_string());

@@ -19,6 +19,8 @@ use crate::{
 const BOUND: Duration = Duration::from_millis(500);
 /// Connections of an open loop: requests that can be under way at once.
 const CONNECTIONS: usize = 64;
+/// Further slices at which the target is judged: eight give an interval at 99 %.
+const REPEATS: usize = 7;
 
 /// How curves are measured.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +52,8 @@ pub async fn curves(env: &Env, options: &Options, plan: CurvesPlan) -> Result<Ve
 async fn pair(env: &Env, settings: &HttpSettings, plan: CurvesPlan) -> Result<[Curve; 2], Fault> {
     let plain = sides::load_plain(env, settings).await?;
     let ours = sides::load_ours(env, settings).await?;
-    let side = |side: &str, target: &Target, pid, servers| CurvePlan {
+    let repeats = if plan.refine { REPEATS } else { 0 };
+    let side = |side: &str, target: &Target, pid, servers, repeats| CurvePlan {
         component: "http".to_owned(),
         case: settings.endpoint.name.to_owned(),
         side: side.to_owned(),
@@ -61,11 +64,12 @@ async fn pair(env: &Env, settings: &HttpSettings, plan: CurvesPlan) -> Result<[C
         bound: BOUND,
         slice: plan.slice,
         refine: plan.refine,
+        repeats,
         seed: env.seed(),
     };
     let pid = ours.server.pid();
-    let ours = curve(side(sides::OURS, &ours.target, pid, plan.servers)).await?;
+    let ours = curve(side(sides::OURS, &ours.target, pid, plan.servers, repeats)).await?;
     let pid = plain.server.pid();
-    let plain_plan = side(sides::PLAIN, &plain.target, pid, Servers::default());
+    let plain_plan = side(sides::PLAIN, &plain.target, pid, Servers::default(), 0);
     Ok([ours, curve(plain_plan).await?])
 }

@@ -19,6 +19,8 @@ pub(crate) struct Endpoint {
     pub(super) is_coded: bool,
     /// Whether a quick run has it.
     pub(super) is_quick: bool,
+    /// Whether it is for one reader at a time: a whole catalogue is read for an answer.
+    pub(super) is_slow: bool,
 }
 
 const PLAIN: Endpoint = Endpoint {
@@ -29,6 +31,7 @@ const PLAIN: Endpoint = Endpoint {
     is_stable: true,
     is_coded: false,
     is_quick: false,
+    is_slow: false,
 };
 
 /// All of them.
@@ -79,6 +82,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         ..PLAIN
     },
     Endpoint {
+        name: "framework",
+        about: "One framework with its controls, from the cache.",
+        path: "/api/v1/frameworks/{id}",
+        asked: Asked::Frameworks,
+        ..PLAIN
+    },
+    Endpoint {
         name: "responses",
         about: "All answers of an assessment are stored again: four statements in a transaction.",
         path: "/api/v1/assessments/{id}/responses",
@@ -95,6 +105,18 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         name: "livez",
         about: "The shortest way through all middleware.",
         path: "/livez",
+        ..PLAIN
+    },
+    Endpoint {
+        name: "readyz",
+        about: "Whether requests can be served, which asks the database.",
+        path: "/readyz",
+        ..PLAIN
+    },
+    Endpoint {
+        name: "openapi",
+        about: "The description of the API.",
+        path: "/api/openapi.json",
         ..PLAIN
     },
     Endpoint {
@@ -119,6 +141,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/api/v1/performance/pool/stats",
         asked: Asked::ByAdmin,
         is_stable: false,
+        ..PLAIN
+    },
+    Endpoint {
+        name: "cache_stats",
+        about: "What the cache holds and how often it had it, for an administrator.",
+        path: "/api/v1/performance/cache/stats",
+        asked: Asked::ByAdmin,
+        is_stable: false,
+        ..PLAIN
+    },
+    Endpoint {
+        name: "database_stats",
+        about: "Slow statements and missing indexes, for an administrator.",
+        path: "/api/v1/performance/database/stats",
+        asked: Asked::ByAdmin,
+        is_stable: false,
+        is_slow: true,
         ..PLAIN
     },
 ];
