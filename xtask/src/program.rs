@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, ensure};
@@ -16,7 +16,7 @@ use crate::{cargo, process, process::Interrupt, progress};
 pub(crate) const SERVER: &str = "ruleiq-server";
 
 /// What is built, and of which sources.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Build<'a> {
     /// The package, all of whose programs are built.
     pub(crate) package: &'a str,
@@ -25,7 +25,7 @@ pub(crate) struct Build<'a> {
     /// With the versions of the lock file, or not at all.
     pub(crate) locked: bool,
     /// Another checkout of this repository, and the folder into which it is built.
-    pub(crate) elsewhere: Option<(&'a Path, &'a Path)>,
+    pub(crate) elsewhere: Option<(&'a Path, PathBuf)>,
 }
 
 /// Builds the server and answers its file.
@@ -53,15 +53,7 @@ impl Build<'_> {
         interrupt.check()?;
         let package = self.package;
         progress::line(&format!("building {package}"));
-        let mut command = cargo::command();
-        command.args(["build", "--package", package]);
-        command.arg("--message-format=json-render-diagnostics");
-        command.args((!self.debug).then_some("--release"));
-        command.args(self.locked.then_some("--locked"));
-        if let Some((sources, target)) = self.elsewhere {
-            command.arg("--target-dir").arg(target).current_dir(sources);
-        }
-        let mut child = process::spawn(command.stdout(Stdio::piped()))?;
+        let mut child = process::spawn(self.command().stdout(Stdio::piped()))?;
         let output = child.stdout.take().context("cargo has no output")?;
         // It ends with cargo, whom Ctrl-C on the terminal ends.
         let programs = BufReader::new(output)
@@ -73,6 +65,19 @@ impl Build<'_> {
         interrupt.check()?;
         ensure!(status.success(), "failed to build {package}");
         Ok(programs)
+    }
+
+    /// Cargo with its arguments, in the folder of the sources.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = cargo::command();
+        command.args(["build", "--package", self.package]);
+        command.arg("--message-format=json-render-diagnostics");
+        command.args((!self.debug).then_some("--release"));
+        command.args(self.locked.then_some("--locked"));
+        if let Some((sources, target)) = &self.elsewhere {
+            command.arg("--target-dir").arg(target).current_dir(sources);
+        }
+        command
     }
 }
 

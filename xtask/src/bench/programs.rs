@@ -56,12 +56,12 @@ impl Built {
         if !workspace::target()?.join("release").join(RUNNER).exists() {
             progress::line("the first build takes some minutes");
         }
-        Ok(Built(build(BENCH_CASES, None, interrupt)?))
+        Ok(Built(build(BENCH_CASES, None).run(interrupt)?))
     }
 
     /// Builds the server too.
     pub(super) fn add_server(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
-        self.0.extend(build(SERVER, None, interrupt)?);
+        self.0.extend(build(SERVER, None).run(interrupt)?);
         Ok(())
     }
 
@@ -102,11 +102,9 @@ impl Programs {
             "building revision {commit} aside, which takes some minutes"
         ));
         let checkout = Checkout::make(commit, &home.join("checkout"))?;
-        let target = against_target(home);
-        let elsewhere = Some((checkout.folder(), target.as_path()));
-        let mut programs = build(BENCH_CASES, elsewhere, interrupt)?;
-        if needs_server {
-            programs.extend(build(SERVER, elsewhere, interrupt)?);
+        let mut programs = BTreeMap::new();
+        for build in builds_aside(checkout.folder(), home, needs_server) {
+            programs.extend(build.run(interrupt)?);
         }
         let programs = copy(&programs, &folder)?;
         fs::write(&mark, built_with)
@@ -140,20 +138,23 @@ fn against_target(home: &Path) -> PathBuf {
     home.join(AGAINST_TARGET)
 }
 
-/// Builds a package by itself, with the features that it has when it is installed; of sources that
-/// are elsewhere, into a folder that is theirs.
-fn build(
-    package: &str,
-    elsewhere: Option<(&Path, &Path)>,
-    interrupt: &Interrupt,
-) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let build = Build {
+/// What is built of an earlier revision's sources, into a folder that is theirs.
+fn builds_aside<'a>(sources: &'a Path, home: &Path, needs_server: bool) -> Vec<Build<'a>> {
+    let packages = [BENCH_CASES]
+        .into_iter()
+        .chain(needs_server.then_some(SERVER));
+    let builds = packages.map(|it| build(it, Some((sources, against_target(home)))));
+    builds.collect()
+}
+
+/// A package by itself, with the features that it has when it is installed.
+fn build<'a>(package: &'a str, elsewhere: Option<(&'a Path, PathBuf)>) -> Build<'a> {
+    Build {
         package,
         debug: false,
         locked: true,
         elsewhere,
-    };
-    build.run(interrupt)
+    }
 }
 
 fn copy(programs: &BTreeMap<String, PathBuf>, folder: &Path) -> anyhow::Result<Programs> {
@@ -179,10 +180,26 @@ mod tests {
 
     #[test]
     fn an_earlier_revision_is_built_apart_from_this_tree() {
-        let ours = workspace::target().unwrap();
-        let theirs = against_target(&ours.join("bench"));
-        assert_ne!(theirs, ours);
-        assert_ne!(theirs.join("release"), ours.join("release"));
+        let sources = Path::new("/checkout");
+        let target = |build: &Build<'_>| {
+            let command = build.command();
+            assert_eq!(command.get_current_dir(), Some(sources));
+            let mut words = command.get_args().skip_while(|it| *it != "--target-dir");
+            words.nth(1).map(PathBuf::from)
+        };
+        let check = |needs_server: bool, packages: &[&str]| {
+            let builds = builds_aside(sources, Path::new("/home"), needs_server);
+            let names: Vec<&str> = builds.iter().map(|it| it.package).collect();
+            assert_eq!(names, packages);
+            for build in &builds {
+                assert_eq!(target(build), Some("/home/against-target".into()));
+            }
+        };
+        check(false, &[BENCH_CASES]);
+        check(true, &[BENCH_CASES, SERVER]);
+        // This tree is built where cargo builds it.
+        let ours = build(BENCH_CASES, None).command();
+        assert!(ours.get_args().all(|it| it != "--target-dir"));
     }
 
     #[test]
