@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Operations under way at once, in place of each case's own number.
+    /// Operations under way at once, in place of a case's own number. Cases that are about one
+    /// number keep it.
     pub concurrency: Option<usize>,
     /// The smallest input that still goes every way, for tests.
     pub tiny: bool,

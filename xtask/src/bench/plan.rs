@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use serde_json::{Value, json};
 
-use super::{Measuring, programs::Programs, revision::Revision, toolchain::Toolchain};
+use super::{arguments::Measuring, programs::Programs, revision::Revision, toolchain::Toolchain};
 
 /// What is asked for on the command line, with paths that are known to be good.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +93,7 @@ pub(super) fn run(
 /// Only says which cases are chosen.
 pub(super) fn list(asked: &Measuring) -> Value {
     let mut plan = selection(asked);
-    let more = json!({ "quick": asked.quick, "list": true, "scale_study": asked.scale_study });
+    let more = json!({ "quick": asked.quick, "list": true });
     merge(&mut plan, more);
     plan
 }
