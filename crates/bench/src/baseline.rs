@@ -6,6 +6,7 @@
 //! where anything differs that changes figures.
 
 mod comparison;
+mod facts;
 mod refusal;
 
 pub use self::{

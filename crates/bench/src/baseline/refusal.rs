@@ -1,9 +1,10 @@
 //! Why two runs cannot be compared, and why one is no baseline. All reasons at once.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
+use super::facts::{Facts, differences, of_runs, of_servers};
 use crate::{
-    report::{Report, Row, SCHEMA, Server, Verdict},
+    report::{Report, Row, SCHEMA, Verdict},
     stats::{holm, median, rank_sum_p, shift},
     summarise::against_control,
     verdict::{Rules, percent},
@@ -116,9 +117,8 @@ pub fn refusals(now: &Report, then: &Report, rules: &Rules) -> Vec<Refusal> {
     if now.toolchain.debug_assertions || then.toolchain.debug_assertions {
         reasons.push(Refusal::DebugAssertions);
     }
-    let (before, after) = (facts(then), facts(now));
-    reasons.extend(differences(&before, &after));
-    reasons.extend(differences(&servers(then), &servers(now)));
+    reasons.extend(of_runs(now, then));
+    reasons.extend(of_servers(now, then));
     reasons.extend(of_rows(now, then));
     reasons.extend(unfit(then));
     let seen = median(
@@ -244,77 +244,6 @@ pub(super) fn name(row: &Row) -> String {
         variant: row.variant.clone(),
     }
     .to_string()
-}
-
-type Facts = BTreeMap<String, String>;
-
-/// What must be alike, by name.
-fn facts(report: &Report) -> Facts {
-    let toolchain = &report.toolchain;
-    let settings = &report.settings;
-    let given = |it: Option<String>| it.unwrap_or_else(|| "default".to_owned());
-    let mut facts: Facts = [
-        ("profile", toolchain.profile.clone()),
-        ("link-time optimization", toolchain.lto.clone()),
-        ("target CPU", toolchain.target_cpu.clone()),
-        ("allocator", toolchain.allocator.clone()),
-        ("scale", report.scale.name.clone()),
-        ("order of slices", settings.order.clone()),
-        ("length of a slice", settings.slice_s.to_string()),
-        (
-            "threads of the runtime",
-            settings.runtime_threads.to_string(),
-        ),
-        (
-            "concurrency",
-            given(settings.concurrency.map(|it| it.to_string())),
-        ),
-        (
-            "iterations",
-            given(settings.iterations.map(|it| it.to_string())),
-        ),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into();
-    for (table, rows) in &report.scale.rows {
-        facts.insert(format!("rows of {table}"), rows.to_string());
-    }
-    facts
-}
-
-fn servers(report: &Report) -> Facts {
-    let mut facts = Facts::new();
-    for Server {
-        name,
-        version,
-        settings,
-    } in &report.servers
-    {
-        facts.insert(format!("{name}: version"), version.clone());
-        for (setting, value) in settings {
-            facts.insert(format!("{name}: {setting}"), value.clone());
-        }
-    }
-    facts
-}
-
-fn differences(then: &Facts, now: &Facts) -> Vec<Refusal> {
-    let mut names: Vec<&String> = then.keys().chain(now.keys()).collect();
-    names.sort();
-    names.dedup();
-    let value = |facts: &Facts, name: &String| {
-        let value = facts.get(name);
-        value.map_or_else(|| "absent".to_owned(), String::clone)
-    };
-    names
-        .into_iter()
-        .filter(|it| then.get(*it) != now.get(*it))
-        .map(|it| Refusal::Differs {
-            what: it.clone(),
-            then: value(then, it),
-            now: value(now, it),
-        })
-        .collect()
 }
 
 /// What differs between the rows of one case and metric.

@@ -187,6 +187,48 @@ fn whatever_changes_figures_is_refused() {
     }
 }
 
+/// As a run of cases that need no server has it.
+fn without_servers(seed: u64) -> Report {
+    Report {
+        servers: Vec::new(),
+        scale: Scale::default(),
+        ..report(20.0, seed)
+    }
+}
+
+#[test]
+fn a_run_of_everything_is_a_measure_for_a_part_that_needs_fewer_servers() {
+    let whole = report(20.0, 2);
+    let part = without_servers(1);
+    assert_eq!(refusals(&part, &whole, &Rules::full()), []);
+
+    let mut both = whole.clone();
+    both.servers.push(Server {
+        name: "redis".to_owned(),
+        ..whole.servers[0].clone()
+    });
+    let mut part = report(20.0, 1);
+    assert_eq!(refusals(&part, &both, &Rules::full()), []);
+    part.servers[0].version = "17".to_owned();
+    let reasons = refusals(&part, &both, &Rules::full());
+    assert!(
+        matches!(&reasons[..], [Refusal::Differs { what, .. }] if what == "postgres: version"),
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn a_server_or_data_that_the_stored_run_was_without_are_refused() {
+    let reasons = refusals(&report(20.0, 1), &without_servers(2), &Rules::full());
+    let told: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    let expect = [
+        "rows of questions was `absent` and is `100`: measure both alike",
+        "scale was `absent` and is `small`: measure both alike",
+        "postgres was `absent` and is `18.1`: measure both alike",
+    ];
+    assert_eq!(told, expect);
+}
+
 #[test]
 fn a_refusal_gives_all_reasons_at_once_and_changes_nothing() {
     let mut then = report(20.0, 2);
