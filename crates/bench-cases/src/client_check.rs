@@ -276,18 +276,6 @@ impl Compared {
     }
 }
 
-impl ClientCheck {
-    /// Whether the bar holds against every other client; none while that is undecided, or none is
-    /// installed.
-    pub fn is_fair(&self) -> Option<bool> {
-        let mut all = self.compared.iter().map(Compared::is_within);
-        if all.clone().any(|it| it == Some(false)) {
-            return Some(false);
-        }
-        (!self.compared.is_empty() && all.all(|it| it == Some(true))).then_some(true)
-    }
-}
-
 fn median(slices: &[Cost], of: impl Fn(&Cost) -> f64) -> f64 {
     let values: Vec<f64> = slices.iter().map(of).collect();
     stats::median(&values).unwrap_or(f64::NAN)

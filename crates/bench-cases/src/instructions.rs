@@ -24,6 +24,8 @@ pub const WORD: &str = "instructions-of";
 const OPERATIONS: u64 = 16 * paths::INPUTS as u64;
 /// Longer than any run, on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(120);
+/// What saying its version may take.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Why there are no counts.
 #[derive(Debug, thiserror::Error)]
@@ -51,24 +53,20 @@ pub enum InstructionsError {
     },
 }
 
-/// The instructions of every path, counted over `program`, which is `bench-cases`. `valgrind` is the
-/// name or the path of the profiler.
+/// Looks whether `valgrind`, which is the name or the path of the profiler, can be started.
 ///
 /// # Errors
 ///
-/// When valgrind is not there, or fails.
-pub async fn count(
-    program: &Path,
-    valgrind: &Path,
-) -> Result<Vec<Instructions>, InstructionsError> {
-    let mut counted = Vec::new();
-    for path in names() {
-        counted.push(count_one(program, valgrind, path).await?);
-    }
-    Ok(counted)
+/// When it cannot.
+pub async fn look_for(valgrind: &Path) -> Result<(), InstructionsError> {
+    let mut command = Command::new(valgrind);
+    command.arg("--version").stdin(Stdio::null());
+    let asked = timeout(LOOK, command.kill_on_drop(true).output()).await;
+    // One that is slow to answer is there.
+    asked.map_or(Ok(()), |it| it.map(drop).map_err(unstarted))
 }
 
-/// The instructions of one path, one of [`names`].
+/// The instructions of one path, one of [`names`], counted over `program`, which is `bench-cases`.
 ///
 /// # Errors
 ///
@@ -108,10 +106,7 @@ async fn run(
     let output = timeout(LIMIT, command.output())
         .await
         .map_err(|_| InstructionsError::TimedOut { path })?
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => InstructionsError::NotInstalled,
-            _ => InstructionsError::Start(error),
-        })?;
+        .map_err(unstarted)?;
     collected(&output).ok_or_else(|| {
         let said = String::from_utf8_lossy(&output.stderr);
         let end = said.floor_char_boundary(said.len().saturating_sub(500));
@@ -120,6 +115,13 @@ async fn run(
             said: said[end..].trim().to_owned(),
         }
     })
+}
+
+fn unstarted(error: io::Error) -> InstructionsError {
+    match error.kind() {
+        io::ErrorKind::NotFound => InstructionsError::NotInstalled,
+        _ => InstructionsError::Start(error),
+    }
 }
 
 /// What callgrind's summary says: `==7== Collected : 1234567`, and further counts where a cache was
@@ -164,10 +166,13 @@ mod tests {
     #[tokio::test]
     async fn without_valgrind_it_says_what_to_install() {
         let nothing = Path::new("/nowhere/valgrind");
-        let error = count(Path::new("/nowhere"), nothing).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "valgrind is not installed: instruction counts left out; apt-get install valgrind"
-        );
+        let program = Path::new("/nowhere");
+        let counted = count_one(program, nothing, "cache_key").await.map(drop);
+        for told in [look_for(nothing).await, counted] {
+            assert_eq!(
+                told.unwrap_err().to_string(),
+                "valgrind is not installed: instruction counts left out; apt-get install valgrind"
+            );
+        }
     }
 }

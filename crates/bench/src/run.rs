@@ -1,6 +1,7 @@
 //! The coordinator: cases in shuffled order, blocks in mirrored order, one slice at a time.
 
 mod case_run;
+mod counts;
 mod one_case;
 mod plan;
 mod progress;
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub measured: Vec<Measured>,
     /// Whether it was ended before its end.
     pub is_partial: bool,
+    /// Why it could not go on, if it could not: then it is partial too.
+    pub fault: Option<RunError>,
 }
 
 /// Why a run cannot go on. What a case fails with is told in its [`Measured`].
@@ -100,33 +103,18 @@ impl Slot<'_> {
     }
 }
 
-/// Measures the cases, in an order drawn from the plan's seed.
-///
-/// # Errors
-///
-/// When no worker can be started, or what was measured cannot be kept.
+/// Measures the cases, in an order drawn from the plan's seed. Without a worker, or where what was
+/// measured cannot be stored, it ends early, with what it has.
 pub async fn run(
     plan: &RunPlan,
     mut cases: Vec<CaseInfo>,
     store: Option<&mut Store>,
     progress: &Progress,
     stop: &Stop,
-) -> Result<Outcome, RunError> {
+) -> Outcome {
     let mut orders = Orders::new(plan.seed);
     orders.shuffle(&mut cases);
     case_run::all(plan, &cases, orders, store, progress, stop).await
-}
-
-/// Which cases a program has.
-///
-/// # Errors
-///
-/// When it cannot be started or asked.
-pub async fn list(program: &WorkerProgram) -> Result<Vec<CaseInfo>, WorkerError> {
-    let mut worker = WorkerProcess::start(program, 0).await?;
-    let cases = worker.list().await?;
-    worker.end().await;
-    Ok(cases)
 }
 
 #[cfg(test)]

@@ -11,5 +11,7 @@ mod serve;
 
 pub use failure::WorkerError;
 pub use process::{WorkerProcess, WorkerProgram};
-pub use protocol::{Answer, ArmState, CaseInfo, Length, PROTOCOL, Request, SetUp, StatedFault};
+pub use protocol::{
+    Answer, ArmCounts, ArmState, CaseInfo, Length, PROTOCOL, Request, SetUp, StatedFault,
+};
 pub use serve::{Allocated, Worker};

@@ -4,7 +4,7 @@
 use ruleiq_bench::{
     Measured,
     baseline::{Refusal, Refused, refusals},
-    report::{Control, Report, Row, file},
+    report::{Control, Git, Report, Row, file},
     run::{Outcome, Profile, RunPlan},
     worker::CaseInfo,
 };
@@ -17,9 +17,18 @@ pub(super) fn read(plan: &Plan) -> anyhow::Result<Option<Report>> {
     let Some(path) = &plan.baseline else {
         return Ok(None);
     };
-    let mut then = file::read(path)?;
-    then.git.dirty &= !plan.allow_dirty;
-    Ok(Some(then))
+    Ok(Some(file::read(path)?))
+}
+
+/// Takes a stored run of a changed tree as one of its commit, where the plan allows that, and
+/// answers what the report has to say of it.
+pub(super) fn pardon(plan: &Plan, then: &mut Git) -> Option<String> {
+    let is_pardoned = plan.allow_dirty && std::mem::take(&mut then.dirty);
+    is_pardoned.then(|| {
+        "the stored run that this one is held against is of a tree with changes that were not \
+         committed: nobody can build it again"
+            .to_owned()
+    })
 }
 
 /// Refuses it for every reason that does not need a measurement: machine, servers, settings,
@@ -34,6 +43,7 @@ pub(super) fn refuse(
     let nothing = Outcome {
         measured: begun(&run_plan.profile, chosen),
         is_partial: false,
+        fault: None,
     };
     let mut now = assemble::report(plan, run_plan, facts.clone(), &nothing);
     for row in &mut now.results {
@@ -130,6 +140,27 @@ mod tests {
 
         newer.sides[1].name = "another".to_owned();
         assert_eq!(control(&row, &newer, &profile), None);
+    }
+
+    #[test]
+    fn a_baseline_of_a_changed_tree_is_taken_where_allowed_and_told() {
+        let check = |allow_dirty: bool, dirty: bool, is_left: bool, is_told: bool| {
+            let plan = Plan {
+                allow_dirty,
+                ..Plan::default()
+            };
+            let mut git = Git {
+                dirty,
+                ..Git::default()
+            };
+            let told = pardon(&plan, &mut git);
+            let why = format!("{allow_dirty} {dirty}: {told:?}");
+            assert_eq!((git.dirty, told.is_some()), (is_left, is_told), "{why}");
+        };
+        check(false, false, false, false);
+        check(false, true, true, false);
+        check(true, false, false, false);
+        check(true, true, false, true);
     }
 
     #[test]

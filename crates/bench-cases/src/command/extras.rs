@@ -3,7 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use ruleiq_bench::{
-    report::{Curve, Report},
+    Fault,
+    report::{Curve, Instructions, Report},
     run::{Stop, in_words},
     worker::CaseInfo,
 };
@@ -13,7 +14,7 @@ use crate::{
     Plan,
     cases::http::{CurvesPlan, curves},
     env::pids,
-    instructions,
+    instructions::{self, InstructionsError},
     scale_study::{Found, ScaleStudy},
 };
 
@@ -36,12 +37,45 @@ pub(super) async fn add(
     }
     if plan.instructions && !stop.is_asked() {
         let this = std::env::current_exe()?;
-        match instructions::count(&this, Path::new(VALGRIND)).await {
-            Ok(counted) => report.instructions = counted,
-            Err(error) => report.warnings.push(error.to_string()),
-        }
+        let (counted, warnings) = (&mut report.instructions, &mut report.warnings);
+        let valgrind = Path::new(VALGRIND);
+        report.partial |= !count_instructions(&this, valgrind, stop, counted, warnings).await;
     }
     Ok(())
+}
+
+/// Says before a long run that it will have no instruction counts, where that is so.
+pub(super) async fn look_for_valgrind(plan: &Plan) {
+    if plan.instructions
+        && let Err(error) = instructions::look_for(Path::new(VALGRIND)).await
+    {
+        output::complain(&error.to_string());
+    }
+}
+
+/// Counts path by path: one that fails costs no other, and what was counted is kept when the run is
+/// to end. Answers whether it came to its end.
+async fn count_instructions(
+    program: &Path,
+    valgrind: &Path,
+    stop: &Stop,
+    counted: &mut Vec<Instructions>,
+    warnings: &mut Vec<String>,
+) -> bool {
+    for path in instructions::names() {
+        let counting = instructions::count_one(program, valgrind, path);
+        match unless_stopped(stop, counting).await {
+            None => return false,
+            Some(Ok(its)) => counted.push(its),
+            Some(Err(error)) => {
+                warnings.push(Fault::failed(&error).to_string());
+                if matches!(error, InstructionsError::NotInstalled) {
+                    break;
+                }
+            }
+        }
+    }
+    true
 }
 
 /// Whether a run of these cases has curves.
@@ -121,5 +155,52 @@ pub(super) async fn unless_stopped<T>(stop: &Stop, work: impl Future<Output = T>
     tokio::select! {
         done = work => Some(done),
         () = asked => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+    use super::*;
+
+    /// A profiler that does `then`, with the path in `$5` and its operations in `$6`.
+    fn profiler(name: &str, then: &str) -> PathBuf {
+        let name = format!("ruleiq-profiler-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{then}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_path_that_fails_costs_no_other() {
+        let count = "[ $5 = cache_key ] && exit 1; echo \"==1== Collected : $(($6 * 9))\" >&2";
+        let valgrind = profiler("fails", count);
+        let (mut counted, mut warnings) = (Vec::new(), Vec::new());
+        let (program, stop) = (Path::new("program"), Stop::default());
+        let is_whole =
+            count_instructions(program, &valgrind, &stop, &mut counted, &mut warnings).await;
+        fs::remove_file(&valgrind).unwrap();
+        assert!(is_whole);
+        let all = instructions::names().count();
+        assert_eq!(counted.len(), all - 1, "{warnings:?}");
+        assert!(counted.iter().all(|it| (it.per_op - 9.0).abs() < 1e-9));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("cache_key"), "{warnings:?}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_run_does_not_wait_for_a_count() {
+        let valgrind = profiler("hangs", "exec sleep 600");
+        let (mut counted, mut warnings) = (Vec::new(), Vec::new());
+        let (program, stop) = (Path::new("program"), Stop::default());
+        stop.ask();
+        let counting = count_instructions(program, &valgrind, &stop, &mut counted, &mut warnings);
+        let is_whole = tokio::time::timeout(Duration::from_secs(60), counting).await;
+        fs::remove_file(&valgrind).unwrap();
+        assert!(!is_whole.unwrap());
+        assert!(counted.is_empty() && warnings.is_empty());
     }
 }

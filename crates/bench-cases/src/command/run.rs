@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use ruleiq_bench::{
-    Measured,
+    Fault, Measured,
     baseline::{Refused, compare_with, may_be_saved},
     report::{Report, file, html, terminal},
     run::{
-        self, Against, Outcome, Profile, Progress, RunPlan, Stop, Store, estimate, in_words,
-        second_looks, select,
+        self, Against, Outcome, Profile, Progress, RunError, RunPlan, Stop, Store, estimate,
+        in_words, second_looks, select,
     },
     verdict::{self, Rules, settle},
     worker::{CaseInfo, WorkerProgram},
@@ -27,12 +27,14 @@ use crate::{Plan, cases, env};
 /// The program that counts allocations, beside this one.
 const COUNTING: &str = "bench-cases-alloc";
 /// What the curves of the endpoints take, roughly: two endpoints, two sides, and for each the
-/// ceilings, four rates, and a knee that is searched in about eight.
-const CURVES: Duration = Duration::from_secs(2 * 2 * 30);
+/// ceilings, four rates, and a knee that is searched in about eight; and for ours seven slices more
+/// where the target is judged.
+const CURVES: Duration = Duration::from_secs(2 * (2 * 30 + 15));
 /// A run in which nothing was measured.
 pub(super) const NOTHING: Outcome = Outcome {
     measured: Vec::new(),
     is_partial: false,
+    fault: None,
 };
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
@@ -46,10 +48,15 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
     for path in [&plan.json, &plan.html, &plan.save].into_iter().flatten() {
         file::check_writable(path)?;
     }
-    let then = baseline::read(&plan)?;
+    let mut then = baseline::read(&plan)?;
     let stop = interrupt::listen()?;
+    extras::look_for_valgrind(&plan).await;
     let mut facts = Facts::gather(&plan).await?;
     facts.warnings.extend(programs::warning(&plan)?);
+    if let Some(then) = &mut then {
+        let pardoned = baseline::pardon(&plan, &mut then.git);
+        facts.warnings.extend(pardoned);
+    }
     let seed = plan.seed.or(then.as_ref().map(|it| it.settings.seed));
     let mut run_plan = run_plan(&plan, seed, &stop)?;
     if plan.scale_study {
@@ -58,10 +65,11 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
     if let Some(then) = &then {
         baseline::refuse(&plan, &run_plan, &facts, &chosen, then)?;
     }
-    let (store, done) = stored::open(&plan, &facts, &mut run_plan, seed)?;
+    let (store, done) = stored::open(&plan, &mut facts, &mut run_plan, seed)?;
     // On going on, the seed is that of the stored run.
     draw_inputs(&mut run_plan);
     let outcome = measure(&plan, &run_plan, chosen.clone(), store, done, &stop).await?;
+    facts.warnings.extend(outcome.fault.as_ref().map(broke_off));
     let mut report = assemble::report(&plan, &run_plan, facts, &outcome);
     if !report.partial {
         extras::add(&mut report, &plan, &chosen, &stop).await?;
@@ -72,7 +80,15 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
     };
     let code = finish(&plan, &report)?;
     // What was measured is delivered all the same.
+    if let Some(fault) = outcome.fault {
+        return Err(fault.into());
+    }
     refused.map_or(Ok(code), |it| Err(it.into()))
+}
+
+/// Why a run has less than it was to have.
+fn broke_off(fault: &RunError) -> String {
+    format!("the run broke off: {}", Fault::failed(fault))
 }
 
 fn compare(report: &mut Report, then: &Report, rules: &Rules) -> Result<(), Refused> {
@@ -153,14 +169,18 @@ fn run_plan(plan: &Plan, seed: Option<u64>, stop: &Stop) -> anyhow::Result<RunPl
         Profile::full()
     };
     let options = serde_json::to_string(&plan.options)?;
-    let counting = this.with_file_name(COUNTING);
+    let counting = |runner: &Path, server| {
+        let program = runner.with_file_name(COUNTING);
+        let is_asked = !plan.without_allocations && program.exists();
+        is_asked.then(|| worker(program, &options, server, stop))
+    };
     Ok(RunPlan {
+        counting: counting(&this, None),
         program: worker(this, &options, None, stop),
-        counting: (!plan.without_allocations && counting.exists())
-            .then(|| worker(counting, &options, None, stop)),
         against: plan.against.as_ref().map(|it| Against {
             revision: it.revision.clone(),
             program: worker(it.program.clone(), &options, it.server.as_deref(), stop),
+            counting: counting(&it.program, it.server.as_deref()),
         }),
         profile: Profile {
             blocks: plan.blocks.unwrap_or(profile.blocks),
@@ -184,12 +204,12 @@ fn worker(program: PathBuf, options: &str, server: Option<&Path>, stop: &Stop) -
 
 /// Tells all workers the run's seed, which the inputs of cases are drawn from.
 fn draw_inputs(plan: &mut RunPlan) {
-    let against = plan.against.as_mut().map(|it| &mut it.program);
-    for program in [Some(&mut plan.program), plan.counting.as_mut(), against] {
-        let variables = program.map(|it| &mut it.variables);
-        if let Some(variables) = variables {
-            variables.push((env::SEED.to_owned(), plan.seed.to_string()));
-        }
+    let now = std::iter::once(&mut plan.program).chain(&mut plan.counting);
+    let then = plan.against.iter_mut();
+    let then = then.flat_map(|it| std::iter::once(&mut it.program).chain(&mut it.counting));
+    for program in now.chain(then) {
+        let seed = (env::SEED.to_owned(), plan.seed.to_string());
+        program.variables.push(seed);
     }
 }
 
@@ -218,7 +238,7 @@ async fn measure(
         plan.seed
     ));
     let progress = Progress::on_stderr();
-    let mut outcome = run::run(plan, chosen, store.as_mut(), &progress, stop).await?;
+    let mut outcome = run::run(plan, chosen, store.as_mut(), &progress, stop).await;
     outcome.measured.extend(done);
     outcome.measured.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(outcome)

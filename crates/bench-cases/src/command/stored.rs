@@ -6,15 +6,16 @@ use ruleiq_bench::{
     run::{RunPlan, Store, StoredRun},
 };
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
 use super::{assemble::Facts, programs};
 use crate::Plan;
 
-/// Opens it, and answers what it already has. A run that goes on has the stored run's seed, which
-/// has to be `seed` if that is given.
+/// Opens it, and answers what it already has. A run that goes on began when the stored run did, and
+/// has its seed, which has to be `seed` if that is given.
 pub(super) fn open(
     plan: &Plan,
-    facts: &Facts,
+    facts: &mut Facts,
     run_plan: &mut RunPlan,
     seed: Option<u64>,
 ) -> anyhow::Result<(Option<Store>, Vec<Measured>)> {
@@ -36,6 +37,7 @@ pub(super) fn open(
             );
         }
         run_plan.seed = run.seed;
+        facts.started = OffsetDateTime::from_unix_timestamp(run.began_s)?;
         return Ok((Some(store), done));
     }
     let run = StoredRun {

@@ -151,6 +151,7 @@ impl Bench {
             against: Some(Against {
                 revision: "without".to_owned(),
                 program: self.worker(Planted::default(), stop)?,
+                counting: None,
             }),
             profile: Profile {
                 slice_s: self.slice_s,
@@ -162,7 +163,10 @@ impl Bench {
             seed: orders.seed(),
         };
         let cases = vec![self.case.clone()];
-        let outcome = run::run(&plan, cases, None, &Progress::hidden(), stop).await?;
+        let outcome = run::run(&plan, cases, None, &Progress::hidden(), stop).await;
+        if let Some(fault) = outcome.fault {
+            return Err(fault.into());
+        }
         if outcome.is_partial {
             return Ok(Trial::Stopped);
         }

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use ruleiq_bench_cases::instructions::{InstructionsError, count, count_one, names};
+use ruleiq_bench_cases::instructions::{InstructionsError, count_one, names};
 
 /// Where valgrind is, the counts are the same twice; where it is not, its lack is told.
 #[tokio::test]
@@ -31,7 +31,8 @@ async fn the_same_program_takes_the_same_instructions_twice() {
 #[tokio::test]
 async fn a_program_that_fails_is_not_counted() {
     let program = Path::new("/bin/false");
-    let error = count(program, Path::new("valgrind")).await.unwrap_err();
+    let valgrind = Path::new("valgrind");
+    let error = count_one(program, valgrind, "cache_key").await.unwrap_err();
     let is_told = matches!(
         error,
         InstructionsError::Uncounted { .. } | InstructionsError::NotInstalled

@@ -11,6 +11,9 @@ use crate::{
     verdict::{Rules, compare_counts, direction, percent, too_few, word},
 };
 
+const UNCOUNTED: &str =
+    "the stored run counted this, and this run did not: whether it changed is not known";
+
 /// Compares `now` with the stored run `then`, and fills in what that says of the rows that gate:
 /// CPU time, through the controls of both runs, and exact counts. Returns what the reader should
 /// know besides.
@@ -53,7 +56,52 @@ pub fn compare_with(
             }
         }
     }
+    add_uncounted(&mut now.results, then);
     Ok(warnings)
+}
+
+/// Adds a row for each count that the stored run has of a case, and this run lacks: that it did not
+/// change is not known.
+fn add_uncounted(rows: &mut Vec<Row>, then: &Report) {
+    for stored in then.results.iter().filter(|it| is_counted(it)) {
+        let case = name(stored);
+        let is_of_it = |it: &Row| name(it) == case;
+        let is_told = |it: &Row| {
+            is_of_it(it) && (it.metric == stored.metric || it.verdict == Verdict::Invalid)
+        };
+        let Some(last) = rows.iter().rposition(is_of_it) else {
+            continue;
+        };
+        if !rows.iter().any(is_told) {
+            rows.insert(last + 1, uncounted(stored));
+        }
+    }
+}
+
+/// Whether a row is of something that was counted exactly, and is judged by that.
+fn is_counted(row: &Row) -> bool {
+    row.rounds.is_empty() && row.value.is_some() && !is_informational(&row.metric)
+}
+
+fn uncounted(stored: &Row) -> Row {
+    let mut row = Row {
+        value: None,
+        ci_low: None,
+        ci_high: None,
+        control: None,
+        ratio: None,
+        ratio_ci_low: None,
+        ratio_ci_high: None,
+        baseline: None,
+        target: None,
+        reasons: Vec::new(),
+        cpu: Default::default(),
+        control_cpu: Default::default(),
+        counts: Default::default(),
+        ..stored.clone()
+    };
+    open(&mut row, UNCOUNTED.to_owned());
+    row
 }
 
 fn compare_times(row: &mut Row, stored: Option<&Row>, id: uuid::Uuid, rules: &Rules) {
@@ -166,6 +214,9 @@ fn judge(
 }
 
 fn compare_exactly(row: &mut Row, stored: &Row, id: uuid::Uuid) {
+    if row.value.is_none() && is_counted(stored) {
+        open(row, UNCOUNTED.to_owned());
+    }
     let Some((before, after)) = stored.value.zip(row.value) else {
         return;
     };

@@ -326,6 +326,33 @@ fn counts_are_compared_exactly() {
 }
 
 #[test]
+fn a_count_that_only_the_stored_run_has_is_undecided() {
+    let with = |allocations: f64| {
+        let mut measured = Simulated::default().run();
+        let counts = &mut measured.sides[0].counts;
+        counts.insert("allocations_per_op".to_owned(), allocations);
+        counts.insert("allocated_bytes_per_op".to_owned(), 64.0 * allocations);
+        let mut report = report(20.0, 2);
+        report.results = summarise(&measured, &Rules::full());
+        report
+    };
+    let mut now = report(20.0, 2);
+    now.results = summarise(&Simulated::default().run(), &Rules::full());
+    let rows = now.results.len();
+    compare_with(&mut now, &with(12.0), &Rules::full()).unwrap();
+    assert_eq!(
+        now.results.len(),
+        rows + 1,
+        "what is only shown is not missed"
+    );
+    let row = now.results.last().unwrap();
+    assert_eq!(row.metric, "allocations_per_op");
+    assert_eq!((row.value, row.verdict), (None, Verdict::Inconclusive));
+    assert!(row.not_compared.is_some());
+    assert_eq!(Outcome::of(&now.results), Outcome::Undecided);
+}
+
+#[test]
 fn what_is_not_compared_is_undecided() {
     let mut two = report(20.0, 1);
     let mut other = report(20.0, 3).results;

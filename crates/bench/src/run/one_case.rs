@@ -5,11 +5,12 @@ mod lost;
 
 use std::collections::BTreeMap;
 
+pub(super) use self::earlier::same_case;
 use self::{
     earlier::set_up_then,
     lost::{goes_with, lose, miss},
 };
-use super::{Profile, Progress, Stop, Workers};
+use super::{Profile, Progress, Stop, Workers, counts};
 use crate::{
     ArmOf, Block, Measured, Orders, Role, SideInfo, Slice,
     cpu::Tree,
@@ -264,13 +265,18 @@ async fn check(workers: &mut Workers<'_>, arms: &mut Vec<Placed>, measured: &mut
                 continue;
             }
         }
-        let Ok(counts) = worker.counts().await else {
-            continue;
-        };
-        for (theirs, counts) in counts {
-            let is_it = |it: &&Placed| it.is_then == is_then && it.theirs == theirs;
-            if let Some(ArmOf::Side(side)) = arms.iter().find(is_it).map(|it| it.of) {
-                measured.sides[side].counts.extend(counts);
+        match worker.counts().await {
+            Ok(counted) => {
+                for (theirs, counted) in counted {
+                    let is_it = |it: &&Placed| it.is_then == is_then && it.theirs == theirs;
+                    if let Some(ArmOf::Side(side)) = arms.iter().find(is_it).map(|it| it.of) {
+                        counts::keep(measured, side, counted);
+                    }
+                }
+            }
+            Err(error) => {
+                let text = format!("nothing was counted exactly: {error}");
+                counts::note(measured, text);
             }
         }
     }

@@ -87,6 +87,8 @@ pub struct Against {
     pub revision: String,
     /// Its worker.
     pub program: WorkerProgram,
+    /// Its worker that counts allocations, where they are counted.
+    pub counting: Option<WorkerProgram>,
 }
 
 /// What a run does.
@@ -111,7 +113,12 @@ pub struct RunPlan {
 /// How long the first looks of a run of these cases take, and counting allocations, roughly; with
 /// `iterations`, that cannot be known.
 pub fn estimate(plan: &RunPlan, cases: &[CaseInfo]) -> Duration {
-    let counting = plan.counting.as_ref().map_or(Duration::ZERO, |_| COUNTING);
+    let then = plan.against.as_ref().and_then(|it| it.counting.as_ref());
+    let counting: Duration = [plan.counting.as_ref(), then]
+        .into_iter()
+        .flatten()
+        .map(|_| COUNTING)
+        .sum();
     let looks = cases.iter().map(|it| one(plan, it, plan.profile.blocks, 1));
     looks.map(|it| it + counting).sum()
 }
@@ -192,6 +199,7 @@ mod tests {
         plan.against = Some(Against {
             revision: "decaf".into(),
             program,
+            counting: None,
         });
         let compared = estimate(&plan, &cases);
         assert!(alone < counted && counted < compared);

@@ -53,11 +53,6 @@ impl Progress {
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }
-
-    /// Prints a line above the bar, or nothing without a terminal.
-    pub fn say(&self, line: &str) {
-        self.bar.println(line);
-    }
 }
 
 /// `3 min 20 s`.

@@ -114,6 +114,16 @@ impl Store {
         self.append(measured)
     }
 
+    /// On a file that is there, for tests.
+    #[cfg(test)]
+    pub(super) fn on(path: &Path) -> Store {
+        let file = OpenOptions::new().append(true).open(path);
+        Store {
+            file: file.expect("the file is there"),
+            path: path.to_owned(),
+        }
+    }
+
     fn append(&mut self, value: &impl Serialize) -> Result<(), StoreError> {
         let mut line = serde_json::to_vec(value).expect("a case can be written as JSON");
         line.push(b'\n');

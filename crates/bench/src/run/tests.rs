@@ -1,5 +1,6 @@
 //! The coordinator, over workers that are scripts: what they answer is known.
 
+mod counted;
 mod sides;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -89,9 +90,7 @@ fn plan(program: WorkerProgram) -> RunPlan {
 async fn run_of(program: WorkerProgram, names: &[&str]) -> Outcome {
     let cases = names.iter().map(|it| case(it)).collect();
     let (hidden, stop) = (Progress::hidden(), Stop::default());
-    run(&plan(program), cases, None, &hidden, &stop)
-        .await
-        .unwrap()
+    run(&plan(program), cases, None, &hidden, &stop).await
 }
 
 fn verdict(measured: &Measured) -> Verdict {
@@ -180,9 +179,8 @@ async fn what_was_measured_is_kept_and_gone_on_with() {
     };
     let mut store = Store::begin(&folder, &stored).unwrap();
     let (hidden, stop) = (Progress::hidden(), Stop::default());
-    run(&plan, vec![case("one")], Some(&mut store), &hidden, &stop)
-        .await
-        .unwrap();
+    let outcome = run(&plan, vec![case("one")], Some(&mut store), &hidden, &stop).await;
+    assert!(outcome.fault.is_none() && !outcome.is_partial);
     // What cannot be read is skipped, also in the middle; the next case is cut off in its line.
     let path = folder.join("partial.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -201,9 +199,7 @@ async fn what_was_measured_is_kept_and_gone_on_with() {
     );
     assert_eq!(done.len(), 1);
     assert_eq!(done[0].blocks.len(), Profile::quick().blocks);
-    run(&plan, vec![case("two")], Some(&mut store), &hidden, &stop)
-        .await
-        .unwrap();
+    run(&plan, vec![case("two")], Some(&mut store), &hidden, &stop).await;
     let (_, _, done) = Store::resume(&folder).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     let names: Vec<_> = done.iter().map(|it| it.name.case.as_str()).collect();
@@ -224,7 +220,7 @@ async fn what_could_not_be_measured_is_not_done() {
     let mut store = Store::begin(&folder, &stored).unwrap();
     let (hidden, stop) = (Progress::hidden(), Stop::default());
     let outcome = run(&plan, vec![case("one")], Some(&mut store), &hidden, &stop).await;
-    assert!(outcome.unwrap().measured[0].sides[0].missing.is_some());
+    assert!(outcome.measured[0].sides[0].missing.is_some());
     let (_, _, done) = Store::resume(&folder).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(done.is_empty(), "{done:?}");
@@ -252,7 +248,6 @@ async fn a_slice_without_end_is_ended_when_the_run_is_to_end() {
     let running = run(&plan, cases, None, &hidden, &stop);
     let (outcome, ()) = tokio::join!(running, asking);
     std::fs::remove_dir_all(&folder).unwrap();
-    let outcome = outcome.unwrap();
     assert!(outcome.is_partial);
     let measured = &outcome.measured[0];
     assert_eq!(measured.blocks.len(), 1);
@@ -279,7 +274,6 @@ async fn a_run_that_is_to_end_keeps_whole_blocks() {
     let running = run(&plan, cases, None, &hidden, &stop);
     let (outcome, ()) = tokio::join!(running, asking);
     std::fs::remove_dir_all(&folder).unwrap();
-    let outcome = outcome.unwrap();
     assert!(outcome.is_partial);
     assert!(!outcome.measured.is_empty() && outcome.measured.len() < 50);
     let blocks = outcome.measured.iter().flat_map(|it| &it.blocks);
@@ -294,10 +288,11 @@ async fn an_earlier_revision_is_measured_in_the_same_blocks() {
     plan.against = Some(Against {
         revision: "decaf".into(),
         program: worker(&fine, &fine, ""),
+        counting: None,
     });
     let (hidden, stop) = (Progress::hidden(), Stop::default());
     let outcome = run(&plan, vec![case("one")], None, &hidden, &stop).await;
-    let measured = &outcome.unwrap().measured[0];
+    let measured = &outcome.measured[0];
     assert_eq!(measured.sides[2].role, Role::Baseline);
     assert_eq!(measured.sides[2].version, "decaf");
     assert!(measured.blocks.iter().all(|it| it.slices.len() == 8));

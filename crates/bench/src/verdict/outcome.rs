@@ -17,7 +17,7 @@ use crate::{
 pub enum Outcome {
     /// Nothing regressed, no critical target is missed.
     Fine,
-    /// A critical target or a comparison is undecided.
+    /// A critical target or a comparison is undecided, or a target's control is missing.
     Undecided,
     /// Something regressed, or a critical target is missed.
     Failed,
@@ -57,11 +57,21 @@ fn of_row(row: &Row) -> Outcome {
         || critical.is_some_and(|it| it.verdict == TargetVerdict::Critical)
     {
         Outcome::Failed
-    } else if critical.is_some_and(|it| is_critical_open(row, it)) || is_comparison_open(row) {
+    } else if critical.is_some_and(|it| is_critical_open(row, it))
+        || is_without_control(row)
+        || is_comparison_open(row)
+    {
         Outcome::Undecided
     } else {
         Outcome::Fine
     }
+}
+
+/// Whether nothing is there that its target could be held against: that is never a pass, however
+/// little depends on the target.
+fn is_without_control(row: &Row) -> bool {
+    let target = row.target.as_ref();
+    target.is_some_and(|it| it.verdict == TargetVerdict::NoControl)
 }
 
 /// Whether it is unknown if the target is missed critically.
@@ -87,7 +97,7 @@ fn is_critical_open(row: &Row, target: &RowTarget) -> bool {
 /// does not gate is about its target alone.
 fn is_comparison_open(row: &Row) -> bool {
     let is_unknown = row.verdict == Verdict::Inconclusive && row.baseline.is_some();
-    gates(&row.metric) && (row.not_compared.is_some() || is_unknown)
+    row.not_compared.is_some() || (gates(&row.metric) && is_unknown)
 }
 
 type Case = (String, String, BTreeMap<String, String>);

@@ -1,7 +1,7 @@
 //! The coordinator's end of a worker process.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     path::PathBuf,
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Answer, ArmState, CaseInfo, Length, PROTOCOL, Request, SetUp, WorkerError};
+use super::{Answer, ArmCounts, ArmState, CaseInfo, Length, PROTOCOL, Request, SetUp, WorkerError};
 use crate::{
     ArmOf, Slice,
     run::{Stop, stop},
@@ -179,7 +179,7 @@ impl WorkerProcess {
     /// # Errors
     ///
     /// When it is gone or refuses.
-    pub async fn counts(&mut self) -> Result<Vec<(ArmOf, BTreeMap<String, f64>)>, WorkerError> {
+    pub async fn counts(&mut self) -> Result<Vec<(ArmOf, ArmCounts)>, WorkerError> {
         match self.ask("counts", &Request::Counts {}, SET_UP).await? {
             Answer::Counts(counts) => Ok(counts),
             other => Err(garbled("counts", &other)),

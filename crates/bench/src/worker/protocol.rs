@@ -73,7 +73,7 @@ pub enum Answer {
     /// A slice.
     Slice(Box<Slice>),
     /// What was counted, by arm and metric.
-    Counts(Vec<(ArmOf, BTreeMap<String, f64>)>),
+    Counts(Vec<(ArmOf, ArmCounts)>),
     /// It is done.
     Done {},
     /// It cannot be done.
@@ -110,6 +110,19 @@ pub struct ArmState {
     pub fault: Option<StatedFault>,
 }
 
+/// What an arm counted exactly, or why it did not. An arm may have one of each.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ArmCounts {
+    /// Per operation, by metric.
+    Counted(BTreeMap<String, f64>),
+    /// It could not be counted.
+    Fault {
+        /// Why, in words.
+        fault: String,
+    },
+}
+
 /// A [`Fault`] that crosses a process border.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct StatedFault {
@@ -124,6 +137,17 @@ impl From<&Fault> for StatedFault {
         StatedFault {
             is_wrong: matches!(fault, Fault::Wrong(_)),
             text: fault.to_string(),
+        }
+    }
+}
+
+impl From<Result<BTreeMap<String, f64>, Fault>> for ArmCounts {
+    fn from(counted: Result<BTreeMap<String, f64>, Fault>) -> ArmCounts {
+        match counted {
+            Ok(counts) => ArmCounts::Counted(counts),
+            Err(fault) => ArmCounts::Fault {
+                fault: fault.to_string(),
+            },
         }
     }
 }

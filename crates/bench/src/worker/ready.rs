@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    ArmState, SetUp, StatedFault,
-    serve::{Allocated, Counted, within},
+    ArmCounts, ArmState, SetUp, StatedFault,
+    serve::{Allocated, within},
 };
 use crate::{
     Arm, ArmOf, Budget, Case, Fault, Process, Role, Slice,
@@ -53,11 +53,7 @@ impl Ready {
         servers: Servers,
         set_up: &SetUp,
     ) -> (Ready, Vec<ArmState>) {
-        let counts = |process| case.processes().contains(&process);
-        let servers = Servers {
-            postgres: servers.postgres.filter(|_| counts(Process::Postgres)),
-            redis: servers.redis.filter(|_| counts(Process::Redis)),
-        };
+        // Also those that the case does not count: what they use is not other programs' time.
         let mut ready = Ready {
             arms: Vec::new(),
             servers,
@@ -162,22 +158,23 @@ impl Ready {
         Ok(slice)
     }
 
-    /// What each arm counts exactly, and what it allocates, if there is a counting allocator.
+    /// What each arm counts exactly, and what it allocates, if there is a counting allocator. Of an
+    /// arm with processes of its own, the allocations of this one are those of a client.
     pub(super) async fn counts(
         &mut self,
         allocated: Option<fn() -> Allocated>,
-    ) -> Result<Counted, Fault> {
+    ) -> Vec<(ArmOf, ArmCounts)> {
         let mut all = Vec::new();
         for ready in &mut self.arms {
-            // What a side cannot count is no reason to throw its slices away.
             let counted = within(CHECK, "counts", ready.arm.counts()).await;
-            let mut counts = counted.unwrap_or_default();
-            if let Some(allocated) = allocated.filter(|_| ready.is_own_process) {
-                counts.extend(allocations(&mut *ready.arm, allocated).await?);
+            all.push((ready.of, ArmCounts::from(counted)));
+            let is_here = ready.is_own_process && ready.arm.pids().is_empty();
+            if let Some(allocated) = allocated.filter(|_| is_here) {
+                let counted = allocations(&mut *ready.arm, allocated).await;
+                all.push((ready.of, ArmCounts::from(counted)));
             }
-            all.push((ready.of, counts));
         }
-        Ok(all)
+        all
     }
 
     fn place(&self, of: ArmOf) -> Result<usize, Fault> {

@@ -1,6 +1,6 @@
 //! The worker's end.
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -94,10 +94,7 @@ impl<E: Send + Sync + 'static> Worker<E> {
                     Err(fault) => Answer::Error(fault.to_string()),
                 }
             }
-            (Request::Counts {}, Some(ready)) => match ready.counts(self.allocated).await {
-                Ok(counts) => Answer::Counts(counts),
-                Err(fault) => Answer::Error(fault.to_string()),
-            },
+            (Request::Counts {}, Some(ready)) => Answer::Counts(ready.counts(self.allocated).await),
         }
     }
 
@@ -136,9 +133,6 @@ async fn write(output: &mut (impl AsyncWrite + Unpin), answer: &Answer) -> io::R
     output.write_all(&line).await?;
     output.flush().await
 }
-
-/// What [`Ready::counts`] answers.
-pub(super) type Counted = Vec<(crate::ArmOf, BTreeMap<String, f64>)>;
 
 /// A limit for one step of an arm.
 pub(super) async fn within<T>(

@@ -31,7 +31,10 @@ pub(super) async fn set_up_then(
 
 /// The sides of the earlier revision's case that are those of `measured`; why there are none, if
 /// its case is not the same.
-fn same_case(cases: &[CaseInfo], measured: &Measured) -> Result<Vec<usize>, String> {
+pub(in crate::run) fn same_case(
+    cases: &[CaseInfo],
+    measured: &Measured,
+) -> Result<Vec<usize>, String> {
     let theirs = cases.iter().find(|it| it.name == measured.name);
     let theirs = theirs.ok_or("the earlier revision does not have this case")?;
     if theirs.settings != measured.settings {

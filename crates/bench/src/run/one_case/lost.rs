@@ -29,25 +29,29 @@ pub(super) fn goes_with(lost: ArmOf, of: ArmOf) -> bool {
 pub(super) fn miss(measured: &mut Measured, of: ArmOf, fault: &StatedFault) {
     tell(measured, of, fault.text.clone());
     if fault.is_wrong {
-        let slice = Slice {
-            operations: 0,
-            wall_s: 0.0,
-            cpu_s: BTreeMap::new(),
-            errors: BTreeMap::new(),
-            wrong: 1,
-            latency: None,
-            figures: BTreeMap::new(),
-            flags: vec![fault.text.clone()],
-        };
         measured.blocks.push(Block {
             stage: 1,
-            slices: vec![(of, slice)],
+            slices: vec![(of, only_wrong(1, vec![fault.text.clone()]))],
         });
     }
 }
 
+/// A slice that says nothing but how many answers were wrong.
+fn only_wrong(wrong: u64, flags: Vec<String>) -> Slice {
+    Slice {
+        operations: 0,
+        wall_s: 0.0,
+        cpu_s: BTreeMap::new(),
+        errors: BTreeMap::new(),
+        wrong,
+        latency: None,
+        figures: BTreeMap::new(),
+        flags,
+    }
+}
+
 /// An arm failed in a block: the case goes on without it, unless it is the subject, or its worker
-/// is gone with it.
+/// is gone with it. Its wrong answers stay, and make the case invalid.
 pub(super) fn lose(
     workers: &mut Workers<'_>,
     measured: &mut Measured,
@@ -69,7 +73,13 @@ pub(super) fn lose(
     };
     arms.retain(|it| !goes_with(lost, it.of));
     for block in &mut measured.blocks {
-        block.slices.retain(|(of, _)| !goes_with(lost, *of));
+        block
+            .slices
+            .retain(|(of, slice)| !goes_with(lost, *of) || slice.wrong > 0);
+        let left = block.slices.iter_mut().filter(|it| goes_with(lost, it.0));
+        for (_, slice) in left {
+            *slice = only_wrong(slice.wrong, std::mem::take(&mut slice.flags));
+        }
     }
     tell(measured, lost, error.to_string());
 }

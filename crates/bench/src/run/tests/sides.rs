@@ -28,10 +28,11 @@ async fn against(then: WorkerProgram) -> Measured {
     plan.against = Some(Against {
         revision: "decaf".into(),
         program: then,
+        counting: None,
     });
     let (hidden, stop) = (Progress::hidden(), Stop::default());
-    let outcome = run(&plan, vec![case("one")], None, &hidden, &stop).await;
-    outcome.unwrap().measured.remove(0)
+    let mut outcome = run(&plan, vec![case("one")], None, &hidden, &stop).await;
+    outcome.measured.remove(0)
 }
 
 fn has(arm: ArmOf) -> impl Fn(&Block) -> bool {
@@ -98,4 +99,35 @@ async fn a_lost_second_arm_is_told() {
         row.reasons
     );
     assert!(row.ratio.is_some() && row.aa_s.is_none());
+}
+
+#[tokio::test]
+async fn wrong_answers_outlive_the_control_that_gave_them() {
+    let folder = scratch("wrong");
+    let mark = folder.join("answered");
+    // Two slices of the control are wrong; then it breaks.
+    let slices = "*slice*'{\"side\":0}'*)";
+    let wrong = json!({"slice": {"operations": 1_000, "wall_s": 0.001, "wrong": 3,
+        "cpu_s": {"client": 0.001}}});
+    let control = format!(
+        "*slice*'{{\"side\":1}}'*) echo >> {0}; if [ $(wc -l < {0}) -le 2 ]; then \
+         echo '{wrong}'; else echo '{{\"error\":\"it broke\"}}'; fi;;\n{slices}",
+        mark.display()
+    );
+    let outcome = run_of(changed(slices, &control), &["one"]).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    let measured = &outcome.measured[0];
+    assert!(measured.sides[1].missing.is_some());
+    let rows = summarise(measured, &Rules::quick());
+    assert_eq!(rows[0].verdict, Verdict::Invalid, "{:?}", rows[0].reasons);
+    assert!(rows[0].ratio.is_none(), "no figure of it is left");
+    assert!(
+        rows[0]
+            .reasons
+            .iter()
+            .any(|it| it.contains("6 answers were wrong")),
+        "{:?}",
+        rows[0].reasons
+    );
+    assert_eq!(Verdicts::of(&rows).exit_code(), 2);
 }

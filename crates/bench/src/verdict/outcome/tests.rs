@@ -93,6 +93,19 @@ fn goals_do_not_touch_the_exit_code() {
 }
 
 #[test]
+fn a_goal_without_its_control_is_undecided() {
+    let measured = Simulated {
+        roles: vec![Role::Subject],
+        cost_us: vec![20.0],
+        targets: vec![Target::ratio_at_most(1.0)],
+        ..Simulated::default()
+    };
+    let rows = summarise(&measured.run(), &Rules::full());
+    assert_eq!(rows[0].verdict, Verdict::NoControl);
+    assert_eq!(Outcome::of(&rows).exit_code(), 3);
+}
+
+#[test]
 fn one_change_among_many_cases_must_be_surer() {
     let named = |seed: u64| {
         let mut rows = compared(20.0, seed);

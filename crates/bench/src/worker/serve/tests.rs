@@ -1,10 +1,13 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use serde_json::json;
 use tokio::io::{BufReader, DuplexStream, duplex, split};
 
 use super::*;
-use crate::{Arm, repeat};
+use crate::{Arm, Budget, Doing, Process, Tally, repeat};
 
 /// What the cases run in: nothing.
 struct Nothing;
@@ -24,6 +27,27 @@ fn right(answer: u64) -> Result<Box<dyn Arm>, Fault> {
     }))
 }
 
+/// An arm whose work is done elsewhere, and which cannot say how much that is.
+struct Elsewhere(Box<dyn Arm>);
+
+impl Arm for Elsewhere {
+    fn check(&mut self) -> Doing<'_, ()> {
+        self.0.check()
+    }
+
+    fn run(&mut self, budget: Budget) -> Doing<'_, Tally> {
+        self.0.run(budget)
+    }
+
+    fn pids(&self) -> Vec<(Process, u32)> {
+        vec![(Process::Server, std::process::id())]
+    }
+
+    fn counts(&mut self) -> Doing<'_, BTreeMap<String, f64>> {
+        Box::pin(async { Err(Fault::Failed("it does not count".to_owned())) })
+    }
+}
+
 fn cases() -> Vec<Case<Nothing>> {
     let whole = Case::builder("toy", "whole", json!({"size": 1}))
         .subject("ours", "1", |_, _| async { right(7) })
@@ -35,7 +59,17 @@ fn cases() -> Vec<Case<Nothing>> {
     let stuck = Case::builder("toy", "stuck", ()).subject("ours", "1", |_, _| async {
         Ok(crate::concurrent(1, stuck(), |_: &()| Ok(())))
     });
-    vec![whole.build(), wrong.build(), stuck.build()]
+    let elsewhere = Case::builder("toy", "elsewhere", ())
+        .subject("ours", "1", |_, _| async {
+            Ok(Box::new(Elsewhere(right(7)?)) as Box<dyn Arm>)
+        })
+        .control("theirs", "2", |_, _| async { right(7) });
+    vec![
+        whole.build(),
+        wrong.build(),
+        stuck.build(),
+        elsewhere.build(),
+    ]
 }
 
 /// An operation without end, which tells when nothing holds it any more.
@@ -126,13 +160,30 @@ async fn a_case_goes_through_all_its_steps() {
     assert!(slice["cpu_s"]["client"].as_f64().unwrap() > 0.0);
 
     let counts = &asker.ask(&json!({"counts": {}})).await["counts"];
-    assert_eq!(counts[0][1]["allocations_per_op"], 3.0, "{counts}");
+    assert_eq!(counts[1][1]["allocations_per_op"], 3.0, "{counts}");
     assert_eq!(
         asker.ask(&json!({"tear_down": {}})).await,
         json!({"done": {}})
     );
     let slice = asker.ask(&request).await;
     assert_eq!(slice["error"], "no case is set up");
+}
+
+#[tokio::test]
+async fn only_what_this_process_does_is_allocated_here() {
+    let mut asker = Asker::new();
+    asker.read().await;
+    asker.ask(&set_up("elsewhere", &[0, 1])).await;
+    let said = asker.ask(&json!({"counts": {}})).await;
+    let counts = said["counts"].as_array().unwrap();
+    let of = |place| {
+        let is_its = |it: &&serde_json::Value| it[0] == json!({ "side": place });
+        let its = counts.iter().filter(is_its);
+        its.map(|it| it[1].to_string()).collect::<String>()
+    };
+    assert!(of(0).contains("it does not count"), "{said}");
+    assert!(!of(0).contains("allocations_per_op"), "{said}");
+    assert!(of(1).contains("allocations_per_op"), "{said}");
 }
 
 #[tokio::test]
