@@ -4,8 +4,9 @@
 //! A client shapes what it measures: one that sends in bunches lets the server answer in bunches,
 //! one that sleeps between requests makes the server sleep too. All clients have the same number of
 //! connections, one thread and the same time, send the same path and the same headers (those that oha sends by
-//! itself; wrk sends `host` alone unless told otherwise), and take turns in mirrored blocks. The
-//! server has a processor of its own, and so has whichever client loads it.
+//! itself; wrk sends `host` alone unless told otherwise), and take turns in mirrored blocks. Slices
+//! are short, since the speed of a processor drifts; the others are stopped between theirs, and the
+//! server counts the requests. It has a processor of its own, and so has whichever client loads it.
 //!
 //! The second part shows what the open loop is for: a server that stands still for a second, under
 //! a closed and under an open loop.
@@ -17,6 +18,7 @@ mod stall;
 use std::{
     collections::BTreeMap,
     fmt,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -31,12 +33,21 @@ use serde::{Deserialize, Serialize};
 
 pub use self::stall::{StallPlan, StallSeen, stall};
 use self::{apart::Apart, peer::Peer};
-use crate::plain_server::{PlainRoute, PlainServer};
+use crate::{
+    http_server,
+    paused::Paused,
+    plain_server::{PlainPlan, PlainRoute, PlainServer, SERVED},
+};
 
 const PATH: &str = "/plain";
 /// How far the server's CPU time per request may differ, as a ratio.
 const BAR: f64 = 1.05;
 const CONFIDENCE: f64 = 0.99;
+/// Requests of another client before its first slice.
+const WARM: u64 = 1_000;
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// In which a server answers what it has received.
+const SETTLE: Duration = Duration::from_millis(5);
 
 /// How the check is done.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,7 +55,7 @@ const CONFIDENCE: f64 = 0.99;
 pub struct ClientCheckPlan {
     /// Connections of each client.
     pub connections: usize,
-    /// How long a slice is, in milliseconds; wrk and oha count whole seconds.
+    /// How long a slice is, in milliseconds.
     pub slice_ms: u64,
     /// Blocks; in each, every client has two slices. Fewer than 8 give no interval at 99 %.
     pub blocks: usize,
@@ -64,8 +75,8 @@ impl Default for ClientCheckPlan {
     fn default() -> ClientCheckPlan {
         ClientCheckPlan {
             connections: 32,
-            slice_ms: 1_000,
-            blocks: 40,
+            slice_ms: 200,
+            blocks: 120,
             body_bytes: 1_000,
             seed: 42,
             wrk: "wrk".into(),
@@ -120,7 +131,12 @@ pub struct Compared {
 pub async fn client_check(program: &Path, plan: &ClientCheckPlan) -> Result<ClientCheck, Fault> {
     let body: Vec<u8> = (b'a'..=b'z').cycle().take(plan.body_bytes).collect();
     let route = PlainRoute::new(PATH, "text/plain", &body);
-    let server = PlainServer::start(program, std::slice::from_ref(&route))?;
+    let server = PlainPlan {
+        counts: true,
+        routes: vec![route],
+        ..PlainPlan::default()
+    };
+    let server = PlainServer::start_with(program, &server)?;
     let mut peers = Vec::new();
     let mut missing = Vec::new();
     for find in [Peer::wrk(&plan.wrk).await, Peer::oha(&plan.oha).await] {
@@ -132,15 +148,19 @@ pub async fn client_check(program: &Path, plan: &ClientCheckPlan) -> Result<Clie
     let apart = Apart::keep(server.pid());
     let mut rig = Rig {
         clocks: Clocks::new(Servers::default(), &[(Process::Server, server.pid())]),
-        url: format!("http://{}{PATH}", server.address()),
+        address: server.address(),
         client: connect(&server, &body, plan).await?,
-        peers,
+        peers: Vec::new(),
         plan: plan.clone(),
     };
+    for peer in &peers {
+        rig.start(peer).await?;
+    }
     let blocks = rig.blocks().await?;
+    drop(rig);
     let is_apart = apart.is_some();
     drop(apart);
-    let compared = rig.peers.iter().enumerate();
+    let compared = peers.iter().enumerate();
     Ok(ClientCheck {
         compared: compared
             .map(|(i, peer)| compare(peer.name(), &blocks, i + 1))
@@ -172,9 +192,9 @@ async fn connect(
 /// The clients and the server between them. Ours has place 0.
 struct Rig {
     clocks: Clocks,
-    url: String,
+    address: SocketAddr,
     client: Client,
-    peers: Vec<Peer>,
+    peers: Vec<Paused>,
     plan: ClientCheckPlan,
 }
 
@@ -182,6 +202,34 @@ struct Rig {
 type Block = BTreeMap<usize, Vec<Cost>>;
 
 impl Rig {
+    /// Sees that a client's requests are answered rightly, then starts it for its slices.
+    async fn start(&mut self, peer: &Peer) -> Result<(), Fault> {
+        let url = format!("http://{}{PATH}", self.address);
+        let connections = self.plan.connections;
+        peer.load(&url, connections, Duration::from_secs(1)).await?;
+        let before = self.served().await?;
+        let started = peer.start(&url, connections)?;
+        let warm = async {
+            while self.served().await? < before + WARM {
+                tokio::time::sleep(SETTLE).await;
+            }
+            Ok(())
+        };
+        let warm = tokio::time::timeout(START_LIMIT, warm).await;
+        warm.map_err(|_| Fault::Failed(format!("{} sends nothing", peer.name())))??;
+        started.pause().await?;
+        self.peers.push(started);
+        Ok(())
+    }
+
+    /// How many requests the server has answered.
+    async fn served(&self) -> Result<u64, Fault> {
+        let told = http_server::fetch(self.address, SERVED, &[]).await?;
+        let told = std::str::from_utf8(&told.body).ok();
+        told.and_then(|it| it.parse().ok())
+            .ok_or_else(|| Fault::Failed("the server does not count".to_owned()))
+    }
+
     async fn blocks(&mut self) -> Result<Vec<Block>, Fault> {
         let places: Vec<usize> = (0..=self.peers.len()).collect();
         for place in &places {
@@ -205,17 +253,25 @@ impl Rig {
 
     async fn slice(&mut self, place: usize) -> Result<Cost, Fault> {
         let time = Duration::from_millis(self.plan.slice_ms);
+        let served = self.served().await?;
         let before = self.clocks.before().map_err(Fault::failed)?;
         let began = std::time::Instant::now();
-        let requests = match place.checked_sub(1) {
+        match place.checked_sub(1) {
             None => ours(&mut self.client, time).await?,
             Some(i) => {
-                let connections = self.plan.connections;
-                self.peers[i].load(&self.url, connections, time).await?
+                self.peers[i].go_on()?;
+                tokio::time::sleep(time).await;
+                self.peers[i].pause().await?;
             }
-        };
+        }
         let wall = began.elapsed();
+        // What was under way is answered, whoever is there to read it.
+        tokio::time::sleep(SETTLE).await;
         let used = self.clocks.since(&before).map_err(Fault::failed)?;
+        let requests = self.served().await?.saturating_sub(served);
+        if requests == 0 {
+            return Err(Fault::Failed("a client sends nothing any more".to_owned()));
+        }
         let server_s = used.cpu_s.get(Process::Server.word()).copied();
         let server_s = server_s
             .ok_or_else(|| Fault::Failed("the server's CPU clock cannot be read".to_owned()))?;
@@ -228,14 +284,14 @@ impl Rig {
     }
 }
 
-async fn ours(client: &mut Client, time: Duration) -> Result<u64, Fault> {
+async fn ours(client: &mut Client, time: Duration) -> Result<(), Fault> {
     let tally = client.closed_loop(Budget::For(time)).await?;
     let problem = tally.errors.into_keys().next();
     match problem {
         Some(error) => Err(Fault::Failed(error)),
         None if tally.wrong > 0 => Err(Fault::Wrong(format!("{} answers", tally.wrong))),
         None if tally.operations == 0 => Err(Fault::Failed("no request was answered".into())),
-        None => Ok(tally.operations),
+        None => Ok(()),
     }
 }
 

@@ -1,25 +1,22 @@
 //! `pgbench -M prepared`: what PostgreSQL's own program needs for the same statement.
 //!
-//! One process runs for the whole case and is stopped (`SIGSTOP`) between slices, so that no slice
-//! holds its start or its logins. How many statements it ran is asked of `pg_stat_statements`, once at
-//! the end of a slice and by the statement's number, which costs the server next to nothing. It is an outside peer: it tells neither single answers nor single latencies.
+//! One process runs for the whole case and is stopped between slices, so that no slice holds its
+//! logins. How many statements it ran is asked of `pg_stat_statements`, once at the end of a slice and
+//! by the statement's number, which costs the server next to nothing. It is an outside peer: it tells
+//! neither single answers nor single latencies.
 //!
-//! It ends with its value. Where this process is killed, the kernel ends a stopped one (its process
-//! group is orphaned), and a running one dies of its next line of progress, for nobody reads it.
+//! Where this process is killed while it runs, it dies of its next line of progress, for nobody reads
+//! it.
 
 mod program;
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    time::ClockId,
-    unistd::Pid,
-};
+use nix::time::ClockId;
 use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, Command},
+    process::{ChildStderr, Command},
     sync::watch,
     time::timeout,
 };
@@ -29,13 +26,13 @@ use self::program::{connection_variables, find};
 use crate::{
     Env,
     cases::pools::{PointSelect, Points},
+    paused::Paused,
     postgres::{Statements, grown},
 };
 
 /// Longer than any case; a process that nobody ends is gone after it.
 const LONGEST: Duration = Duration::from_secs(3_600);
 const START_LIMIT: Duration = Duration::from_secs(20);
-const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// Statements before the first slice, over all clients.
 const WARM: u64 = 1_000;
 const POLL: Duration = Duration::from_millis(5);
@@ -66,10 +63,7 @@ pub(crate) async fn pgbench(
         .arg(format!("--random-seed={}", env.seed()))
         .envs(connection_variables(env.database_url()?, &settings.pool)?)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
+        .stderr(Stdio::piped());
     let script = format!(
         "\\set id random(1, {})\n{};\n",
         settings.rows,
@@ -79,11 +73,9 @@ pub(crate) async fn pgbench(
     Ok(Box::new(pgbench))
 }
 
-/// A process that is stopped, but for its slices.
 struct Pgbench {
     // Fields are dropped in this order: the process ends before its table.
-    _child: Child,
-    pid: Pid,
+    process: Paused,
     clock: ClockId,
     last_line: watch::Receiver<String>,
     statements: Statements,
@@ -96,23 +88,20 @@ struct Pgbench {
 
 impl Pgbench {
     async fn start(
-        mut command: Command,
+        command: Command,
         script: &str,
         statements: Statements,
         points: Points,
     ) -> Result<Pgbench, Fault> {
-        let mut child = command.spawn().map_err(Fault::failed)?;
-        let pid = child.id().and_then(|it| i32::try_from(it).ok());
-        let pid = Pid::from_raw(pid.ok_or_else(|| Fault::Failed("`pgbench` has ended".into()))?);
-        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut process = Paused::start("`pgbench`", command)?;
+        let mut stdin = process.stdin().expect("it is piped");
         let written = stdin.write_all(script.as_bytes()).await;
         written.map_err(Fault::failed)?;
         drop(stdin);
         let mut pgbench = Pgbench {
-            pid,
-            clock: ClockId::pid_cpu_clock_id(pid).map_err(Fault::failed)?,
-            last_line: last_line_of(&mut child),
-            _child: child,
+            clock: ClockId::pid_cpu_clock_id(process.pid()).map_err(Fault::failed)?,
+            last_line: last_line_of(process.stderr().expect("it is piped")),
+            process,
             statements,
             statement: None,
             calls: 0,
@@ -121,7 +110,7 @@ impl Pgbench {
         // All clients are logged in and warm once each has run some statements.
         let before = pgbench.count().await?;
         pgbench.wait_for(before + WARM, START_LIMIT).await?;
-        pgbench.stop().await?;
+        pgbench.pause().await?;
         let text = &pgbench.points.statement;
         let id = pgbench.statements.id_of(text).await;
         pgbench.statement = id.map_err(Fault::failed)?;
@@ -131,7 +120,7 @@ impl Pgbench {
 
     async fn slice(&mut self, budget: Budget) -> Result<Tally, Fault> {
         let (calls, cpu) = (self.calls, self.cpu()?);
-        self.signal(Signal::SIGCONT)?;
+        self.process.go_on().map_err(|it| self.told(&it))?;
         match budget {
             Budget::For(limit) => tokio::time::sleep(limit).await,
             Budget::Operations(n) => {
@@ -142,7 +131,7 @@ impl Pgbench {
                 }
             }
         }
-        self.stop().await?;
+        self.pause().await?;
         let spent = self.cpu()? - cpu;
         self.calls = self.count().await?;
         Ok(Tally {
@@ -152,16 +141,9 @@ impl Pgbench {
         })
     }
 
-    async fn stop(&self) -> Result<(), Fault> {
-        self.signal(Signal::SIGSTOP)?;
-        let stopped = async {
-            while !program::is_stopped(self.pid).map_err(|_| self.ended())? {
-                tokio::time::sleep(POLL).await;
-            }
-            Ok(())
-        };
-        let stopped = timeout(STOP_LIMIT, stopped).await;
-        stopped.map_err(|_| Fault::Failed("`pgbench` does not stop".to_owned()))?
+    async fn pause(&self) -> Result<(), Fault> {
+        let paused = self.process.pause().await;
+        paused.map_err(|it| self.told(&it))
     }
 
     async fn wait_for(&self, calls: u64, limit: Duration) -> Result<(), Fault> {
@@ -178,7 +160,7 @@ impl Pgbench {
     async fn reach(&self, calls: u64) -> Result<(), Fault> {
         while self.count().await? < calls {
             tokio::time::sleep(POLL * 4).await;
-            program::is_stopped(self.pid).map_err(|_| self.ended())?;
+            self.process.is_stopped().map_err(|it| self.told(&it))?;
         }
         Ok(())
     }
@@ -192,23 +174,22 @@ impl Pgbench {
     }
 
     fn cpu(&self) -> Result<Duration, Fault> {
-        let spent = self.clock.now().map_err(|_| self.ended())?;
+        let spent = self
+            .clock
+            .now()
+            .map_err(|it| self.told(&Fault::failed(it)))?;
         Ok(Duration::from(spent))
     }
 
-    fn signal(&self, signal: Signal) -> Result<(), Fault> {
-        kill(self.pid, signal).map_err(|_| self.ended())
-    }
-
-    fn ended(&self) -> Fault {
-        Fault::Failed(format!("`pgbench` has ended: {}", *self.last_line.borrow()))
+    /// With the last line that it wrote, which says why it ended.
+    fn told(&self, fault: &Fault) -> Fault {
+        Fault::Failed(format!("{fault}: {}", *self.last_line.borrow()))
     }
 }
 
-/// Reads what it writes to the end, and keeps the last line, which says why it ended.
-fn last_line_of(child: &mut Child) -> watch::Receiver<String> {
+/// Reads what it writes to the end, and keeps the last line.
+fn last_line_of(stderr: ChildStderr) -> watch::Receiver<String> {
     let (sender, receiver) = watch::channel(String::new());
-    let stderr = child.stderr.take().expect("it is piped");
     tokio::spawn(async move {
         let mut lines = BufReader::new(stderr).lines();
         while let Ok(Some(line)) = lines.next_line().await {

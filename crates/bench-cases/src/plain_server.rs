@@ -32,6 +32,8 @@ pub use self::handle::PlainServer;
 
 /// The path of a handler that does nothing: status 200, no body. Always there.
 pub const NULL: &str = "/null";
+/// The path that answers, where requests are counted, how many its routes have answered.
+pub const SERVED: &str = "/served";
 
 /// Longer than any pause of an arm while others have their slices: nothing is reconnected.
 const KEEP_ALIVE: Duration = Duration::from_secs(600);
@@ -44,7 +46,9 @@ const LONGEST: u64 = 256 * 1024 * 1024;
 pub struct PlainPlan {
     /// Threads that serve. Default: 1.
     pub workers: usize,
-    /// Its routes, beside [`NULL`].
+    /// Whether requests are counted.
+    pub counts: bool,
+    /// Its routes, beside [`NULL`] and [`SERVED`].
     pub routes: Vec<PlainRoute>,
 }
 
@@ -80,6 +84,7 @@ impl Default for PlainPlan {
     fn default() -> PlainPlan {
         PlainPlan {
             workers: 1,
+            counts: false,
             routes: Vec::new(),
         }
     }
@@ -118,13 +123,18 @@ struct Plain {
     content_type: HeaderValue,
     body: Bytes,
     stall: Option<Stall>,
-    served: AtomicU64,
+    /// Requests to this route, where anybody asks.
+    served: Option<AtomicU64>,
     /// Held by who stands still; absent where no route ever does.
     gate: Option<Arc<RwLock<()>>>,
 }
 
 impl Plain {
-    fn new(route: PlainRoute, gate: Option<Arc<RwLock<()>>>) -> anyhow::Result<Plain> {
+    fn new(
+        route: PlainRoute,
+        gate: Option<Arc<RwLock<()>>>,
+        counts: bool,
+    ) -> anyhow::Result<Plain> {
         let path = route.path;
         let body = STANDARD
             .decode(route.body_base64)
@@ -137,14 +147,16 @@ impl Plain {
             content_type,
             body: Bytes::from(body),
             stall: route.stall,
-            served: AtomicU64::new(0),
+            served: (counts || route.stall.is_some()).then(AtomicU64::default),
             gate,
         })
     }
 
     fn answer(&self) -> HttpResponse {
+        let before = self.served.as_ref();
+        let before = before.map(|it| it.fetch_add(1, Ordering::Relaxed));
         if let Some(gate) = &self.gate {
-            self.pass(gate);
+            self.pass(gate, before);
         }
         HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, self.content_type.clone()))
@@ -152,9 +164,9 @@ impl Plain {
     }
 
     /// Blocks the thread while the server stands still: that is what it is for.
-    fn pass(&self, gate: &RwLock<()>) {
+    fn pass(&self, gate: &RwLock<()>, before: Option<u64>) {
         match self.stall {
-            Some(stall) if self.served.fetch_add(1, Ordering::Relaxed) == stall.at_request => {
+            Some(stall) if before == Some(stall.at_request) => {
                 let _held = gate.write().unwrap_or_else(PoisonError::into_inner);
                 std::thread::sleep(Duration::from_millis(stall.for_ms));
             }
@@ -181,7 +193,7 @@ pub fn main() -> anyhow::Result<()> {
     let routes = plan
         .routes
         .into_iter()
-        .map(|it| Plain::new(it, gate.clone()).map(Arc::new))
+        .map(|it| Plain::new(it, gate.clone(), plan.counts).map(Arc::new))
         .collect::<anyhow::Result<Vec<_>>>()?;
     actix_web::rt::System::new().block_on(serve(plan.workers, routes))
 }
@@ -191,6 +203,7 @@ async fn serve(workers: usize, routes: Vec<Arc<Plain>>) -> anyhow::Result<()> {
         let routes = routes.clone();
         App::new()
             .route(NULL, web::to(HttpResponse::Ok))
+            .route(SERVED, served(routes.clone()))
             .configure(|app| routes.iter().for_each(|it| mount(app, it)))
     })
     .workers(workers.max(1))
@@ -217,6 +230,15 @@ async fn serve(workers: usize, routes: Vec<Arc<Plain>>) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Tells how many requests the routes have answered.
+fn served(routes: Vec<Arc<Plain>>) -> actix_web::Route {
+    web::get().to(move || {
+        let counts = routes.iter().filter_map(|it| it.served.as_ref());
+        let sum: u64 = counts.map(|it| it.load(Ordering::Relaxed)).sum();
+        async move { sum.to_string() }
+    })
 }
 
 fn mount(app: &mut web::ServiceConfig, plain: &Arc<Plain>) {

@@ -33,7 +33,7 @@ pub use crate::{
     histogram::Histogram,
     measured::{ArmOf, Block, Measured, SideInfo},
     order::Orders,
-    slice::Slice,
+    slice::{Beside, Slice},
     summarise::summarise,
     verdict::Rules,
 };

@@ -6,6 +6,8 @@ use ruleiq_bench::Fault;
 use serde::Deserialize;
 use tokio::{process::Command, time::timeout};
 
+use crate::paused::Paused;
+
 /// What every client sends beside `host`: what oha sends by itself, for it cannot be told not to.
 pub(super) const HEADERS: [(&str, &str); 3] = [
     ("user-agent", "oha/1"),
@@ -15,6 +17,8 @@ pub(super) const HEADERS: [(&str, &str); 3] = [
 
 /// What a client may take beyond its time.
 const BEYOND: Duration = Duration::from_secs(20);
+/// Longer than the check; a client that nobody ends is gone after it.
+const LONGEST: Duration = Duration::from_secs(1_800);
 
 /// A client that is installed.
 #[derive(Debug)]
@@ -61,13 +65,38 @@ impl Peer {
         &self.name
     }
 
-    /// Loads `url`; answers how many requests were answered.
+    /// Loads `url` for so long; answers how many requests were answered, all of them rightly.
     pub(super) async fn load(
         &self,
         url: &str,
         connections: usize,
         time: Duration,
     ) -> Result<u64, Fault> {
+        let mut command = self.command(url, connections, time);
+        command.kill_on_drop(true);
+        let name = &self.name;
+        let output = timeout(time + BEYOND, command.output())
+            .await
+            .map_err(|_| Fault::Failed(format!("{name} does not end")))?
+            .map_err(Fault::failed)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let requests = match self.kind {
+            Kind::Wrk => wrk_requests(&text),
+            Kind::Oha => oha_requests(&text),
+        };
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        requests.ok_or_else(|| Fault::Failed(format!("{name} failed: {text}{stderr}")))
+    }
+
+    /// Loads `url` whenever it is let to.
+    pub(super) fn start(&self, url: &str, connections: usize) -> Result<Paused, Fault> {
+        let mut command = self.command(url, connections, LONGEST);
+        command.stderr(Stdio::null());
+        Paused::start(&self.name, command)
+    }
+
+    /// With one thread.
+    fn command(&self, url: &str, connections: usize, time: Duration) -> Command {
         let seconds = format!("{}s", time.as_secs().max(1));
         let connections = connections.to_string();
         let mut command = Command::new(&self.program);
@@ -85,19 +114,8 @@ impl Peer {
         for (name, value) in HEADERS {
             command.arg("-H").arg(format!("{name}: {value}"));
         }
-        command.arg(url).stdin(Stdio::null()).kill_on_drop(true);
-        let name = &self.name;
-        let output = timeout(time + BEYOND, command.output())
-            .await
-            .map_err(|_| Fault::Failed(format!("{name} does not end")))?
-            .map_err(Fault::failed)?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let requests = match self.kind {
-            Kind::Wrk => wrk_requests(&text),
-            Kind::Oha => oha_requests(&text),
-        };
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        requests.ok_or_else(|| Fault::Failed(format!("{name} failed: {text}{stderr}")))
+        command.arg(url).stdin(Stdio::null());
+        command
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) fn report(plan: &Plan, run_plan: &RunPlan, facts: Facts, outcome: &Ou
     let noise = Noise {
         steal_pct: disturbance.steal * 100.0,
         psi_cpu_some: disturbance.pressure.map(|it| it * 100.0),
-        throttled: disturbance.throttled,
+        throttled: disturbance.beside.throttled,
         load1: facts.load1,
         ..noise(&rows)
     };

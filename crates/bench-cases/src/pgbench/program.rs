@@ -1,9 +1,8 @@
 //! Where `pgbench` is, and what it is told by variables: a password on a command line is for all to
 //! see.
 
-use std::{fs, io, path::PathBuf, process::Command, sync::OnceLock};
+use std::{fs, path::PathBuf, process::Command, sync::OnceLock};
 
-use nix::unistd::Pid;
 use ruleiq_bench::Fault;
 use tokio_postgres::{Config, config::Host};
 
@@ -71,20 +70,6 @@ pub(super) fn connection_variables(
     Ok(variables)
 }
 
-/// Whether a process is stopped. An error if it has ended.
-pub(super) fn is_stopped(pid: Pid) -> io::Result<bool> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name stands in brackets and may hold anything; the state comes after it.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.trim_start().chars().next());
-    match state {
-        Some('T') => Ok(true),
-        Some('Z' | 'X') | None => Err(io::ErrorKind::NotFound.into()),
-        Some(_) => Ok(false),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,11 +94,5 @@ mod tests {
                 "{name}"
             );
         }
-    }
-
-    #[test]
-    fn this_process_is_running_and_one_that_never_was_has_ended() {
-        assert!(!is_stopped(Pid::this()).unwrap());
-        assert!(is_stopped(Pid::from_raw(i32::MAX)).is_err());
     }
 }

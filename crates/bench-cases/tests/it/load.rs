@@ -10,7 +10,8 @@ use ruleiq_bench::{
 use ruleiq_bench_cases::{
     client_check::{StallPlan, stall},
     curve::{CurvePlan, curve},
-    plain_server::{NULL, PlainPlan, PlainRoute, PlainServer, Stall},
+    http_server::fetch,
+    plain_server::{NULL, PlainPlan, PlainRoute, PlainServer, SERVED, Stall},
 };
 
 const BODY: &[u8] = b"plainly plainly plainly plainly plainly plainly plainly plainly";
@@ -56,6 +57,28 @@ async fn the_plain_server_answers_with_what_it_was_given() {
     let shorter = target(&server, taking("/b"), Expectation::body(200, BODY));
     let fault = Client::connect(shorter, 1, Limits::default()).await;
     assert!(matches!(fault, Err(Fault::Wrong(_))), "{fault:?}");
+}
+
+#[tokio::test]
+async fn the_plain_server_counts_what_its_routes_answer() {
+    let plan = PlainPlan {
+        counts: true,
+        routes: vec![PlainRoute::new("/a", "text/plain", BODY)],
+        ..PlainPlan::default()
+    };
+    let server = PlainServer::start_with(program(), &plan).unwrap();
+    let served = async || {
+        let told = fetch(server.address(), SERVED, &[]).await.unwrap();
+        String::from_utf8_lossy(&told.body).into_owned()
+    };
+    assert_eq!(served().await, "0");
+    let get = |path| PreparedRequest::get(path).unwrap();
+    answers(&server, get("/a"), Expectation::body(200, BODY)).await;
+    let once = served().await;
+    answers(&server, get(NULL), Expectation::body(200, b"")).await;
+    assert_eq!(served().await, once);
+    // Two that looked at the first answer, and twenty.
+    assert!(once.parse::<u64>().unwrap() >= 20, "{once}");
 }
 
 #[tokio::test]

@@ -5,12 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use super::{cgroup_file, read};
-
-/// Steal above this share of all processor time is told.
-const STEAL: f64 = 0.02;
-/// Processor time of programs that have no part in the slice, above this share, is told. Ticks of
-/// 10 ms make smaller shares of a short slice a guess.
-const OTHERS: f64 = 0.15;
+use crate::Beside;
 
 /// The counters of the machine at one moment. What cannot be read is absent.
 #[derive(Clone, Debug)]
@@ -27,16 +22,10 @@ pub struct Moment {
 pub struct Disturbance {
     /// Share of processor time that the host took away.
     pub steal: f64,
-    /// Share of processor time that was spent at all.
-    pub busy: f64,
-    /// CPU seconds that were spent at all.
-    pub busy_s: f64,
-    /// CPU seconds that there were.
-    pub all_s: f64,
+    /// The same and more, as slices are told it.
+    pub beside: Beside,
     /// Share of time in which something waited for a processor.
     pub pressure: Option<f64>,
-    /// How often the control group was throttled.
-    pub throttled: u64,
     /// How often this process lost its processor.
     pub switched: i64,
 }
@@ -67,7 +56,6 @@ impl Moment {
     pub fn until(&self, later: &Moment) -> Disturbance {
         let wall = later.at - self.at;
         let mut it = Disturbance {
-            throttled: difference(self.throttled, later.throttled).unwrap_or(0),
             switched: later.switched.unwrap_or(0) - self.switched.unwrap_or(0),
             pressure: difference(self.pressure_us, later.pressure_us)
                 .filter(|_| wall > Duration::ZERO)
@@ -79,35 +67,13 @@ impl Moment {
             if all > 0.0 {
                 let (idle, steal) = (now.idle - then.idle, now.steal - then.steal);
                 it.steal = steal / all;
-                it.busy = (all - idle - steal) / all;
-                it.busy_s = (all - idle - steal) / 100.0;
-                it.all_s = all / 100.0;
+                it.beside.all_s = all / 100.0;
+                it.beside.busy_s = (all - idle - steal) / 100.0;
+                it.beside.steal_s = steal / 100.0;
             }
         }
+        it.beside.throttled = difference(self.throttled, later.throttled).unwrap_or(0);
         it
-    }
-}
-
-impl Disturbance {
-    /// What a reader of the slice has to know, if the processes of the slice used `ours_s` CPU
-    /// seconds.
-    pub fn flags(&self, ours_s: f64) -> Vec<String> {
-        let mut flags = Vec::new();
-        if self.steal > STEAL {
-            flags.push(format!("steal {:.0} %", self.steal * 100.0));
-        }
-        let others = if self.all_s > 0.0 {
-            (self.busy_s - ours_s) / self.all_s
-        } else {
-            0.0
-        };
-        if others > OTHERS {
-            flags.push(format!("other programs {:.0} %", others * 100.0));
-        }
-        if self.throttled > 0 {
-            flags.push(format!("throttled {} times", self.throttled));
-        }
-        flags
     }
 }
 
@@ -167,13 +133,18 @@ mod tests {
     }
 
     #[test]
-    fn steal_and_others_are_told_apart() {
+    fn steal_is_not_what_was_spent() {
         let then = moment("cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3 4");
         let now = moment("cpu  140 0 110 830 10 0 0 10 0 0\ncpu0 1 2 3 4");
         let between = then.until(&now);
-        assert_eq!(between.flags(0.5), ["steal 10 %"]);
-        let flags = between.flags(0.1);
-        assert_eq!(flags, ["steal 10 %", "other programs 40 %"]);
+        assert!((between.steal - 0.1).abs() < 1e-9);
+        let Beside {
+            all_s,
+            busy_s,
+            steal_s,
+            ..
+        } = between.beside;
+        assert_eq!((all_s, busy_s, steal_s), (1.0, 0.5, 0.1));
     }
 
     #[test]

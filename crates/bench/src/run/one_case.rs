@@ -1,5 +1,6 @@
 //! One case: its sides are set up and checked, then blocks of slices are run.
 
+mod block;
 mod earlier;
 mod lost;
 
@@ -7,18 +8,15 @@ use std::collections::BTreeMap;
 
 pub(super) use self::earlier::same_case;
 use self::{
+    block::block,
     earlier::set_up_then,
     lost::{goes_with, lose, miss},
 };
 use super::{Profile, Progress, Stop, Workers, counts};
 use crate::{
-    ArmOf, Block, Measured, Orders, Role, SideInfo, Slice,
-    cpu::Tree,
+    ArmOf, Block, Measured, Orders, Role, SideInfo,
     worker::{ArmState, CaseInfo, Length, SetUp, WorkerError, WorkerProcess},
 };
-
-/// CPU time of the worker that does not run, as a share of the slice, above which it is not idle.
-const IDLE: f64 = 0.02;
 
 /// What is looked at.
 #[derive(Clone, Debug)]
@@ -52,6 +50,8 @@ struct Placed {
     /// As its worker calls it.
     theirs: ArmOf,
     is_then: bool,
+    /// Whether it is an outside program.
+    is_peer: bool,
 }
 
 impl Measured {
@@ -212,6 +212,12 @@ fn measured_as(theirs: ArmOf, sides: &[usize]) -> ArmOf {
     }
 }
 
+fn side(of: ArmOf) -> usize {
+    match of {
+        ArmOf::Side(side) | ArmOf::Again(side) => side,
+    }
+}
+
 fn place(
     placed: &mut Vec<Placed>,
     measured: &mut Measured,
@@ -224,6 +230,7 @@ fn place(
             of,
             theirs: state.arm,
             is_then,
+            is_peer: measured.sides[side(of)].role == Role::Peer,
         }),
         Some(fault) => miss(measured, of, fault),
     }
@@ -280,55 +287,4 @@ async fn check(workers: &mut Workers<'_>, arms: &mut Vec<Placed>, measured: &mut
             }
         }
     }
-}
-
-/// The slices of a block, or none if the run is to end.
-async fn block(
-    workers: &mut Workers<'_>,
-    at: &LookAt,
-    arms: &[Placed],
-    order: &[ArmOf],
-    stop: &Stop,
-) -> Result<Option<Vec<(ArmOf, Slice)>>, (ArmOf, WorkerError)> {
-    let mut slices = Vec::with_capacity(order.len());
-    for of in order {
-        if stop.is_asked() {
-            return Ok(None);
-        }
-        let Some(arm) = arms.iter().find(|it| it.of == *of) else {
-            continue;
-        };
-        let slice = one_slice(workers, arm, at.length).await;
-        slices.push((*of, slice.map_err(|error| (*of, error))?));
-    }
-    Ok(Some(slices))
-}
-
-async fn one_slice(
-    workers: &mut Workers<'_>,
-    arm: &Placed,
-    length: Length,
-) -> Result<Slice, WorkerError> {
-    let then = workers.then.as_mut().and_then(|it| it.process.as_mut());
-    let now = workers.now.process.as_mut();
-    let (mine, other) = if arm.is_then {
-        (then, now)
-    } else {
-        (now, then)
-    };
-    let Some(worker) = mine else {
-        return Err(WorkerError::Refused("its worker is gone".to_owned()));
-    };
-    let other = other.and_then(|it| it.pid()).map(Tree::new);
-    let read = |tree: &Option<Tree>| tree.as_ref().and_then(|it| it.read().ok());
-    let before = read(&other);
-    let mut slice = worker.slice(arm.theirs, length).await?;
-    if let (Some(before), Some(after)) = (before, read(&other)) {
-        let used = after.since(&before);
-        if used > IDLE * slice.wall_s {
-            let flag = format!("the other revision used {:.0} ms", used * 1e3);
-            slice.flags.push(flag);
-        }
-    }
-    Ok(slice)
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    ArmOf, Block, CaseName, Histogram, Measured, Orders, Process, Role, SideInfo, Slice, Target,
+    ArmOf, Beside, Block, CaseName, Histogram, Measured, Orders, Process, Role, SideInfo, Slice,
+    Target,
 };
 
 /// A case to be made up.
@@ -95,6 +96,7 @@ impl Simulated {
             ]
             .into(),
             flags: Vec::new(),
+            beside: Beside::default(),
         }
     }
 }

@@ -26,8 +26,6 @@ const OPERATIONS: Duration = Duration::from_secs(590);
 /// What warm-up looks at: the cost of an operation in bins of this length.
 const BIN: Duration = Duration::from_millis(50);
 const FEWEST_BINS: usize = 10;
-/// CPU time of the arms that do not run, as a share of the slice, above which they are not idle.
-const IDLE: f64 = 0.02;
 /// Operations over which allocations are counted, and a time that they may not exceed.
 const COUNTED: u64 = 200;
 
@@ -138,23 +136,12 @@ impl Ready {
             slice.cpu_s.insert(client, client_cpu_s);
         }
         slice.flags = used.flags;
-        slice
-            .flags
-            .extend(disturbance.flags(slice.cpu_s.values().sum()));
         slice.flags.extend(ready.note.take());
+        slice.beside = disturbance.beside;
         let others_after = read_all(&others)?;
         within(CHECK, "after", ready.arm.after()).await?;
-        let idle_s: f64 = others_after
-            .iter()
-            .zip(&others_before)
-            .map(|(after, before)| after.since(before))
-            .sum();
-        if idle_s > IDLE * wall.as_secs_f64() {
-            slice.flags.push(format!(
-                "servers of other sides used {:.0} ms",
-                idle_s * 1e3
-            ));
-        }
+        let others = others_after.iter().zip(&others_before);
+        slice.beside.idle_s = others.map(|(after, before)| after.since(before)).sum();
         Ok(slice)
     }
 

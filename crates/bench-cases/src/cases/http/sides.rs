@@ -125,6 +125,7 @@ pub(super) async fn load_plain(
     let plan = PlainPlan {
         workers: settings.workers.get(),
         routes: vec![route],
+        ..PlainPlan::default()
     };
     let program = program()?;
     let started = tokio::task::spawn_blocking(move || PlainServer::start_with(&program, &plan));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{super::Workers, Placed};
 use crate::{
-    ArmOf, Block, Measured, Slice,
+    ArmOf, Beside, Block, Measured, Slice,
     worker::{StatedFault, WorkerError},
 };
 
@@ -47,6 +47,7 @@ fn only_wrong(wrong: u64, flags: Vec<String>) -> Slice {
         latency: None,
         figures: BTreeMap::new(),
         flags,
+        beside: Beside::default(),
     }
 }
 
