@@ -96,10 +96,15 @@ impl Counted {
     async fn count(&mut self) -> Result<BTreeMap<String, f64>, Fault> {
         let mut counts = self.arm.counts().await?;
         if let Some(statements) = Statements::of(&self.owner_url).await? {
-            let mut least = u64::MAX;
-            for _ in 0..ROUNDS {
-                least = least.min(self.round(&statements).await?);
+            let mut least = self.round(&statements).await;
+            for _ in 1..ROUNDS {
+                // A round in which statements were forgotten says nothing about the others.
+                least = match (least, self.round(&statements).await) {
+                    (Ok(one), Ok(other)) => Ok(one.min(other)),
+                    (one, other) => one.or(other),
+                };
             }
+            let least = least?;
             #[expect(clippy::cast_precision_loss, reason = "a count of statements")]
             let per_op = least as f64 / OPERATIONS as f64;
             counts.insert("statements_per_op".to_owned(), per_op);
