@@ -40,8 +40,8 @@ use crate::{
 };
 
 const PATH: &str = "/plain";
-/// How far the server's CPU time per request may differ, as a ratio.
-const BAR: f64 = 1.05;
+/// How far the server's CPU time per request may differ from that under another client.
+const BAR: f64 = 0.05;
 const CONFIDENCE: f64 = 0.99;
 /// Requests of another client before its first slice.
 const WARM: u64 = 1_000;
@@ -76,7 +76,7 @@ impl Default for ClientCheckPlan {
         ClientCheckPlan {
             connections: 32,
             slice_ms: 200,
-            blocks: 120,
+            blocks: 240,
             body_bytes: 1_000,
             seed: 42,
             wrk: "wrk".into(),
@@ -325,10 +325,10 @@ impl Compared {
     /// Whether the server needs the same within 5 %; none while that is undecided.
     pub fn is_within(&self) -> Option<bool> {
         let (low, high) = self.interval?;
-        if low >= 1.0 / BAR && high <= BAR {
+        if low >= 1.0 - BAR && high <= 1.0 + BAR {
             return Some(true);
         }
-        (high < 1.0 / BAR || low > BAR).then_some(false)
+        (high < 1.0 - BAR || low > 1.0 + BAR).then_some(false)
     }
 }
 

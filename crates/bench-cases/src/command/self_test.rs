@@ -19,9 +19,8 @@ use crate::{
 /// How much is planted.
 const SLOWER: f64 = 0.10;
 const TRIALS: usize = 10;
-/// The shortest slices. The processor's clock is exact, a server's are not; both outlast most
-/// bursts of noise.
-const SHORTEST_S: [f64; 2] = [0.1, 0.15];
+/// The shortest slices: the processor's clock is exact, a server's are not.
+const SHORTEST_S: [f64; 2] = [0.08, 0.12];
 /// What the whole may take; what is not tried by then is told as such.
 const LONGEST: Duration = Duration::from_secs(3_000);
 
@@ -35,27 +34,6 @@ struct Tally {
     same: usize,
     inconclusive: usize,
     not_tried: usize,
-}
-
-/// By which way a trial compares.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
-    /// Subject and control of one process.
-    Sides,
-    /// Two processes, as `--against` does it.
-    Against,
-}
-
-impl Way {
-    const ALL: [Way; 2] = [Way::Sides, Way::Against];
-
-    /// After a sentence.
-    fn words(self) -> &'static str {
-        match self {
-            Way::Sides => "",
-            Way::Against => ", in two processes",
-        }
-    }
 }
 
 /// Why a part has nothing more to say.
@@ -104,12 +82,12 @@ pub(super) async fn noise(plan: Plan) -> anyhow::Result<u8> {
         in_words(LONGEST)
     ))?;
     let mut worst = 0;
-    for is_busy in [false, true] {
-        let neighbour = match is_busy {
-            true => Some(Neighbour::start().context("failed to start a busy neighbour")?),
-            false => None,
-        };
-        for (info, shortest) in infos.iter().zip(SHORTEST_S) {
+    for (info, shortest) in infos.iter().zip(SHORTEST_S) {
+        for is_busy in [false, true] {
+            let neighbour = match is_busy {
+                true => Some(Neighbour::start().context("failed to start a busy neighbour")?),
+                false => None,
+            };
             let this = std::env::current_exe()?;
             let mut bench = Bench::new(this, info.clone(), Rules::full(), shortest);
             match part(&mut bench, is_busy, until, &mut orders, &stop).await {
@@ -119,8 +97,8 @@ pub(super) async fn noise(plan: Plan) -> anyhow::Result<u8> {
                 Err(_) if stop.is_asked() => return Ok(INTERRUPTED),
                 Err(error) => return Err(error),
             }
+            drop(neighbour);
         }
-        drop(neighbour);
     }
     Ok(worst)
 }
@@ -152,32 +130,27 @@ async fn part(
         bench.slice_s * 1e3,
         noise_of(&pilot)
     ))?;
-    let mut worst = 0;
-    for way in Way::ALL {
-        let mut tallies = Vec::new();
-        for slower in [0.0, SLOWER] {
-            let planted = (slower, planted(&pilot, slower));
-            match trials(bench, way, planted, until, orders, stop).await? {
-                Ended::Tried(tally) => tallies.push(tally),
-                Ended::Stopped => return Ok(None),
-            }
+    let mut tallies = Vec::new();
+    for slower in [0.0, SLOWER] {
+        let planted = (slower, planted(&pilot, slower));
+        match trials(bench, planted, until, orders, stop).await? {
+            Ended::Tried(tally) => tallies.push(tally),
+            Ended::Stopped => return Ok(None),
         }
-        let (same, slower) = (tallies[0], tallies[1]);
-        output::print(&format!(
-            "  unchanged{}: {} of {TRIALS} flagged; {:.0} % slower: {} of {TRIALS} flagged, {} \
-             inconclusive, {} called the same, {} called faster, {} not tried\n",
-            way.words(),
-            same.flagged + same.improved,
-            SLOWER * 100.0,
-            slower.flagged,
-            slower.inconclusive,
-            slower.same,
-            slower.improved,
-            same.not_tried + slower.not_tried,
-        ))?;
-        worst = worse(worst, code(same, slower, is_busy));
     }
-    Ok(Some(worst))
+    let (same, slower) = (tallies[0], tallies[1]);
+    output::print(&format!(
+        "  unchanged: {} of {TRIALS} flagged; {:.0} % slower: {} of {TRIALS} flagged, {} \
+         inconclusive, {} called the same, {} called faster, {} not tried\n",
+        same.flagged + same.improved,
+        SLOWER * 100.0,
+        slower.flagged,
+        slower.inconclusive,
+        slower.same,
+        slower.improved,
+        same.not_tried + slower.not_tried,
+    ))?;
+    Ok(Some(code(same, slower, is_busy)))
 }
 
 /// 1 where something false was said, 3 where too little was. Beside a busy neighbour, it is enough
@@ -208,7 +181,6 @@ fn planted(pilot: &Seen, slower: f64) -> Planted {
 
 async fn trials(
     bench: &Bench,
-    way: Way,
     (slower, planted): (f64, Planted),
     until: Instant,
     orders: &mut Orders,
@@ -220,18 +192,13 @@ async fn trials(
             tally.not_tried += 1;
             continue;
         }
-        let trial_of = match way {
-            Way::Sides => bench.trial(planted, orders, stop).await?,
-            Way::Against => bench.against(planted, orders, stop).await?,
-        };
-        let Trial::Seen(seen) = trial_of else {
+        let Trial::Seen(seen) = bench.trial(planted, orders, stop).await? else {
             return Ok(Ended::Stopped);
         };
         let word = tally.note(seen.verdict);
         output::print(&format!(
-            "  {:>4.0} % slower{}, {trial:>2}: ratio {:.3} [{:.3}, {:.3}], A/A {}, look {}: {word}\n",
+            "  {:>4.0} % slower, {trial:>2}: ratio {:.3} [{:.3}, {:.3}], A/A {}, look {}: {word}\n",
             slower * 100.0,
-            way.words(),
             seen.ratio,
             seen.low,
             seen.high,

@@ -5,14 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use ruleiq_bench::{
     Measured, Orders, Rules,
-    report::{Better, Round, Row, Verdict},
-    run::{
-        self, Against, LookAt, Looked, Profile, Progress, RESTARTS, RunPlan, Stop, Workers, look,
-    },
-    stats::mean,
+    report::{Row, Verdict},
+    run::{self, Against, Profile, Progress, RunPlan, Stop},
     summarise,
-    verdict::{Noise, compare_revisions, second_look, settle},
-    worker::{CaseInfo, Length, WorkerProgram},
+    verdict::settle,
+    worker::{CaseInfo, WorkerProgram},
 };
 
 use super::Planted;
@@ -21,7 +18,7 @@ use super::Planted;
 const WARM_UP_S: f64 = 0.5;
 /// Slices are lengthened until a block spreads by less than this, or to [`LONGEST_S`].
 const QUIET: f64 = 0.03;
-const LONGEST_S: f64 = 0.4;
+const LONGEST_S: f64 = 0.16;
 
 /// A case on its bench.
 #[derive(Debug)]
@@ -99,47 +96,9 @@ impl Bench {
         }
     }
 
-    /// A first look, and a second one in fresh processes where it shows a difference or leaves it open.
-    pub(crate) async fn trial(
-        &self,
-        planted: Planted,
-        orders: &mut Orders,
-        stop: &Stop,
-    ) -> anyhow::Result<Trial> {
-        let program = self.worker(planted, stop)?;
-        let mut workers = Workers::new(&program, None);
-        let mut at = LookAt {
-            sides: vec![0, 1],
-            length: Length::Seconds(self.slice_s),
-            blocks: self.rules.blocks,
-            stage: 1,
-            warm_up_s: WARM_UP_S,
-        };
-        let mut measured = Measured::begin(&self.case, &at.sides, None);
-        let hidden = Progress::hidden();
-        let looked = look(&mut workers, &at, &mut measured, orders, &hidden, stop).await?;
-        if looked == Looked::Stopped {
-            return Ok(Trial::Stopped);
-        }
-        let (first, noise) = differences(&measured, &self.rules, 1)?;
-        if let Some(blocks) = second_look(&first, noise, &self.rules) {
-            for restart in 0..RESTARTS {
-                workers.end().await;
-                at.stage = 2;
-                at.blocks = (blocks + restart) / RESTARTS;
-                let looked = look(&mut workers, &at, &mut measured, orders, &hidden, stop).await?;
-                if looked == Looked::Stopped {
-                    return Ok(Trial::Stopped);
-                }
-            }
-        }
-        workers.end().await;
-        self.judge(&measured).map(Trial::Seen)
-    }
-
-    /// The way of `--against`: the program with what is planted and the program without, each in a
+    /// The program with what is planted and the program without, as `--against` does it: each in a
     /// process of its own, in the same blocks, and settled as a report is.
-    pub(crate) async fn against(
+    pub(crate) async fn trial(
         &self,
         planted: Planted,
         orders: &mut Orders,
@@ -190,25 +149,6 @@ impl Bench {
             stop: stop.clone(),
         })
     }
-
-    fn judge(&self, measured: &Measured) -> anyhow::Result<Seen> {
-        let (first, noise) = differences(measured, &self.rules, 1)?;
-        let (second, _) = differences(measured, &self.rules, 2)?;
-        let compared = compare_revisions(&first, &second, noise, Better::Lower, &self.rules)
-            .context("a trial without blocks")?;
-        let row = row(measured, &self.rules)?;
-        let control_us = row.control.and_then(|it| it.value);
-        Ok(Seen {
-            ratio: compared.ratio,
-            low: compared.interval.low,
-            high: compared.interval.high,
-            floor: row.aa_floor,
-            s: row.aa_s,
-            verdict: compared.verdict,
-            stage: compared.stage,
-            control_us: control_us.context("the control has no slices")?,
-        })
-    }
 }
 
 /// What a row says of a program against itself.
@@ -241,21 +181,4 @@ fn row(measured: &Measured, rules: &Rules) -> anyhow::Result<Row> {
         bail!("`{}` is invalid: {}", measured.name, row.reasons.join("; "));
     }
     Ok(row)
-}
-
-/// By block of one look, the log of the subject's CPU per operation over the control's; and the
-/// noise of all blocks.
-fn differences(measured: &Measured, rules: &Rules, stage: u8) -> anyhow::Result<(Vec<f64>, Noise)> {
-    let row = row(measured, rules)?;
-    let log = |figures: &[f64]| mean(&figures.iter().map(|it| it.ln()).collect::<Vec<f64>>());
-    let difference = |round: &Round| {
-        let both: Vec<f64> = round.a.iter().chain(&round.a2).copied().collect();
-        Some(log(&round.b)? - log(&both)?)
-    };
-    let rounds = row.rounds.iter().filter(|it| it.stage == stage);
-    let noise = Noise {
-        s: row.aa_s,
-        floor: row.aa_floor.map(f64::ln_1p),
-    };
-    Ok((rounds.filter_map(difference).collect(), noise))
 }
