@@ -11,7 +11,7 @@ use super::{
     serve::{Allocated, within},
 };
 use crate::{
-    Arm, ArmOf, Budget, Case, Fault, Process, Role, Slice,
+    Arm, ArmOf, Budget, Case, Fault, Process, Role, Slice, Tally,
     cpu::{Clocks, Servers, Tree, TreeReading},
     host::Moment,
     stats::steady_from,
@@ -29,6 +29,12 @@ const FEWEST_BINS: usize = 10;
 /// Operations over which allocations are counted, and a time that they may not exceed.
 const COUNTED: u64 = 200;
 
+/// What is run before a slice and not measured, as a share of it.
+const LEAD_IN: f64 = 0.2;
+const LONGEST_LEAD_IN: Duration = Duration::from_millis(10);
+/// So many operations fit into it, or there is none: a long one has its caches by itself.
+const MANY: u32 = 10;
+
 /// The arms of a case, in the order of its sides.
 pub(super) struct Ready {
     arms: Vec<ReadyArm>,
@@ -39,6 +45,8 @@ struct ReadyArm {
     of: ArmOf,
     arm: Box<dyn Arm>,
     is_own_process: bool,
+    /// What an operation took in the last slice.
+    per_operation: Option<Duration>,
     /// What the reader of its first slice has to know.
     note: Option<String>,
 }
@@ -120,6 +128,7 @@ impl Ready {
         let place = self.place(of)?;
         let others = self.others(place);
         let ready = &mut self.arms[place];
+        let lead_in = ready.lead_in(budget).await?;
         within(CHECK, "before", ready.arm.before()).await?;
         let others_before = read_all(&others)?;
         let clocks = Clocks::new(self.servers, &ready.arm.pids());
@@ -130,7 +139,12 @@ impl Ready {
         let wall = started.elapsed();
         let used = clocks.since(&before).map_err(Fault::failed)?;
         let disturbance = moment.until(&Moment::now());
+        ready.per_operation = per_operation(wall, tally.operations);
         let mut slice = Slice::new(&tally, wall, used.cpu_s);
+        slice.wrong += lead_in.wrong;
+        for (error, n) in lead_in.errors {
+            *slice.errors.entry(error).or_default() += n;
+        }
         if let Some(client_cpu_s) = tally.client_cpu_s {
             let client = Process::Client.word().to_owned();
             slice.cpu_s.insert(client, client_cpu_s);
@@ -183,6 +197,31 @@ impl Ready {
     }
 }
 
+impl ReadyArm {
+    /// Brings an arm back into the caches, where others have been meanwhile: the first milliseconds
+    /// are dearer than all others, and dearer still for whom nobody like it ran before. Answers what
+    /// went wrong.
+    async fn lead_in(&mut self, budget: Budget) -> Result<Tally, Fault> {
+        let Budget::For(time) = budget else {
+            return Ok(Tally::default());
+        };
+        let lead_in = Budget::For(time.mul_f64(LEAD_IN).min(LONGEST_LEAD_IN));
+        let is_short = |it: Duration| it.saturating_mul(MANY) < lead_in.limits().0;
+        if !self.is_own_process || !self.per_operation.is_some_and(is_short) {
+            return Ok(Tally::default());
+        }
+        within(CHECK, "before", self.arm.before()).await?;
+        let tally = within(limit(lead_in), "lead-in", self.arm.run(lead_in)).await?;
+        within(CHECK, "after", self.arm.after()).await?;
+        Ok(tally)
+    }
+}
+
+fn per_operation(wall: Duration, operations: u64) -> Option<Duration> {
+    let operations = u32::try_from(operations).ok().filter(|it| *it > 0)?;
+    Some(wall / operations)
+}
+
 /// Sets one side up and warms it.
 async fn prepare<E: Send + Sync + 'static>(
     side: &crate::Side<E>,
@@ -198,6 +237,7 @@ async fn prepare<E: Send + Sync + 'static>(
         of,
         arm,
         is_own_process,
+        per_operation: None,
         note: (!is_steady).then(|| "not_steady".to_owned()),
     })
 }
