@@ -95,6 +95,7 @@ pub struct Case<E> {
     processes: Vec<Process>,
     slice: Option<Duration>,
     is_quick: bool,
+    is_on_one_thread: bool,
     sides: Vec<Side<E>>,
     targets: Vec<Target>,
 }
@@ -127,6 +128,7 @@ impl<E: 'static> Case<E> {
                 processes: vec![Process::Client],
                 slice: None,
                 is_quick: false,
+                is_on_one_thread: false,
                 sides: Vec::new(),
                 targets: Vec::new(),
             },
@@ -157,6 +159,11 @@ impl<E: 'static> Case<E> {
     /// How long its slices have to be, if longer or shorter than others.
     pub fn slice(&self) -> Option<Duration> {
         self.slice
+    }
+
+    /// Whether its sides compute on one thread.
+    pub fn is_on_one_thread(&self) -> bool {
+        self.is_on_one_thread
     }
 
     /// Whether a quick run has it.
@@ -198,6 +205,13 @@ impl<E: Send + Sync + 'static, S: Send + Sync + 'static> CaseBuilder<E, S> {
     /// How long a slice has to be. Default: the run's.
     pub fn slice(mut self, slice: Duration) -> Self {
         self.case.slice = Some(slice);
+        self
+    }
+
+    /// Says that each of its sides computes on one thread: all have the same processor then, and
+    /// the next one in the next turn. Processors of a shared host are not equally fast.
+    pub fn on_one_thread(mut self) -> Self {
+        self.case.is_on_one_thread = true;
         self
     }
 

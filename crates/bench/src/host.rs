@@ -1,11 +1,13 @@
 //! The machine: what it is, and what disturbs a slice on it.
 
 mod disturbance;
+mod processors;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::report::Host;
 pub use disturbance::{Disturbance, Moment, load1};
+pub use processors::Processors;
 
 /// What this machine is. What cannot be read is absent.
 pub fn facts() -> Host {

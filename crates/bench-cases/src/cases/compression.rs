@@ -110,6 +110,7 @@ fn compressed(
         false => (size, bodies),
     };
     let case = Case::builder("compression", name, Settings::new(size, bodies, coding))
+        .on_one_thread()
         .subject(OURS.0, OURS.1, app::ours)
         .control(ACTIX.0, ACTIX.1, app::actix)
         .control("the codec alone", "-", codec::raw);
@@ -127,6 +128,7 @@ fn not_eligible(options: &Options, (size, bodies): (usize, usize)) -> Case<Env> 
         ..Settings::new(size, if options.tiny { 1 } else { bodies }, Coding::Brotli)
     };
     Case::builder("compression", "not_eligible", settings)
+        .on_one_thread()
         .about("An answer that is left alone for its type: what the middleware costs by standing there.")
         .target(Target::ratio_at_most(1.1))
         .subject(OURS.0, OURS.1, app::ours)

@@ -36,6 +36,7 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
             .build(),
         Case::builder("pools", "checkout", PoolSettings::new(CONNECTIONS, 1))
             .about("A connection checked out and given back, without a statement.")
+            .on_one_thread()
             .target(Target::ratio_at_most(2.5))
             .subject(OURS.0, OURS.1, checkout::<Ours>)
             .control(DEADPOOL.0, DEADPOOL.1, checkout::<Bare>)

@@ -35,6 +35,7 @@ pub struct Planted {
 pub fn cases(planted: Planted) -> Vec<Case<Env>> {
     let fingerprint = Case::builder("self_test", "fingerprint", ())
         .about("the fingerprint of a statement")
+        .on_one_thread()
         .subject("fingerprint", "planted", move |_, _| async move {
             fingerprint(planted.fingerprint_ns)
         })

@@ -139,7 +139,7 @@ pub async fn look(
                 looked = Looked::Stopped;
                 break;
             }
-            Err((of, error)) => lose(workers, measured, &mut arms, of, &error),
+            Err(broken) => lose(workers, measured, &mut arms, broken, at.stage),
         }
         progress.block();
     }

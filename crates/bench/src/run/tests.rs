@@ -231,15 +231,15 @@ async fn a_slice_without_end_is_ended_when_the_run_is_to_end() {
     let folder = scratch("stuck");
     let slices = folder.join("slices");
     let fine = arms(&json!(null));
-    // One block is whole; then the worker and a process of its own hang.
+    // One block of five turns is whole; then the worker and a process of its own hang.
     let hang = format!(
-        "echo >> {0}; if [ $(wc -l < {0}) -gt 6 ]; then sleep 600; fi;",
+        "echo >> {0}; if [ $(wc -l < {0}) -gt 30 ]; then sleep 600; fi;",
         slices.display()
     );
     let plan = plan(worker(&fine, &fine, &hang));
     let (hidden, stop) = (Progress::hidden(), plan.program.stop.clone());
     let asking = async {
-        while std::fs::read(&slices).map_or(0, |it| it.len()) < 7 {
+        while std::fs::read(&slices).map_or(0, |it| it.len()) < 31 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         stop.ask();
@@ -265,7 +265,7 @@ async fn a_run_that_is_to_end_keeps_whole_blocks() {
     let (hidden, stop) = (Progress::hidden(), Stop::default());
     let asking = async {
         // More than one block, less than all.
-        while std::fs::read(&slices).map_or(0, |it| it.len()) < 8 {
+        while std::fs::read(&slices).map_or(0, |it| it.len()) < 80 {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         stop.ask();

@@ -162,8 +162,13 @@ impl WorkerProcess {
     /// # Errors
     ///
     /// When it is gone or refuses.
-    pub async fn slice(&mut self, arm: ArmOf, length: Length) -> Result<Slice, WorkerError> {
-        let request = Request::Slice { arm, length };
+    pub async fn slice(
+        &mut self,
+        arm: ArmOf,
+        length: Length,
+        turn: usize,
+    ) -> Result<Slice, WorkerError> {
+        let request = Request::Slice { arm, length, turn };
         let limit = match length {
             Length::Seconds(s) => PATIENCE + Duration::from_secs_f64(s.clamp(0.0, 3_600.0)),
             Length::Operations(_) => Duration::from_secs(600),

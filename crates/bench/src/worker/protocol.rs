@@ -26,6 +26,9 @@ pub enum Request {
         arm: ArmOf,
         /// How long.
         length: Length,
+        /// How often all arms have had their turn.
+        #[serde(default)]
+        turn: usize,
     },
     /// Counts what can be counted exactly.
     Counts {},

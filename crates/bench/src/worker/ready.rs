@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Arm, ArmOf, Budget, Case, Fault, Process, Role, Slice, Tally,
     cpu::{Clocks, Servers, Tree, TreeReading},
-    host::Moment,
+    host::{Moment, Processors},
     stats::steady_from,
 };
 
@@ -39,6 +39,17 @@ const MANY: u32 = 10;
 pub(super) struct Ready {
     arms: Vec<ReadyArm>,
     servers: Servers,
+    /// Of which all arms have the same one in a turn, where each computes on one thread.
+    processors: Option<Processors>,
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if let Some(processors) = &self.processors {
+            // Nothing but the speed of the next case depends on it.
+            drop(processors.free(std::process::id()));
+        }
+    }
 }
 
 struct ReadyArm {
@@ -63,6 +74,10 @@ impl Ready {
         let mut ready = Ready {
             arms: Vec::new(),
             servers,
+            processors: match case.is_on_one_thread() {
+                true => Processors::of_this_process(),
+                false => None,
+            },
         };
         let mut states = Vec::new();
         let warm_up = Duration::try_from_secs_f64(set_up.warm_up_s).unwrap_or_default();
@@ -124,8 +139,17 @@ impl Ready {
     }
 
     /// Runs one arm, with all clocks around it.
-    pub(super) async fn slice(&mut self, of: ArmOf, budget: Budget) -> Result<Slice, Fault> {
+    pub(super) async fn slice(
+        &mut self,
+        of: ArmOf,
+        budget: Budget,
+        turn: usize,
+    ) -> Result<Slice, Fault> {
         let place = self.place(of)?;
+        if let Some(processors) = &self.processors {
+            let kept = processors.keep(std::process::id(), turn);
+            kept.map_err(Fault::failed)?;
+        }
         let others = self.others(place);
         let ready = &mut self.arms[place];
         let lead_in = ready.lead_in(budget).await?;

@@ -88,8 +88,8 @@ impl<E: Send + Sync + 'static> Worker<E> {
             }
             (_, None) => none(),
             (Request::Check {}, Some(ready)) => Answer::Arms(ready.check().await),
-            (Request::Slice { arm, length }, Some(ready)) => {
-                match ready.slice(arm, length.budget()).await {
+            (Request::Slice { arm, length, turn }, Some(ready)) => {
+                match ready.slice(arm, length.budget(), turn).await {
                     Ok(slice) => Answer::Slice(Box::new(slice)),
                     Err(fault) => Answer::Error(fault.to_string()),
                 }

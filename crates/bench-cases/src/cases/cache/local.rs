@@ -37,6 +37,7 @@ type Hit = (u32, Option<Arc<CachedProfile>>);
 pub(super) fn l1_hit(options: &Options) -> Case<Env> {
     hits("l1_hit", Settings::local(options, 1))
         .about("A value that the process holds, read on one thread.")
+        .on_one_thread()
         .quick()
         .subject(OURS.0, OURS.1, ours)
         .control("moka", "0.12", moka)
@@ -177,6 +178,7 @@ pub(super) fn key(options: &Options) -> Case<Env> {
         keys: if options.tiny { 16 } else { 4_096 },
     };
     Case::builder("cache", "key", settings)
+        .on_one_thread()
         .about("A key of a prefix and three arguments, as `#[cached]` builds it.")
         .target(Target::ratio_at_most(1.5))
         .subject(OURS.0, OURS.1, |env, settings| async move {

@@ -32,6 +32,7 @@ pub(super) fn cases() -> impl Iterator<Item = Case<Env>> {
         };
         Case::builder("compression", case.name, settings)
             .about(case.about)
+            .on_one_thread()
             .subject("ruleiq-compression", env!("CARGO_PKG_VERSION"), ours)
             .control("the codec alone", "-", raw)
             .build()

@@ -51,6 +51,15 @@ impl LookAt {
     }
 }
 
+/// A block that came to no end.
+pub(super) struct Broken {
+    /// Whose turn it was.
+    pub(super) of: ArmOf,
+    pub(super) error: WorkerError,
+    /// What there was by then.
+    pub(super) had: Vec<(ArmOf, Slice)>,
+}
+
 /// The slices of a block, or none if the run is to end.
 ///
 /// A slice is made of turns, which go round in the block's order until each arm has had its time: what
@@ -62,7 +71,7 @@ pub(super) async fn block(
     arms: &[Placed],
     order: &[ArmOf],
     stop: &Stop,
-) -> Result<Option<Vec<(ArmOf, Slice)>>, (ArmOf, WorkerError)> {
+) -> Result<Option<Vec<(ArmOf, Slice)>>, Broken> {
     let turns = at.turns();
     let mut pieces: Vec<Vec<Slice>> = order.iter().map(|_| Vec::new()).collect();
     for turn in 0..turns.most {
@@ -78,8 +87,16 @@ pub(super) async fn block(
                 true => at.length,
                 false => turns.length,
             };
-            let piece = one_piece(workers, arm, length).await;
-            pieces[place].push(piece.map_err(|error| (*of, error))?);
+            match one_piece(workers, arm, length, turn).await {
+                Ok(piece) => pieces[place].push(piece),
+                Err(error) => {
+                    return Err(Broken {
+                        of: *of,
+                        error,
+                        had: joined(order, pieces),
+                    });
+                }
+            }
         }
         // Where an operation takes longer than a turn, there are fewer of them.
         let had = pieces.iter().filter(|it| it.len() == turn + 1);
@@ -88,9 +105,13 @@ pub(super) async fn block(
             break;
         }
     }
+    Ok(Some(joined(order, pieces)))
+}
+
+fn joined(order: &[ArmOf], pieces: Vec<Vec<Slice>>) -> Vec<(ArmOf, Slice)> {
     let slices = order.iter().zip(pieces);
     let slices = slices.filter_map(|(of, pieces)| Some((*of, Slice::join(pieces)?)));
-    Ok(Some(slices.collect()))
+    slices.collect()
 }
 
 /// One turn of one arm.
@@ -98,6 +119,7 @@ async fn one_piece(
     workers: &mut Workers<'_>,
     arm: &Placed,
     length: Length,
+    turn: usize,
 ) -> Result<Slice, WorkerError> {
     let then = workers.then.as_mut().and_then(|it| it.process.as_mut());
     let now = workers.now.process.as_mut();
@@ -112,7 +134,7 @@ async fn one_piece(
     let other = other.and_then(|it| it.pid()).map(Tree::new);
     let read = |tree: &Option<Tree>| tree.as_ref().and_then(|it| it.read().ok());
     let before = read(&other);
-    let mut slice = worker.slice(arm.theirs, length).await?;
+    let mut slice = worker.slice(arm.theirs, length, turn).await?;
     if let (Some(before), Some(after)) = (before, read(&other)) {
         let used = after.since(&before);
         slice.beside.idle_s += used;

@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::Workers, Placed};
-use crate::{
-    ArmOf, Beside, Block, Measured, Slice,
-    worker::{StatedFault, WorkerError},
-};
+use super::{super::Workers, Placed, block::Broken};
+use crate::{ArmOf, Beside, Block, Measured, Slice, worker::StatedFault};
 
 /// Says of an arm why it does not run.
 fn tell(measured: &mut Measured, of: ArmOf, why: String) {
@@ -57,19 +54,27 @@ pub(super) fn lose(
     workers: &mut Workers<'_>,
     measured: &mut Measured,
     arms: &mut Vec<Placed>,
-    of: ArmOf,
-    error: &WorkerError,
+    broken: Broken,
+    stage: u8,
 ) {
+    let Broken { of, error, had } = broken;
+    let wrong = had.into_iter().filter(|(_, slice)| slice.wrong > 0);
+    let slices: Vec<_> = wrong
+        .map(|(of, it)| (of, only_wrong(it.wrong, it.flags)))
+        .collect();
+    if !slices.is_empty() {
+        measured.blocks.push(Block { stage, slices });
+    }
     let is_then = arms.iter().any(|it| it.of == of && it.is_then);
     let lost = if error.is_alive() {
         of
     } else if is_then {
         if let Some(then) = &mut workers.then {
-            then.note(error);
+            then.note(&error);
         }
         of
     } else {
-        workers.now.note(error);
+        workers.now.note(&error);
         ArmOf::Side(0)
     };
     arms.retain(|it| !goes_with(lost, it.of));
