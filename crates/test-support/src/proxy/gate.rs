@@ -120,7 +120,8 @@ impl Gate {
 
     fn admit(&mut self, client: TcpStream) {
         let (upstream, flow) = (self.upstream.clone(), self.flow.subscribe());
-        self.links.spawn(link::carry(client, upstream, flow));
+        let waiting = link::Waiting::new(client);
+        self.links.spawn(link::carry(waiting, upstream, flow));
     }
 
     fn shut(&mut self) -> io::Result<()> {

@@ -35,10 +35,30 @@ struct Ends {
     ended: bool,
 }
 
+/// A client whose other end is not there yet. It is reset if that never comes, also where its task is
+/// aborted meanwhile, or before it has begun.
+pub(super) struct Waiting(Option<TcpStream>);
+
+impl Waiting {
+    pub(super) fn new(client: TcpStream) -> Waiting {
+        Waiting(Some(client))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(client) = &self.0 {
+            reset(client);
+        }
+    }
+}
+
 /// Carries bytes both ways until both ends have ended or one of them breaks.
-pub(super) async fn carry(client: TcpStream, upstream: String, mut flow: watch::Receiver<Flow>) {
+pub(super) async fn carry(mut waiting: Waiting, upstream: String, mut flow: watch::Receiver<Flow>) {
     let Ok(server) = TcpStream::connect(&upstream).await else {
-        reset(&client);
+        return;
+    };
+    let Some(client) = waiting.0.take() else {
         return;
     };
     let mut ends = Ends {
