@@ -43,8 +43,8 @@ pub struct CachedProfile {
 }
 
 impl CachedProfile {
-    /// The profile of a number, whose JSON has this many bytes; or what it has without its notes,
-    /// about 300, if that is more.
+    /// The profile of a number, whose JSON has this many bytes; or what it has without its notes, if
+    /// that is more.
     pub fn new(number: u32, json_bytes: usize) -> CachedProfile {
         let mut rng = Rng::with_seed(u64::from(number));
         let frameworks = rng.usize(1..=3);
