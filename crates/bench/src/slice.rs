@@ -78,12 +78,15 @@ impl Slice {
     ///
     /// Sums are sums; a figure is that of the piece's operations, and one that ends in `_max` the
     /// greatest. A process whose clock was not read in one piece has none. Tells what disturbed it.
-    pub fn join(pieces: Vec<Slice>) -> Option<Slice> {
+    pub fn join(mut pieces: Vec<Slice>) -> Option<Slice> {
+        let latencies = pieces.iter_mut().filter_map(|it| it.latency.take());
+        let latency = merged(latencies);
         let mut pieces = pieces.into_iter();
         let mut joined = pieces.next()?;
         for piece in pieces {
             joined.take_in(piece);
         }
+        joined.latency = latency;
         let told = joined.beside.flags(&joined);
         joined.flags.extend(told);
         Some(joined)
@@ -101,7 +104,6 @@ impl Slice {
             *self.errors.entry(error).or_default() += n;
         }
         self.wrong += other.wrong;
-        self.latency = merged(self.latency.take(), other.latency);
         for flag in other.flags {
             if !self.flags.contains(&flag) {
                 self.flags.push(flag);
@@ -180,14 +182,13 @@ impl Beside {
     }
 }
 
-/// Both as one; one that cannot be read is left out.
-fn merged(one: Option<String>, other: Option<String>) -> Option<String> {
-    let (Some(one), Some(other)) = (&one, &other) else {
-        return one.or(other);
-    };
+/// All as one; what cannot be read is left out.
+fn merged(texts: impl Iterator<Item = String>) -> Option<String> {
+    let mut texts = texts.peekable();
+    texts.peek()?;
     let mut merged = Histogram::new();
-    for it in [one, other] {
-        if let Ok(it) = Histogram::decode(it) {
+    for text in texts {
+        if let Ok(it) = Histogram::decode(&text) {
             merged.merge(&it);
         }
     }

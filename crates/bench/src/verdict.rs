@@ -12,12 +12,12 @@ use crate::report::{TargetVerdict, Verdict};
 
 pub use self::{
     outcome::{Outcome, settle},
-    regression::{Noise, Regression, compare_counts, compare_revisions, second_look},
+    regression::{Noise, Regression, compare_counts, compare_revisions},
     target::{Seen, judge_target},
 };
 
 pub(crate) use self::{
-    regression::{direction, spread},
+    regression::{direction, second_look, spread},
     target::figure,
 };
 

@@ -43,7 +43,7 @@ const NOISY: f64 = 0.05;
 /// How many fresh blocks a second look takes after a first one, whose blocks are ln(later /
 /// earlier) each. None where the first look says that nothing changed, or is so noisy that more
 /// blocks would not decide it.
-pub fn second_look(first: &[f64], noise: Noise, rules: &Rules) -> Option<usize> {
+pub(crate) fn second_look(first: &[f64], noise: Noise, rules: &Rules) -> Option<usize> {
     let s = spread(first, noise);
     let blocks = if s > NOISY {
         rules.second_blocks_if_noisy

@@ -39,6 +39,40 @@ fn has(arm: ArmOf) -> impl Fn(&Block) -> bool {
     move |block| block.slices.iter().any(|it| it.0 == arm)
 }
 
+/// Of five turns, a side whose operations are long has as many as fill its slice, and an outside
+/// program one; neither takes the others' time from them.
+#[tokio::test]
+async fn each_side_has_its_time_whatever_the_others_take() {
+    let turns = |wall_s: f64, of: f64| {
+        let before = format!("\"client\":{of}}},\"operations\":1000,\"wall_s\":");
+        (format!("{before}0.001"), format!("{before}{wall_s}"))
+    };
+    for (role, wall_s, expect) in [
+        (Role::Control, 0.25, 1_000),
+        (Role::Control, 0.1, 2_000),
+        (Role::Peer, 0.04, 1_000),
+        (Role::Peer, 0.25, 1_000),
+    ] {
+        let (from, to) = turns(wall_s, 0.001);
+        let mut program = changed(&from, &to);
+        let (from, to) = turns(0.04, 0.003);
+        program.arguments[1] = program.arguments[1].replace(&from, &to);
+        let mut plan = plan(program);
+        plan.profile.is_quick = false;
+        let mut case = case("one");
+        case.sides[1].role = role;
+        let (hidden, stop) = (Progress::hidden(), Stop::default());
+        let outcome = run(&plan, vec![case], None, &hidden, &stop).await;
+        for (of, slice) in outcome.measured[0].blocks.iter().flat_map(|it| &it.slices) {
+            let right = match of {
+                ArmOf::Side(0) => 5_000,
+                _ => expect,
+            };
+            assert_eq!(slice.operations, right, "{role:?} {wall_s} {of:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_case_of_the_same_name_is_not_compared() {
     let named = "\"case\":\"one\"";
