@@ -120,8 +120,9 @@ impl Builder {
                 .transpose()?,
             #[cfg(feature = "redis")]
             self.redis
-                .map(|config| Redis::new(&config, runtime))
+                .map(|config| Redis::new(&config, runtime.clone()))
                 .transpose()?,
+            runtime,
             &self.metrics,
         )
     }

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use tokio::runtime::Handle;
+
 #[cfg(feature = "postgres")]
 use crate::postgres::{CheckoutError, Pool, Session};
 #[cfg(feature = "redis")]
@@ -15,6 +17,7 @@ pub struct PoolManager {
 }
 
 pub(crate) struct Inner {
+    runtime: Handle,
     #[cfg(feature = "postgres")]
     postgres: Option<Arc<Pool>>,
     #[cfg(feature = "redis")]
@@ -30,9 +33,11 @@ impl PoolManager {
     pub(crate) fn new(
         #[cfg(feature = "postgres")] postgres: Option<Arc<Pool>>,
         #[cfg(feature = "redis")] redis: Option<Redis>,
+        runtime: Handle,
         metrics: &PoolMetrics,
     ) -> Result<PoolManager, BuildError> {
         let inner = Arc::new(Inner {
+            runtime,
             #[cfg(feature = "postgres")]
             postgres,
             #[cfg(feature = "redis")]
@@ -81,6 +86,11 @@ impl PoolManager {
     #[cfg(feature = "redis")]
     pub async fn redis_info(&self) -> Option<crate::RedisInfo> {
         self.inner.redis.as_ref()?.info().await
+    }
+
+    /// The runtime that the connections live on: the nearest one to them for work that uses them a lot.
+    pub fn runtime(&self) -> &Handle {
+        &self.inner.runtime
     }
 
     /// What the pools hold now.

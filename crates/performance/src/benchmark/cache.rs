@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
-    job::{Doing, Job, Preparing, Work},
+    job::{Doing, Job, Operation, Preparing, Work},
     profile::CachedProfile,
 };
 
@@ -85,7 +85,8 @@ impl Records {
     }
 }
 
-/// A run's place in Redis, and its turn. Both are given back when it ends, however that happens.
+/// A run's place in Redis, and its turn. Both are given back when the run and its last task are gone,
+/// however that happens.
 pub(super) struct Guest {
     /// None without Redis.
     records: Option<Arc<Records>>,
@@ -95,23 +96,28 @@ pub(super) struct Guest {
 
 impl Guest {
     /// With a namespace that nobody else has.
-    pub(super) fn new(pools: &PoolManager, turn: OwnedSemaphorePermit) -> Result<Guest, Fault> {
-        Ok(Guest {
+    pub(super) fn new(
+        pools: &PoolManager,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Arc<Guest>, Fault> {
+        Ok(Arc::new(Guest {
             records: namespace(pools)?.map(Records::new).map(Arc::new),
             has_left: false,
             turn: Some(turn),
-        })
+        }))
     }
 
     pub(super) fn records(&self) -> Option<&Arc<Records>> {
         self.records.as_ref()
     }
 
-    /// Takes its keys away, and gives its turn to others.
-    pub(super) async fn leave(mut self) {
-        // A deletion that Redis does not hear of now is delivered when it does.
-        clear(self.records.as_deref()).await;
-        self.has_left = true;
+    /// Takes its keys away, and gives its turn to others; where a task is still there, it does so.
+    pub(super) async fn leave(self: Arc<Self>) {
+        if let Some(mut guest) = Arc::into_inner(self) {
+            // A deletion that Redis does not hear of now is delivered when it does.
+            clear(guest.records.as_deref()).await;
+            guest.has_left = true;
+        }
     }
 }
 
@@ -160,32 +166,32 @@ pub(super) async fn job(name: &'static str, records: Option<&Arc<Records>>) -> R
     }
     let records = Arc::clone(records);
     let cache = records.cache.clone();
-    let (about, targets, operation): (_, _, Box<dyn Fn(u64) -> Doing<()>>) = match name {
+    let (about, targets, operation): (_, _, Arc<Operation>) = match name {
         "l2_hit_1" => (
             "A value from Redis.",
             target(2_000.0, 5_000.0),
-            Box::new(move |time| get(Arc::clone(&records), time)),
+            Arc::new(move |time| get(Arc::clone(&records), time)),
         ),
         "get_miss" => (
             "A key that has no value.",
             vec![],
-            Box::new(move |time| miss(Arc::clone(&records), time)),
+            Arc::new(move |time| miss(Arc::clone(&records), time)),
         ),
         "set" => (
             "A value is stored.",
             target(3_000.0, 10_000.0),
-            Box::new(move |time| set(Arc::clone(&records), time)),
+            Arc::new(move |time| set(Arc::clone(&records), time)),
         ),
         "delete" => return Ok(delete(records)),
         "mget_100" => (
             "100 values from Redis.",
             vec![],
-            Box::new(move |time| get_many(Arc::clone(&records), time)),
+            Arc::new(move |time| get_many(Arc::clone(&records), time)),
         ),
         "mset_100" => (
             "100 values are stored.",
             vec![],
-            Box::new(move |time| set_many(Arc::clone(&records), time)),
+            Arc::new(move |time| set_many(Arc::clone(&records), time)),
         ),
         _ => unreachable!("`NAMES` has no other"),
     };
@@ -197,7 +203,7 @@ fn waiting(
     about: &'static str,
     targets: Vec<Target>,
     cache: CacheManager,
-    operation: Box<dyn Fn(u64) -> Doing<()>>,
+    operation: Arc<Operation>,
 ) -> Job {
     // The one that is asked for by its name is asked for one at a time, whoever measures it.
     let tasks = if case == "l2_hit_1" { 1 } else { TASKS };
@@ -229,7 +235,7 @@ fn target(p95_us: f64, critical_us: f64) -> Vec<Target> {
 /// The values are put there beforehand, which is not timed.
 fn delete(records: Arc<Records>) -> Job {
     let (cache, prepared) = (records.cache.clone(), Arc::clone(&records));
-    let operation: Box<dyn Fn(u64) -> Doing<()>> = Box::new(move |time| {
+    let operation: Arc<Operation> = Arc::new(move |time| {
         let records = Arc::clone(&records);
         Box::pin(async move {
             let (key, _) = records.at(time);
@@ -258,7 +264,7 @@ fn delete(records: Arc<Records>) -> Job {
     }
 }
 
-fn get(records: Arc<Records>, time: u64) -> Doing<()> {
+fn get(records: Arc<Records>, time: u64) -> Doing {
     Box::pin(async move {
         let (key, right) = records.at(time);
         let found = records.cache.get::<CachedProfile>(key).await;
@@ -266,7 +272,7 @@ fn get(records: Arc<Records>, time: u64) -> Doing<()> {
     })
 }
 
-fn miss(records: Arc<Records>, time: u64) -> Doing<()> {
+fn miss(records: Arc<Records>, time: u64) -> Doing {
     Box::pin(async move {
         let key = format!("never-{time}");
         match records.cache.get::<CachedProfile>(&key).await {
@@ -276,7 +282,7 @@ fn miss(records: Arc<Records>, time: u64) -> Doing<()> {
     })
 }
 
-fn set(records: Arc<Records>, time: u64) -> Doing<()> {
+fn set(records: Arc<Records>, time: u64) -> Doing {
     Box::pin(async move {
         let (key, profile) = records.at(time);
         let stored = records.cache.set(key, profile.clone(), TTL).await;
@@ -284,7 +290,7 @@ fn set(records: Arc<Records>, time: u64) -> Doing<()> {
     })
 }
 
-fn get_many(records: Arc<Records>, time: u64) -> Doing<()> {
+fn get_many(records: Arc<Records>, time: u64) -> Doing {
     Box::pin(async move {
         let (keys, right): (Vec<&str>, Vec<&CachedProfile>) =
             (time..time + MANY).map(|it| records.at(it)).unzip();
@@ -294,7 +300,7 @@ fn get_many(records: Arc<Records>, time: u64) -> Doing<()> {
     })
 }
 
-fn set_many(records: Arc<Records>, time: u64) -> Doing<()> {
+fn set_many(records: Arc<Records>, time: u64) -> Doing {
     Box::pin(async move { records.store(time..time + MANY).await })
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
         Target::value_at_most("latency_p95", bound).critical_beyond(critical)
     });
     let shared = Arc::new((pools.clone(), case.clone(), keys));
-    let operation = move |time: u64| -> Doing<()> {
+    let operation = move |time: u64| -> Doing {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
             let (pools, case, keys) = &*shared;
@@ -68,7 +68,7 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
         work: Work::Waiting {
             tasks,
             prepare: None,
-            operation: Box::new(operation),
+            operation: Arc::new(operation),
         },
     })
 }
@@ -76,7 +76,7 @@ pub(super) async fn job(pools: &PoolManager, case: &DatabaseCase) -> Result<Job,
 /// A connection is taken and given back.
 pub(super) fn checkout(pools: &PoolManager) -> Job {
     let pools = pools.clone();
-    let operations = move |times| -> Doing<()> {
+    let operations = move |times| -> Doing {
         let pools = pools.clone();
         Box::pin(async move {
             for _ in 0..times {
@@ -94,7 +94,7 @@ pub(super) fn checkout(pools: &PoolManager) -> Job {
         targets: vec![],
         cache: None,
         work: Work::Short {
-            operations: Box::new(operations),
+            operations: Arc::new(operations),
         },
     }
 }

@@ -1,26 +1,25 @@
 //! One case on the way through a run.
 
 use std::{
-    cell::{Cell, RefCell},
     ops::Range,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use ruleiq_bench::{Fault, Histogram, Tally, Target};
 use ruleiq_cache::CacheManager;
 use serde_json::Value;
 use tokio::{
-    task::{spawn_blocking, yield_now},
+    runtime::Handle,
+    task::{JoinSet, spawn_blocking, yield_now},
     time::{Instant, timeout_at},
 };
 
-use super::RedisFailures;
+use super::{RedisFailures, cache::Guest};
 
 /// After so many failures in one part the case is given up: what is down fails fast, and often.
 const MAX_FAILURES: u64 = 32;
@@ -30,9 +29,11 @@ const YIELD_EVERY: u64 = 16;
 const LOOK_EVERY: u64 = 64;
 
 /// Makes ready what some times need.
-pub(super) type Preparing = dyn Fn(Range<u64>) -> Doing<()>;
+pub(super) type Preparing = dyn Fn(Range<u64>) -> Doing + Send + Sync;
+/// Does something once for a number: which time it is, or how often.
+pub(super) type Operation = dyn Fn(u64) -> Doing + Send + Sync;
 /// An operation under way.
-pub(super) type Doing<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
+pub(super) type Doing = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 /// A case and how it is done.
 pub(super) struct Job {
@@ -55,12 +56,12 @@ pub(super) enum Work {
         /// Makes ready what some times need, outside of what is timed.
         prepare: Option<Box<Preparing>>,
         /// Does it once.
-        operation: Box<dyn Fn(u64) -> Doing<()>>,
+        operation: Arc<Operation>,
     },
     /// By one task, and too short to be timed one by one.
     Short {
         /// Does it so many times, one after the other.
-        operations: Box<dyn Fn(u64) -> Doing<()>>,
+        operations: Arc<Operation>,
     },
     /// By one thread that computes.
     Computing {
@@ -88,13 +89,21 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Where the tasks of a run are.
+pub(super) struct Place {
+    /// The runtime that the connections live on. A worker that serves requests is another thread than
+    /// theirs: from there, each operation would also measure two threads that wake each other.
+    pub(super) runtime: Handle,
+    /// Stays until the last task is gone.
+    pub(super) guest: Arc<Guest>,
+}
+
 /// What several tasks have in common.
 struct Shared {
-    next: Cell<u64>,
+    next: AtomicU64,
     end: u64,
-    is_cut: Cell<bool>,
-    tally: RefCell<Tally>,
-    latency: RefCell<Histogram>,
+    failures: AtomicU64,
+    until: Instant,
 }
 
 impl Job {
@@ -103,7 +112,12 @@ impl Job {
     /// # Cancel safety
     ///
     /// Dropped, it leaves nothing running, but for the one computation that has begun.
-    pub(super) async fn part(&self, times: Range<u64>, until: Instant) -> Result<Part, Fault> {
+    pub(super) async fn part(
+        &self,
+        place: &Place,
+        times: Range<u64>,
+        until: Instant,
+    ) -> Result<Part, Fault> {
         match &self.work {
             Work::Waiting {
                 tasks,
@@ -115,13 +129,17 @@ impl Job {
                     ready.unwrap_or_else(|_| Err(Fault::Failed("no time was left".into())))?;
                 }
                 let failures = self.cache.as_ref().map(RedisFailures::since_now);
-                let mut part = waiting(*tasks, operation, times, until).await;
+                let mut part = waiting(place, *tasks, operation, times, until).await?;
                 if let Some(failures) = failures {
                     failures.tell(&mut part.tally);
                 }
                 Ok(part)
             }
-            Work::Short { operations } => Ok(short(operations, times, until).await),
+            Work::Short { operations } => {
+                let mut running = JoinSet::new();
+                place.spawn(&mut running, short(Arc::clone(operations), times, until));
+                joined(&mut running).await
+            }
             Work::Computing { timed, operation } => {
                 computing(*timed, Arc::clone(operation), times, until).await
             }
@@ -130,58 +148,102 @@ impl Job {
 }
 
 async fn waiting(
+    place: &Place,
     tasks: usize,
-    operation: &dyn Fn(u64) -> Doing<()>,
+    operation: &Arc<Operation>,
     times: Range<u64>,
     until: Instant,
-) -> Part {
-    let shared = Shared {
-        next: Cell::new(times.start),
+) -> Result<Part, Fault> {
+    let shared = Arc::new(Shared {
+        next: AtomicU64::new(times.start),
         end: times.end,
-        is_cut: Cell::new(false),
-        tally: RefCell::default(),
-        latency: RefCell::default(),
-    };
-    let started = Instant::now();
-    join_all((0..tasks).map(|_| shared.one_task(operation, until))).await;
-    let wall = started.elapsed();
-    let mut tally = shared.tally.into_inner();
-    tally.latency = Some(shared.latency.into_inner());
-    Part {
-        tally,
-        wall,
-        is_cut: shared.is_cut.get(),
+        failures: AtomicU64::new(0),
+        until,
+    });
+    let (mut running, started) = (JoinSet::new(), Instant::now());
+    for _ in 0..tasks {
+        let task = one_task(Arc::clone(&shared), Arc::clone(operation));
+        place.spawn(&mut running, task);
+    }
+    let mut part = joined(&mut running).await?;
+    while !running.is_empty() {
+        let other = joined(&mut running).await?;
+        part.tally.add(other.tally);
+        part.is_cut |= other.is_cut;
+    }
+    part.wall = started.elapsed();
+    Ok(part)
+}
+
+impl Place {
+    /// The guest stays while the task is there, also if nobody waits for it any more.
+    fn spawn(
+        &self,
+        running: &mut JoinSet<Part>,
+        task: impl Future<Output = Part> + Send + 'static,
+    ) {
+        let guest = Arc::clone(&self.guest);
+        let staying = async move {
+            let part = task.await;
+            drop(guest);
+            part
+        };
+        running.spawn_on(staying, &self.runtime);
     }
 }
 
-impl Shared {
-    async fn one_task(&self, operation: &dyn Fn(u64) -> Doing<()>, until: Instant) {
-        loop {
-            let time = self.next.get();
-            if time == self.end {
-                return;
+/// What the next task to end has done.
+async fn joined(running: &mut JoinSet<Part>) -> Result<Part, Fault> {
+    match running.join_next().await {
+        Some(Ok(part)) => Ok(part),
+        Some(Err(error)) if error.is_cancelled() => {
+            Err(Fault::Failed("the runtime of the pools has ended".into()))
+        }
+        _ => Err(Fault::Failed("an operation panicked".into())),
+    }
+}
+
+/// Takes one time after the other, until others have taken the last.
+async fn one_task(shared: Arc<Shared>, operation: Arc<Operation>) -> Part {
+    let (mut tally, mut latency) = (Tally::default(), Histogram::new());
+    let (mut is_cut, started) = (false, Instant::now());
+    loop {
+        let begun = Instant::now();
+        if begun >= shared.until || shared.failures.load(Relaxed) >= MAX_FAILURES {
+            is_cut = shared.next.load(Relaxed) < shared.end;
+            break;
+        }
+        let time = shared.next.fetch_add(1, Relaxed);
+        if time >= shared.end {
+            break;
+        }
+        match timeout_at(shared.until, operation(time)).await {
+            Err(_) => {
+                is_cut = true;
+                break;
             }
-            let begun = Instant::now();
-            if begun >= until || failures(&self.tally.borrow()) >= MAX_FAILURES {
-                return self.is_cut.set(true);
+            Ok(Ok(())) => {
+                latency.record(begun.elapsed());
+                tally.operations += 1;
             }
-            self.next.set(time + 1);
-            match timeout_at(until, operation(time)).await {
-                Err(_) => return self.is_cut.set(true),
-                Ok(Ok(())) => {
-                    self.latency.borrow_mut().record(begun.elapsed());
-                    self.tally.borrow_mut().operations += 1;
-                }
-                Ok(Err(fault)) => self.tally.borrow_mut().fail(&fault),
-            }
-            if time.is_multiple_of(YIELD_EVERY) {
-                yield_now().await;
+            Ok(Err(fault)) => {
+                tally.fail(&fault);
+                shared.failures.fetch_add(1, Relaxed);
             }
         }
+        if time.is_multiple_of(YIELD_EVERY) {
+            yield_now().await;
+        }
+    }
+    tally.latency = Some(latency);
+    Part {
+        tally,
+        wall: started.elapsed(),
+        is_cut,
     }
 }
 
-async fn short(operations: &dyn Fn(u64) -> Doing<()>, times: Range<u64>, until: Instant) -> Part {
+async fn short(operations: Arc<Operation>, times: Range<u64>, until: Instant) -> Part {
     let mut tally = Tally::default();
     let started = Instant::now();
     let mut left = times.end - times.start;

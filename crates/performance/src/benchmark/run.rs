@@ -17,7 +17,7 @@ use super::{
     Benchmark, ENCODER_CASES,
     cache::{self, Guest},
     compression, database,
-    job::{Job, Part},
+    job::{Job, Part, Place},
     report,
 };
 use crate::performance::Inner;
@@ -72,7 +72,10 @@ pub(crate) async fn run(
     limits: &Limits,
     turn: OwnedSemaphorePermit,
 ) -> Result<Report, Fault> {
-    let guest = Guest::new(&inner.pools, turn)?;
+    let place = Place {
+        runtime: inner.pools.runtime().clone(),
+        guest: Guest::new(&inner.pools, turn)?,
+    };
     let begun = Instant::now();
     // The keys have to go, and the statistics have to be made.
     let end = limits.until - RESERVE;
@@ -102,9 +105,9 @@ pub(crate) async fn run(
         }
         let left = u32::try_from(names.len() - done).unwrap_or(u32::MAX);
         let until = now + (end - now) / left;
-        outcome.case(inner, benchmark, &guest, name, until).await;
+        outcome.case(inner, benchmark, &place, name, until).await;
     }
-    guest.leave().await;
+    place.guest.leave().await;
     outcome.duration = begun.elapsed();
     Ok(report::of(outcome))
 }
@@ -120,14 +123,14 @@ impl Outcome {
         &mut self,
         inner: &Inner,
         benchmark: &Benchmark,
-        guest: &Guest,
+        place: &Place,
         name: &CaseName,
         until: Instant,
     ) {
         let measured = async {
-            let made = timeout_at(until, make(inner, benchmark, guest, name)).await;
+            let made = timeout_at(until, make(inner, benchmark, &place.guest, name)).await;
             let job = made.map_err(|_| Fault::Failed("its preparation took too long".into()))??;
-            measure(&job, self.iterations, until).await
+            measure(&job, place, self.iterations, until).await
         };
         match measured.await {
             Err(fault) => self.end(format!("`{name}` could not be measured: {fault}")),
@@ -196,11 +199,12 @@ async fn make(
 /// Does a case in parts. Answers what was measured, and after how many operations it was cut off.
 async fn measure(
     job: &Job,
+    place: &Place,
     iterations: u64,
     until: Instant,
 ) -> Result<(Measured, Option<u64>), Fault> {
     // Connects, prepares statements, fills what is empty. Not measured.
-    let warm = job.part(0..2, until).await?;
+    let warm = job.part(place, 0..2, until).await?;
     if warm.is_cut {
         return Err(Fault::Failed("no time was left".into()));
     }
@@ -211,7 +215,7 @@ async fn measure(
         if times.is_empty() {
             continue;
         }
-        let part = job.part(times, until).await?;
+        let part = job.part(place, times, until).await?;
         let is_cut = part.is_cut;
         parts.push(part);
         if is_cut {
