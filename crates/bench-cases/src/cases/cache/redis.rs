@@ -15,7 +15,7 @@ use fred::{
     interfaces::{ClientLike as _, FredResult},
     types::{
         Builder, Expiration, InfoKind,
-        config::{Config, Options, ReconnectPolicy, TcpConfig},
+        config::{Config, Options, ReconnectPolicy, TcpConfig, UnresponsiveConfig},
     },
 };
 use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
@@ -163,6 +163,10 @@ pub(crate) async fn connect(url: &str, settings: &Connection) -> Result<Client, 
             it.internal_command_timeout = Duration::from_millis(settings.connect_timeout_ms);
             it.max_command_attempts = settings.max_attempts;
             it.max_command_buffer_len = settings.max_waiting;
+            it.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(Duration::from_millis(settings.unresponsive_ms)),
+                interval: Duration::from_millis(settings.look_every_ms),
+            };
             it.tcp = TcpConfig {
                 nodelay: Some(settings.nodelay),
                 ..TcpConfig::default()

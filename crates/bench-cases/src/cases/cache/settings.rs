@@ -44,6 +44,10 @@ pub(crate) struct Connection {
     pub(crate) max_attempts: u32,
     /// Commands that may wait to be sent.
     pub(crate) max_waiting: usize,
+    /// How long an answer may be owed until the socket is opened anew, and how often that is looked
+    /// for. Looking costs a timer for each turn of the client.
+    pub(crate) unresponsive_ms: u64,
+    pub(crate) look_every_ms: u64,
     /// The most commands on the way on one socket.
     pub(crate) pipeline: usize,
 }
@@ -121,6 +125,8 @@ impl Connection {
             command_timeout_ms: 250,
             max_attempts: 1,
             max_waiting: 4_096,
+            unresponsive_ms: 1_000,
+            look_every_ms: 300,
             pipeline,
         }
     }
