@@ -46,6 +46,8 @@ pub struct Servers {
 #[derive(Debug)]
 pub struct Clocks {
     trees: Vec<(Process, Tree)>,
+    /// Those whose time is judged; all of them, if none are named.
+    judged: Option<BTreeSet<Process>>,
 }
 
 /// What [`Clocks`] showed at one moment.
@@ -76,7 +78,16 @@ impl Clocks {
                 .into_iter()
                 .map(|(process, pid)| (process, Tree::new(pid)))
                 .collect(),
+            judged: None,
         }
+    }
+
+    /// The same, of which the time of these processes alone is judged: what comes and goes among the
+    /// others blurs nothing, but for an autovacuum, which takes time from everybody.
+    #[must_use]
+    pub fn judging(mut self, processes: &[Process]) -> Clocks {
+        self.judged = Some(processes.iter().copied().collect());
+        self
     }
 
     /// Reads all of them, the own one first.
@@ -104,7 +115,10 @@ impl Clocks {
         for (((process, _), now), then) in self.trees.iter().zip(&trees).zip(&before.trees) {
             let name = process.word();
             *used.cpu_s.entry(name.to_owned()).or_default() += now.since(then);
-            used.flags.extend(Tree::changes(name, then, now));
+            let is_judged = self.judged.as_ref().is_none_or(|it| it.contains(process));
+            let flags = Tree::changes(name, then, now).into_iter();
+            used.flags
+                .extend(flags.filter(|it| is_judged || it == tree::AUTOVACUUM));
         }
         Ok(used)
     }
@@ -160,6 +174,28 @@ mod tests {
         let used = clocks.since(&before).unwrap();
         assert!(used.cpu_s["client"] >= 0.02);
         assert_eq!(used.cpu_s.len(), 1);
+    }
+
+    #[test]
+    fn what_goes_among_processes_that_are_not_judged_blurs_nothing() {
+        for (judged, flags) in [(Process::Redis, 1), (Process::Client, 0)] {
+            let mut child = std::process::Command::new("cat")
+                .stdin(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let redis = Some(std::process::id());
+            let servers = Servers {
+                redis,
+                ..Servers::default()
+            };
+            let clocks = Clocks::new(servers, &[]).judging(&[judged]);
+            let before = clocks.before().unwrap();
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            let used = clocks.since(&before).unwrap();
+            let ended = used.flags.iter().filter(|it| it.ends_with("ended"));
+            assert_eq!(ended.count(), flags, "{used:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use nix::{errno::Errno, time::ClockId, unistd::Pid};
 
 use super::{CpuError, seconds};
 
+/// What is said of one.
+pub(super) const AUTOVACUUM: &str = "autovacuum ran";
+
 /// `USER_HZ`: what `/proc` counts in, 100 on all architectures but alpha and ia64.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Readings of a tree in which a child ends meanwhile are thrown away, this often at most.
@@ -67,7 +70,7 @@ impl Tree {
             .filter(|it| !then.children.contains_key(it));
         let titles: Vec<String> = came.filter_map(|pid| title(*pid)).collect();
         if titles.iter().any(|it| it.contains("autovacuum worker")) {
-            flags.push("autovacuum ran".to_owned());
+            flags.push(AUTOVACUUM.to_owned());
         }
         let passing = ["autovacuum", "parallel worker"];
         let connections = titles

@@ -6,7 +6,7 @@ mod lost;
 
 use std::collections::BTreeMap;
 
-pub(super) use self::earlier::same_case;
+pub(super) use self::{block::TURN_S, earlier::same_case};
 use self::{
     block::block,
     earlier::set_up_then,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::RESTARTS;
+use super::{RESTARTS, one_case::TURN_S};
 use crate::{
     Role,
     verdict::Rules,
@@ -13,8 +13,8 @@ use crate::{
 const AROUND: Duration = Duration::from_millis(800);
 /// What warming an arm up takes, roughly: it ends when the arm is steady.
 const WARM_UP: f64 = 0.7;
-/// What lies between two slices, roughly: clocks are read.
-const BETWEEN: f64 = 0.01;
+/// What a turn takes beside its share of the slice, roughly: it is led in, and clocks are read.
+const AROUND_A_TURN: f64 = 0.014;
 /// What counting the allocations of a case takes, roughly: a process starts, and its operations run
 /// some hundred times.
 const COUNTING: Duration = Duration::from_millis(1_500);
@@ -139,7 +139,7 @@ fn one(plan: &RunPlan, case: &CaseInfo, blocks: usize, starts: usize) -> Duratio
     let arms = plan.profile.sides(case).len() + 1 + usize::from(plan.against.is_some());
     #[expect(clippy::cast_precision_loss, reason = "a few arms and blocks")]
     let (arms, blocks, starts) = (arms as f64, blocks as f64, starts as f64);
-    let slices = 2.0 * arms * blocks * (slice + BETWEEN);
+    let slices = 2.0 * arms * blocks * (slice + slice / TURN_S * AROUND_A_TURN);
     let around = AROUND.as_secs_f64() + arms * WARM_UP.min(plan.profile.warm_up_s);
     Duration::from_secs_f64(slices + starts * around)
 }

@@ -39,6 +39,8 @@ const MANY: u32 = 10;
 pub(super) struct Ready {
     arms: Vec<ReadyArm>,
     servers: Servers,
+    /// The processes that the case counts.
+    judged: Vec<Process>,
     /// Of which all arms have the same one in a turn, where each computes on one thread.
     processors: Option<Processors>,
 }
@@ -74,6 +76,7 @@ impl Ready {
         let mut ready = Ready {
             arms: Vec::new(),
             servers,
+            judged: case.processes().to_vec(),
             processors: match case.is_on_one_thread() {
                 true => Processors::of_this_process(),
                 false => None,
@@ -155,7 +158,7 @@ impl Ready {
         let lead_in = ready.lead_in(budget).await?;
         within(CHECK, "before", ready.arm.before()).await?;
         let others_before = read_all(&others)?;
-        let clocks = Clocks::new(self.servers, &ready.arm.pids());
+        let clocks = Clocks::new(self.servers, &ready.arm.pids()).judging(&self.judged);
         let moment = Moment::now();
         let before = clocks.before().map_err(Fault::failed)?;
         let started = Instant::now();

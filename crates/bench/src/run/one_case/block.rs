@@ -11,7 +11,7 @@ use crate::{
 /// The pieces of a slice, in seconds. The speed of a processor that others share drifts within a
 /// second by more than what is looked for: whoever takes turns every few hundredths has the same
 /// share of it as the others.
-const TURN_S: f64 = 0.04;
+pub(in crate::run) const TURN_S: f64 = 0.04;
 
 /// How a slice is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
