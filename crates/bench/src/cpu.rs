@@ -46,7 +46,7 @@ pub struct Servers {
 #[derive(Debug)]
 pub struct Clocks {
     trees: Vec<(Process, Tree)>,
-    /// Those whose time is judged; all of them, if none are named.
+    /// Those whose time is judged; none: all of them.
     judged: Option<BTreeSet<Process>>,
 }
 
@@ -117,8 +117,8 @@ impl Clocks {
             *used.cpu_s.entry(name.to_owned()).or_default() += now.since(then);
             let is_judged = self.judged.as_ref().is_none_or(|it| it.contains(process));
             let flags = Tree::changes(name, then, now).into_iter();
-            used.flags
-                .extend(flags.filter(|it| is_judged || it == tree::AUTOVACUUM));
+            let tells = |it: &String| is_judged || it == tree::AUTOVACUUM;
+            used.flags.extend(flags.filter(tells));
         }
         Ok(used)
     }

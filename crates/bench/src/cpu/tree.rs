@@ -64,18 +64,20 @@ impl Tree {
     /// What came or went between two readings and may have blurred them.
     pub(super) fn changes(name: &str, then: &TreeReading, now: &TreeReading) -> Vec<String> {
         let mut flags = Vec::new();
-        let came = now
+        let titles: BTreeMap<u32, String> = now
             .children
             .keys()
-            .filter(|it| !then.children.contains_key(it));
-        let titles: Vec<String> = came.filter_map(|pid| title(*pid)).collect();
-        if titles.iter().any(|it| it.contains("autovacuum worker")) {
+            .filter_map(|pid| Some((*pid, title(*pid)?)))
+            .collect();
+        if titles.values().any(|it| it.contains("autovacuum worker")) {
             flags.push(AUTOVACUUM.to_owned());
         }
         let passing = ["autovacuum", "parallel worker"];
-        let connections = titles
+        let came = titles
             .iter()
-            .filter(|title| !passing.iter().any(|it| title.contains(it)))
+            .filter(|(pid, _)| !then.children.contains_key(pid));
+        let connections = came
+            .filter(|(_, title)| !passing.iter().any(|it| title.contains(it)))
             .count();
         if connections > 0 {
             flags.push(format!("{connections} processes of {name} began"));

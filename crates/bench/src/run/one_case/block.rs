@@ -20,8 +20,8 @@ struct Turns {
     length: Length,
     /// The most of them.
     most: usize,
-    /// Less than half a turn is missing then.
-    enough_s: f64,
+    /// The seconds of one; zero where operations are counted.
+    seconds: f64,
 }
 
 impl LookAt {
@@ -29,7 +29,7 @@ impl LookAt {
         let whole = Turns {
             length: self.length,
             most: 1,
-            enough_s: 0.0,
+            seconds: 0.0,
         };
         let Length::Seconds(seconds) = self.length else {
             return whole;
@@ -45,8 +45,18 @@ impl LookAt {
         Turns {
             length: Length::Seconds(turn_s),
             most,
-            enough_s: seconds - turn_s / 2.0,
+            seconds: turn_s,
         }
+    }
+}
+
+impl Turns {
+    /// Whether an arm that has had so much time is more than half a turn before those whose turn is
+    /// this one, from 0.
+    fn is_ahead(&self, turn: usize, had_s: f64) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "some hundred")]
+        let due_s = turn as f64 * self.seconds;
+        had_s >= due_s + self.seconds / 2.0
     }
 }
 
@@ -61,9 +71,9 @@ pub(super) struct Broken {
 
 /// The slices of a block, or none if the run is to end.
 ///
-/// A slice is made of turns, which go round in the block's order until each arm has had its time: what
-/// drifts meanwhile drifts for all of them. An outside program has its time at once: it may have to
-/// start.
+/// A slice is made of turns, which go round in the block's order: what drifts meanwhile drifts for all
+/// arms. One whose operations take longer than a turn sits out until the others have caught up. An
+/// outside program has its time at once: it may have to start.
 pub(super) async fn block(
     workers: &mut Workers<'_>,
     at: &LookAt,
@@ -82,8 +92,7 @@ pub(super) async fn block(
                 continue;
             };
             let had_s: f64 = pieces[place].iter().map(|it| it.wall_s).sum();
-            // An operation may take longer than a turn: its arm has had its time before the others.
-            if turn > 0 && (arm.is_peer || had_s >= turns.enough_s) {
+            if turn > 0 && (arm.is_peer || turns.is_ahead(turn, had_s)) {
                 continue;
             }
             let length = match arm.is_peer {

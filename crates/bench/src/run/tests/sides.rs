@@ -56,6 +56,7 @@ async fn each_side_has_its_time_whatever_the_others_take() {
         let (from, to) = turns(wall_s, 0.001);
         let mut program = changed(&from, &to);
         let (from, to) = turns(0.04, 0.003);
+        assert!(program.arguments[1].contains(&from));
         program.arguments[1] = program.arguments[1].replace(&from, &to);
         let mut plan = plan(program);
         plan.profile.is_quick = false;
@@ -63,7 +64,9 @@ async fn each_side_has_its_time_whatever_the_others_take() {
         case.sides[1].role = role;
         let (hidden, stop) = (Progress::hidden(), Stop::default());
         let outcome = run(&plan, vec![case], None, &hidden, &stop).await;
-        for (of, slice) in outcome.measured[0].blocks.iter().flat_map(|it| &it.slices) {
+        let blocks = &outcome.measured[0].blocks;
+        assert_eq!(blocks.len(), plan.profile.blocks);
+        for (of, slice) in blocks.iter().flat_map(|it| &it.slices) {
             let right = match of {
                 ArmOf::Side(0) => 5_000,
                 _ => expect,
