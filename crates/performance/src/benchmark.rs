@@ -5,7 +5,7 @@
 //! Names, schema and statistics are those of the command-line benchmark.
 //!
 //! A run is a guest: it holds at most two connections, writes nothing but cache keys of its own,
-//! which it takes away again, computes on threads that serve nobody, and ends with its caller.
+//! which it takes away again, compresses on threads that serve nobody, and ends with its caller.
 
 mod cache;
 mod case;

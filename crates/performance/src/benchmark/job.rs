@@ -13,6 +13,7 @@ use std::{
 use futures_util::future::{Either, select};
 use ruleiq_bench::{Fault, Histogram, Tally, Target};
 use ruleiq_cache::CacheManager;
+use ruleiq_scope::Scope;
 use serde_json::Value;
 use tokio::{
     runtime::Handle,
@@ -26,6 +27,9 @@ use super::{RedisFailures, cache::Guest};
 const MAX_FAILURES: u64 = 32;
 /// Operations after which the clock is read and others get their turn, where no operation waits.
 const LOOK_EVERY: u64 = 64;
+
+/// How much later than their time tasks may end.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// Makes ready what some times need.
 pub(super) type Preparing = dyn Fn(Range<u64>) -> Doing + Send + Sync;
@@ -137,10 +141,10 @@ impl Job {
             Work::Short { operations } => {
                 let mut running = JoinSet::new();
                 place.spawn(&mut running, short(Arc::clone(operations), times, until));
-                joined(&mut running).await
+                joined(&mut running, until).await
             }
             Work::Computing { timed, operation } => {
-                computing(*timed, Arc::clone(operation), times, until).await
+                computing(place, *timed, Arc::clone(operation), times, until).await
             }
         }
     }
@@ -159,18 +163,25 @@ async fn waiting(
         failures: AtomicU64::new(0),
         until,
     });
-    let (mut running, started) = (JoinSet::new(), Instant::now());
+    let mut running = JoinSet::new();
     for _ in 0..tasks {
         let task = one_task(Arc::clone(&shared), Arc::clone(operation));
-        place.spawn(&mut running, task);
+        // As a request has it: with its deadline, and the log of its statements.
+        let scope = Scope::current();
+        place.spawn(&mut running, async move {
+            match scope {
+                Some(scope) => scope.run(task).await,
+                None => task.await,
+            }
+        });
     }
-    let mut part = joined(&mut running).await?;
+    let mut part = joined(&mut running, until).await?;
     while !running.is_empty() {
-        let other = joined(&mut running).await?;
+        let other = joined(&mut running, until).await?;
         part.tally.add(other.tally);
+        part.wall = part.wall.max(other.wall);
         part.is_cut |= other.is_cut;
     }
-    part.wall = started.elapsed();
     Ok(part)
 }
 
@@ -191,14 +202,18 @@ impl Place {
     }
 }
 
-/// What the next task to end has done.
-async fn joined(running: &mut JoinSet<Part>) -> Result<Part, Fault> {
-    match running.join_next().await {
-        Some(Ok(part)) => Ok(part),
-        Some(Err(error)) if error.is_cancelled() => {
+/// What the next task to end has done. Tasks end by themselves when the time is up, unless what they
+/// run on stands still.
+async fn joined(running: &mut JoinSet<Part>, until: Instant) -> Result<Part, Fault> {
+    match timeout_at(until + GRACE, running.join_next()).await {
+        Ok(Some(Ok(part))) => Ok(part),
+        Ok(Some(Err(error))) if error.is_cancelled() => {
             Err(Fault::Failed("the runtime of the pools has ended".into()))
         }
-        _ => Err(Fault::Failed("an operation panicked".into())),
+        Ok(_) => Err(Fault::Failed("an operation panicked".into())),
+        Err(_) => Err(Fault::Failed(
+            "the runtime of the pools stands still".into(),
+        )),
     }
 }
 
@@ -263,6 +278,7 @@ async fn short(operations: Arc<Operation>, times: Range<u64>, until: Instant) ->
 }
 
 async fn computing(
+    place: &Place,
     timed: bool,
     operation: Arc<dyn Fn(u64) -> Result<(), Fault> + Send + Sync>,
     times: Range<u64>,
@@ -270,6 +286,7 @@ async fn computing(
 ) -> Result<Part, Fault> {
     let is_over = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&is_over));
+    let guest = Arc::clone(&place.guest);
     let compute = move || {
         let (mut tally, mut latency, mut is_cut) = (Tally::default(), Histogram::new(), false);
         let started = Instant::now();
@@ -294,6 +311,7 @@ async fn computing(
         }
         let wall = started.elapsed();
         tally.latency = timed.then_some(latency);
+        drop(guest);
         Part {
             tally,
             wall,
@@ -306,4 +324,115 @@ async fn computing(
 
 fn failures(tally: &Tally) -> u64 {
     tally.wrong + tally.errors.values().sum::<u64>()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::{
+        sync::mpsc::{Sender, channel},
+        thread,
+    };
+
+    use ruleiq_pools::PoolManager;
+    use tokio::{
+        runtime::{Builder, Runtime},
+        sync::{Semaphore, oneshot},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const A_WHILE: Duration = Duration::from_secs(10);
+    const ELSEWHERE: &str = "elsewhere";
+
+    /// A runtime of one thread, which is not the test's.
+    fn elsewhere() -> Runtime {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name(ELSEWHERE);
+        builder.enable_time().build().unwrap()
+    }
+
+    /// The place of a run there, and what its turn is taken from.
+    fn place(runtime: &Runtime) -> (Place, Arc<Semaphore>) {
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&turns).try_acquire_owned().unwrap();
+        let pools = PoolManager::builder().runtime(runtime.handle().clone());
+        let pools = pools.build().unwrap();
+        let place = Place {
+            runtime: pools.runtime().clone(),
+            guest: Guest::new(&pools, turn).unwrap(),
+        };
+        (place, turns)
+    }
+
+    /// A task that keeps its thread, and that no abort ends, until the sender is dropped.
+    async fn stuck(place: &Place, running: &mut JoinSet<Part>) -> Sender<()> {
+        let (end, ended) = channel::<()>();
+        let (enter, entered) = oneshot::channel();
+        place.spawn(running, async move {
+            enter.send(()).unwrap();
+            ended.recv().unwrap_err();
+            Part {
+                tally: Tally::default(),
+                wall: Duration::ZERO,
+                is_cut: false,
+            }
+        });
+        entered.await.unwrap();
+        end
+    }
+
+    fn operation() -> Arc<Operation> {
+        Arc::new(|_| {
+            Box::pin(async {
+                let here = thread::current();
+                match here.name() {
+                    Some(ELSEWHERE) => Ok(()),
+                    other => Err(Fault::Wrong(format!("on {other:?}"))),
+                }
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn operations_run_where_the_connections_live() {
+        let runtime = elsewhere();
+        let (place, _turns) = place(&runtime);
+        let until = Instant::now() + A_WHILE;
+        let part = waiting(&place, 2, &operation(), 0..101, until).await;
+        let tally = part.unwrap().tally;
+        assert_eq!((tally.operations, tally.wrong), (101, 0));
+        assert_eq!(tally.latency.unwrap().len(), 101);
+        runtime.shutdown_background();
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_kept_until_the_last_task_is_gone() {
+        let runtime = elsewhere();
+        let (place, turns) = place(&runtime);
+        let mut running = JoinSet::new();
+        let end = stuck(&place, &mut running).await;
+        drop((running, place));
+        assert!(turns.try_acquire().is_err());
+        drop(end);
+        let turn = timeout(A_WHILE, turns.acquire()).await;
+        drop(turn.unwrap().unwrap());
+        runtime.shutdown_background();
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_stands_still_holds_nobody_up() {
+        let runtime = elsewhere();
+        let (place, _turns) = place(&runtime);
+        let mut running = JoinSet::new();
+        let end = stuck(&place, &mut running).await;
+        let operation = operation();
+        let part = waiting(&place, 2, &operation, 0..101, Instant::now());
+        let part = timeout(A_WHILE, part).await.unwrap();
+        let fault = part.err().unwrap().to_string();
+        assert!(fault.contains("stands still"), "{fault}");
+        drop(end);
+        runtime.shutdown_background();
+    }
 }
