@@ -33,7 +33,8 @@ const OF_CASES: [&str; 14] = [
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Exit codes: 0 fine; 1 slower than before, or a critical target missed; 2 not \
-                  measured, or wrong answers; 3 undecided; 130 interrupted"
+                  measured, or wrong answers; 3 a comparison or a critical target is undecided; \
+                  130 interrupted"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -66,6 +66,12 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<u8> {
         baseline::refuse(&plan, &run_plan, &facts, &chosen, then)?;
     }
     let (store, done) = stored::open(&plan, &mut facts, &mut run_plan, seed)?;
+    if !done.is_empty() {
+        facts.warnings.push(format!(
+            "resumed: {} cases were measured before, and their time is not in the run's",
+            done.len()
+        ));
+    }
     // On going on, the seed is that of the stored run.
     draw_inputs(&mut run_plan);
     let outcome = measure(&plan, &run_plan, chosen.clone(), store, done, &stop).await?;
@@ -273,7 +279,7 @@ pub(super) fn deliver(plan: &Plan, report: &Report) -> anyhow::Result<bool> {
     }
     let mut is_saved = true;
     if let Some(path) = &plan.save {
-        let reasons = may_be_saved(report);
+        let reasons = may_be_saved(report, &rules(report.quick));
         is_saved = reasons.is_empty();
         if is_saved {
             file::write(path, report)?;

@@ -120,18 +120,7 @@ pub fn refusals(now: &Report, then: &Report, rules: &Rules) -> Vec<Refusal> {
     reasons.extend(of_runs(now, then));
     reasons.extend(of_servers(now, then));
     reasons.extend(of_rows(now, then));
-    reasons.extend(unfit(then));
-    let seen = median(
-        &main_rows(then)
-            .filter_map(|it| it.mde)
-            .collect::<Vec<f64>>(),
-    );
-    if let Some(seen) = seen.filter(|it| *it > rules.effect) {
-        reasons.push(Refusal::Noisy {
-            seen,
-            asked: rules.effect,
-        });
-    }
+    reasons.extend(unfit(then, rules));
     reasons
 }
 
@@ -149,8 +138,8 @@ pub fn warnings(now: &Report, then: &Report) -> Vec<String> {
 /// Every reason against keeping a run as a baseline for later ones; empty where there is none.
 ///
 /// Both halves of the run must agree as far as its noise lets them.
-pub fn may_be_saved(report: &Report) -> Vec<Refusal> {
-    let mut reasons = unfit(report);
+pub fn may_be_saved(report: &Report, rules: &Rules) -> Vec<Refusal> {
+    let mut reasons = unfit(report, rules);
     if report.toolchain.debug_assertions {
         reasons.push(Refusal::DebugAssertions);
     }
@@ -198,7 +187,7 @@ impl Halves {
 }
 
 /// Reasons that lie in one run alone.
-fn unfit(report: &Report) -> Vec<Refusal> {
+fn unfit(report: &Report, rules: &Rules) -> Vec<Refusal> {
     let mut reasons = Vec::new();
     if report.git.dirty {
         reasons.push(Refusal::Dirty);
@@ -216,12 +205,20 @@ fn unfit(report: &Report) -> Vec<Refusal> {
     reasons.extend(invalid.into_iter().map(Refusal::Invalid));
     for row in main_rows(report) {
         let blocks = row.rounds.iter().filter(|it| !it.b.is_empty()).count();
-        if blocks < FEWEST_BLOCKS {
+        // A run that was interrupted has been told as such.
+        if blocks < FEWEST_BLOCKS && !report.partial {
             reasons.push(Refusal::FewBlocks {
                 case: name(row),
                 blocks,
             });
         }
+    }
+    let seen: Vec<f64> = main_rows(report).filter_map(|it| it.mde).collect();
+    if let Some(seen) = median(&seen).filter(|it| *it > rules.effect) {
+        reasons.push(Refusal::Noisy {
+            seen,
+            asked: rules.effect,
+        });
     }
     reasons
 }

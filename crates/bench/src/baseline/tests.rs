@@ -286,7 +286,11 @@ fn another_compiler_is_a_warning() {
 #[test]
 fn a_run_may_be_saved_if_its_halves_agree() {
     for seed in 1..20 {
-        assert_eq!(may_be_saved(&report(20.0, seed)), [], "{seed}");
+        assert_eq!(
+            may_be_saved(&report(20.0, seed), &Rules::full()),
+            [],
+            "{seed}"
+        );
     }
     let mut drifting = report(20.0, 1);
     for row in &mut drifting.results {
@@ -294,14 +298,23 @@ fn a_run_may_be_saved_if_its_halves_agree() {
             round.b.iter_mut().for_each(|it| *it *= 1.3);
         }
     }
-    let reasons = may_be_saved(&drifting);
+    let reasons = may_be_saved(&drifting, &Rules::full());
     assert!(
         matches!(&reasons[..], [Refusal::Halves { .. }]),
         "{reasons:?}"
     );
     let mut dirty = report(20.0, 1);
     dirty.git.dirty = true;
-    assert_eq!(may_be_saved(&dirty), [Refusal::Dirty]);
+    assert_eq!(may_be_saved(&dirty, &Rules::full()), [Refusal::Dirty]);
+    let noisy = Simulated {
+        noise: 0.3,
+        ..Simulated::default()
+    };
+    let reasons = may_be_saved(&of(&noisy, &Rules::full()), &Rules::full());
+    assert!(
+        matches!(&reasons[..], [Refusal::Noisy { .. }]),
+        "{reasons:?}"
+    );
 }
 
 #[test]

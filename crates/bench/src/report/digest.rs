@@ -1,7 +1,7 @@
 //! What reports for people say of a run as a whole.
 
 use super::{Better, Report, Row, RowRole, Verdict};
-use crate::{Role, TargetOf};
+use crate::{TargetOf, verdict::gates};
 
 /// The rows of one case and variant.
 pub(super) struct CaseRows<'a> {
@@ -30,8 +30,7 @@ impl<'a> CaseRows<'a> {
     /// if there are none.
     pub(super) fn headline(&self) -> Vec<&'a Row> {
         let judged = |row: &&&Row| {
-            let is_judged = row.role != RowRole::Info || row.baseline.is_some();
-            (is_judged && !is_guide(row)) || row.verdict == Verdict::Invalid
+            (row.role != RowRole::Info && !is_guide(row)) || row.verdict == Verdict::Invalid
         };
         let rows: Vec<&Row> = self.rows.iter().filter(judged).copied().collect();
         if !rows.is_empty() {
@@ -45,6 +44,26 @@ impl<'a> CaseRows<'a> {
     pub(super) fn first(&self, pick: impl Fn(&Row) -> bool) -> Option<&'a Row> {
         self.rows.iter().copied().find(|it| pick(it))
     }
+}
+
+/// The rows that say how this state does against an earlier one: one per case, and what else changed.
+pub(super) fn compared(report: &Report) -> Vec<&Row> {
+    let is_change = |it: &Row| matches!(it.verdict, Verdict::Improved | Verdict::Regressed);
+    let rows = report.results.iter();
+    rows.filter(|it| it.baseline.is_some() && (gates(&it.metric) || is_change(it)))
+        .collect()
+}
+
+/// How many cases there are, and in how many at least half of the blocks were disturbed.
+pub(super) fn disturbed(report: &Report) -> (usize, usize) {
+    let is_disturbed = |case: &CaseRows<'_>| {
+        let rounds = case.rows.first().map_or(&[][..], |it| &it.rounds);
+        let flagged = rounds.iter().filter(|it| !it.flags.is_empty()).count();
+        flagged > 0 && 2 * flagged >= rounds.len()
+    };
+    let cases = by_case(report);
+    let disturbed = cases.iter().filter(|it| is_disturbed(it)).count();
+    (cases.len(), disturbed)
 }
 
 /// Whether it belongs in the guide's table of targets: P95 against a bound of its own.
@@ -109,38 +128,6 @@ fn distance(row: &Row) -> Option<Distance<'_>> {
     };
     let beyond = if is_lower_better { ratio } else { 1.0 / ratio } - 1.0;
     beyond.is_finite().then_some(Distance { row, beyond, what })
-}
-
-/// The geometric mean of ratios hides one bad case; therefore the worst is beside it.
-pub(super) struct Mean<'a> {
-    pub(super) ratio: f64,
-    pub(super) count: usize,
-    pub(super) worst: &'a Row,
-}
-
-/// Over CPU per operation against the first control of each case.
-pub(super) fn mean(report: &Report) -> Option<Mean<'_>> {
-    let cases = by_case(report);
-    let rows: Vec<(&Row, f64)> = cases
-        .iter()
-        .filter_map(|case| case.first(is_headline_ratio))
-        .filter_map(|row| Some((row, row.ratio?)))
-        .collect();
-    let worst = rows.iter().max_by(|a, b| a.1.total_cmp(&b.1))?.0;
-    #[expect(clippy::cast_precision_loss, reason = "a count of cases")]
-    let count = rows.len() as f64;
-    let logs: f64 = rows.iter().map(|it| it.1.ln()).sum();
-    Some(Mean {
-        ratio: (logs / count).exp(),
-        count: rows.len(),
-        worst,
-    })
-}
-
-fn is_headline_ratio(row: &Row) -> bool {
-    let is_control = row.control.as_ref().map(|it| it.role) == Some(Role::Control);
-    let has_ratio = row.ratio.is_some_and(|it| it > 0.0 && it.is_finite());
-    is_control && has_ratio && row.metric == "cpu_per_op" && row.verdict != Verdict::Invalid
 }
 
 /// The median over the rows of the smallest difference that a run like this one would see.

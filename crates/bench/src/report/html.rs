@@ -18,6 +18,7 @@ pub fn page(report: &Report) -> String {
     let title = format!("Benchmarks, {}", report.started_words());
     let sections = [
         summary::section(report),
+        summary::earlier(report),
         verdicts::section(report),
         summary::targets(report),
         cpu::section(report),

@@ -9,10 +9,11 @@ use std::path::Path;
 
 use super::{
     Report,
-    digest::{mean, median_mde, verdicts, worst},
-    figure::{Figure, duration, percent, ratio},
+    digest::{disturbed, median_mde, verdicts, worst},
+    figure::{Figure, duration, percent},
     wording::Tone,
 };
+use crate::verdict::Outcome;
 use paper::Paper;
 
 /// How a report is set.
@@ -40,6 +41,7 @@ impl Style {
 pub fn render(report: &Report, files: &[(&str, &Path)], style: Style) -> String {
     let mut paper = Paper::new(style);
     head(&mut paper, report);
+    cases::earlier(&mut paper, report);
     cases::rows(&mut paper, report);
     cases::why(&mut paper, report);
     cases::guide(&mut paper, report);
@@ -102,13 +104,18 @@ fn noise(report: &Report) -> String {
     if !noise.mde_10pct_ok {
         text += "; too noisy to see 10 %";
     }
+    let (cases, disturbed) = disturbed(report);
+    if disturbed > 0 {
+        text +=
+            &format!("; in {disturbed} of {cases} cases half of the blocks or more were disturbed");
+    }
     text
 }
 
 fn worst_five(paper: &mut Paper, report: &Report) {
     let worst = worst(report);
     if !worst.is_empty() {
-        paper.heading("The five worst");
+        paper.heading("The five worst, by what they are held against");
     }
     for (at, it) in worst.iter().enumerate() {
         let how = match it.beyond > 0.0 {
@@ -123,16 +130,6 @@ fn worst_five(paper: &mut Paper, report: &Report) {
         let name = format!("{} {}", it.row.name(), it.row.metric_word());
         paper.item(&format!("{}.", at + 1), &format!("{name}: {how}"), tone);
     }
-    if let Some(mean) = mean(report) {
-        let worst = mean.worst.ratio.unwrap_or(f64::NAN);
-        paper.line(&format!(
-            "Geometric mean of {} ratios of CPU/op: {}; the worst is {} ({}).",
-            mean.count,
-            ratio(mean.ratio, None).0,
-            ratio(worst, None).0,
-            mean.worst.name()
-        ));
-    }
 }
 
 fn verdict(paper: &mut Paper, report: &Report) {
@@ -140,11 +137,16 @@ fn verdict(paper: &mut Paper, report: &Report) {
     if verdicts.is_empty() {
         return paper.line("Nothing was measured.");
     }
-    paper.heading("Cases by verdict");
+    paper.heading("Cases by their gravest verdict, targets included");
     let parts = verdicts
         .iter()
         .map(|(verdict, cases)| format!("{} {cases} {}", verdict.sign(), verdict.word()));
     paper.line(&parts.collect::<Vec<_>>().join("   "));
+    if !report.partial {
+        let outcome = Outcome::of(&report.results);
+        let code = outcome.exit_code();
+        paper.line(&format!("Outcome: {} (exit code {code}).", outcome.words()));
+    }
     if let Some(ns) = report.self_check.null_case_ns {
         let ns = Figure::plain("us", ns / 1e3);
         paper.line(&format!("An operation that does nothing costs {ns}."));

@@ -4,7 +4,7 @@ use super::{
     Kind, Report, Row, TargetVerdict, Verdict,
     figure::{Figure, bound, count},
 };
-use crate::TargetOf;
+use crate::{TargetOf, verdict::Outcome};
 
 /// How a verdict sounds; colours follow it, and never stand alone.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -90,6 +90,20 @@ impl TargetVerdict {
     }
 }
 
+impl Outcome {
+    /// What it means for whoever waits for the exit code.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Outcome::Fine => "nothing regressed, and no critical target is missed",
+            Outcome::Undecided => {
+                "undecided: a comparison, a critical target, or a bar without its control"
+            }
+            Outcome::Failed => "something regressed, or a critical target is missed",
+            Outcome::Invalid => "something must not be read, or nothing was measured",
+        }
+    }
+}
+
 impl Kind {
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -158,6 +172,20 @@ impl Row {
                 format!("{word}, needs {blocks} more blocks")
             }
             _ => word,
+        }
+    }
+
+    /// How it does against its control or its bar; where it was compared with an earlier state, its
+    /// verdict is about that, and stands there.
+    pub(super) fn bar_words(&self) -> (String, Tone) {
+        match (&self.baseline, &self.target) {
+            (Some(_), Some(target)) if self.verdict != Verdict::Invalid => {
+                (target.verdict.word().to_owned(), target.verdict.tone())
+            }
+            (Some(_), None) if self.verdict != Verdict::Invalid => {
+                (Verdict::Measured.word().to_owned(), Tone::Plain)
+            }
+            _ => (self.verdict_words(), self.verdict.tone()),
         }
     }
 

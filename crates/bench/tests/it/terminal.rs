@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ruleiq_bench::report::{
-    Report,
+    Baseline, BaselineMode, Report, Verdict,
     terminal::{Style, render},
 };
 
@@ -27,6 +27,30 @@ fn a_full_report_is_readable_at_each_width() {
     insta::assert_snapshot!("wide", text(&report, 150));
     insta::assert_snapshot!("medium", text(&report, 100));
     insta::assert_snapshot!("narrow", text(&report, 60));
+}
+
+#[test]
+fn a_comparison_says_by_how_much() {
+    let mut report = sample::rich();
+    let mut rows = report.results.iter_mut();
+    let row = rows.find(|it| it.metric == "cpu_per_op").unwrap();
+    row.baseline = Some(Baseline {
+        id: None,
+        mode: BaselineMode::Interleaved,
+        ratio: 1.25,
+        ci_low: 1.2,
+        ci_high: 1.3,
+        p: 0.001,
+        stage: 2,
+    });
+    row.verdict = Verdict::Regressed;
+    for width in [60, 100, 150] {
+        let printed = text(&report, width);
+        let line = printed.lines().find(|it| it.contains("1.25"));
+        let line = line.unwrap_or_else(|| panic!("{printed}"));
+        assert!(line.contains("[1.20, 1.30]"), "{line}");
+        assert!(printed.contains("✗ regressed"), "{printed}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::report::{
     Report, Row, Verdict,
-    digest::{by_case, is_guide, mean, median_mde, verdicts, worst},
+    digest::{by_case, compared, disturbed, is_guide, median_mde, verdicts, worst},
     figure::{Figure, duration, percent, ratio},
     svg::escape,
 };
@@ -55,6 +55,11 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(mde) = median_mde(report) {
         text += &format!("; sees {} in 9 of 10 runs", percent(mde));
     }
+    let (cases, disturbed) = disturbed(report);
+    if disturbed > 0 {
+        text +=
+            &format!("; half of the blocks or more were disturbed in {disturbed} of {cases} cases");
+    }
     let servers = Some(report.server_words()).filter(|it| !it.is_empty());
     let scale = Some(report.scale_words()).filter(|_| !report.scale.name.is_empty());
     let all = [
@@ -86,6 +91,38 @@ fn notes(report: &Report) -> String {
     }
     let items = notes.iter().map(|it| format!("<li>{}</li>", escape(it)));
     format!("<ul class=\"notes\">{}</ul>\n", items.collect::<String>())
+}
+
+/// How this state does against an earlier one.
+pub(super) fn earlier(report: &Report) -> String {
+    let heads = ["Case", ">Now", ">Now/then", ">99 %", "Verdict"];
+    let mut table = Table::new("", "", &heads);
+    let rows = compared(report);
+    if rows.is_empty() {
+        return String::new();
+    }
+    for row in rows {
+        let Some(then) = &row.baseline else { continue };
+        let (value, between) = ratio(then.ratio, Some((then.ci_low, then.ci_high)));
+        table.row(&[
+            format!(
+                "{} <small>{}</small>",
+                breakable(&row.name()),
+                escape(&row.metric_word())
+            ),
+            row.figure().map_or_else(none, |it| escape(&it.to_string())),
+            value,
+            between.unwrap_or_default(),
+            badge(row.verdict, &row.verdict_words()),
+        ]);
+    }
+    titled(
+        "earlier",
+        "Now against the earlier state",
+        "Less than 1 is cheaper now. A change needs a second look, an interval without 1, and more \
+         than the noise.",
+        &table.end(),
+    )
 }
 
 /// The guide's table of targets, its summary of latencies, and the five worst.
@@ -187,17 +224,6 @@ fn worst_five(report: &Report) -> String {
     }
     if !out.is_empty() {
         out = format!("<ol class=\"worst\">\n{out}</ol>\n");
-    }
-    if let Some(mean) = mean(report) {
-        write!(
-            out,
-            "<p>Geometric mean of {} ratios of CPU/op: <b>{}</b>; the worst is <b>{}</b> ({}).</p>",
-            mean.count,
-            ratio(mean.ratio, None).0,
-            ratio(mean.worst.ratio.unwrap_or(f64::NAN), None).0,
-            breakable(&mean.worst.name())
-        )
-        .ok();
     }
     out
 }

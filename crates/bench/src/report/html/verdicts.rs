@@ -93,13 +93,22 @@ fn line(row: &Row, axis: Axis) -> String {
         escape(&ours),
         picture(row, axis),
         escape(&row.target_word().unwrap_or_else(none)),
-        badge(row.verdict, &verdict_word(row)),
+        verdict(row),
     )
 }
 
 /// The reasons stand beside it, and say how many more blocks it needs.
-fn verdict_word(row: &Row) -> String {
-    format!("{} {}", row.verdict.sign(), row.verdict.word())
+fn verdict(row: &Row) -> String {
+    if row.baseline.is_none() {
+        let word = format!("{} {}", row.verdict.sign(), row.verdict.word());
+        return badge(row.verdict, &word);
+    }
+    let (words, tone) = row.bar_words();
+    format!(
+        "<span class=\"badge {}\">{}</span>",
+        class(tone),
+        escape(&words)
+    )
 }
 
 fn picture(row: &Row, axis: Axis) -> String {
@@ -114,7 +123,7 @@ fn picture(row: &Row, axis: Axis) -> String {
         interval,
         floor: row.aa_floor,
         target: target.map(|it| it.value),
-        class: class(row.verdict.tone()),
+        class: class(row.bar_words().1),
         title: format!("{}: {shown} {}", row.name(), between.unwrap_or_default()),
     }
     .svg(axis)

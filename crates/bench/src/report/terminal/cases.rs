@@ -3,7 +3,7 @@
 use super::{
     super::{
         Report, Row, Summary, Verdict,
-        digest::{by_case, is_guide},
+        digest::{by_case, compared, is_guide},
         figure::{Figure, ratio},
     },
     paper::{INTERVAL, Paper, Part},
@@ -14,6 +14,31 @@ use crate::TargetOf;
 const WIDE: u16 = 140;
 const MEDIUM: u16 = 100;
 
+/// One row per case that was compared with an earlier state, and for what else changed.
+pub(super) fn earlier(paper: &mut Paper, report: &Report) {
+    let rows = compared(report);
+    let rows: Vec<Vec<Part>> = rows.into_iter().filter_map(earlier_row).collect();
+    if rows.is_empty() {
+        return;
+    }
+    paper.heading(
+        "Now against the earlier state, by CPU per operation where no other metric is named",
+    );
+    paper.table(&["case", ">now", ">now/then", INTERVAL, "verdict"], rows);
+}
+
+fn earlier_row(row: &Row) -> Option<Vec<Part>> {
+    let then = row.baseline.as_ref()?;
+    let (value, between) = ratio(then.ratio, Some((then.ci_low, then.ci_high)));
+    Some(vec![
+        named(row).into(),
+        ours(row).into(),
+        value.into(),
+        between.unwrap_or_default().into(),
+        Part::toned(row.verdict_words(), row.verdict.tone()),
+    ])
+}
+
 /// One row per case and judged metric.
 pub(super) fn rows(paper: &mut Paper, report: &Report) {
     let rows: Vec<&Row> = by_case(report)
@@ -23,7 +48,7 @@ pub(super) fn rows(paper: &mut Paper, report: &Report) {
     if rows.is_empty() {
         return;
     }
-    paper.heading("Cases, by CPU per operation where no other metric is named");
+    paper.heading("Ours over the control, by CPU per operation where no other metric is named");
     match paper.width() {
         WIDE.. => paper.table(
             &[
@@ -36,6 +61,24 @@ pub(super) fn rows(paper: &mut Paper, report: &Report) {
             rows.iter().map(|it| medium(it)).collect(),
         ),
         _ => rows.iter().for_each(|it| narrow(paper, it)),
+    }
+    if paper.width() < WIDE {
+        controls(paper, &rows);
+    }
+}
+
+/// What the ratios are over, where a table has no room for it.
+fn controls(paper: &mut Paper, rows: &[&Row]) {
+    let mut names: Vec<String> = Vec::new();
+    for control in rows.iter().filter_map(|it| it.control.as_ref()) {
+        let name = format!("{} {}", control.name, control.version);
+        let name = name.trim_end_matches(" -").to_owned();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        paper.line(&format!("Controls: {}.", names.join(" · ")));
     }
 }
 
@@ -50,19 +93,24 @@ fn wide(row: &Row) -> Vec<Part> {
 }
 
 fn medium(row: &Row) -> Vec<Part> {
-    let name = match row.metric.as_str() {
-        "cpu_per_op" => row.name(),
-        _ => format!("{} {}", row.name(), row.metric_word()),
-    };
     let (ratio, between) = ratio_of(row);
+    let (words, tone) = row.bar_words();
     vec![
-        name.into(),
+        named(row).into(),
         ours(row).into(),
         ratio.into(),
         between.into(),
         row.target_word().unwrap_or_else(none).into(),
-        Part::toned(row.verdict_words(), row.verdict.tone()),
+        Part::toned(words, tone),
     ]
+}
+
+/// The case, and the metric if it is another than the usual one.
+fn named(row: &Row) -> String {
+    match row.metric.as_str() {
+        "cpu_per_op" => row.name(),
+        _ => format!("{} {}", row.name(), row.metric_word()),
+    }
 }
 
 /// Two lines without a table.
@@ -75,7 +123,7 @@ fn narrow(paper: &mut Paper, row: &Row) {
         parts.push(format!("× {ratio} {between}").trim_end().to_owned());
     }
     parts.extend(row.target_word());
-    parts.push(row.verdict_words());
+    parts.push(row.bar_words().0);
     paper.line(&format!("  {}", parts.join("  ")));
 }
 
@@ -101,9 +149,11 @@ pub(super) fn why(paper: &mut Paper, report: &Report) {
     let unclear = |row: &&Row| {
         let verdicts = [
             Verdict::Invalid,
+            Verdict::Critical,
+            Verdict::Regressed,
+            Verdict::Missed,
             Verdict::NoControl,
             Verdict::Inconclusive,
-            Verdict::Regressed,
         ];
         verdicts.contains(&row.verdict) && !row.reasons.is_empty()
     };
