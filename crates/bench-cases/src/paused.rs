@@ -45,6 +45,10 @@ impl Paused {
         })
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn pid(&self) -> Pid {
         self.pid
     }
