@@ -161,6 +161,8 @@ fn seconds(time: nix::sys::time::TimeSpec) -> f64 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use std::os::unix::process::CommandExt as _;
+
     use super::*;
 
     #[test]
@@ -196,6 +198,26 @@ mod tests {
             let ended = used.flags.iter().filter(|it| it.ends_with("ended"));
             assert_eq!(ended.count(), flags, "{used:?}");
         }
+    }
+
+    #[test]
+    fn an_autovacuum_is_told_whatever_is_judged() {
+        let mut worker = std::process::Command::new("cat")
+            .arg0("postgres: autovacuum worker ruleiq")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let servers = Servers {
+            postgres: Some(std::process::id()),
+            ..Servers::default()
+        };
+        let clocks = Clocks::new(servers, &[]).judging(&[Process::Client]);
+        // It was there before: that it began is no news, that it runs is.
+        let before = clocks.before().unwrap();
+        let used = clocks.since(&before).unwrap();
+        drop(worker.stdin.take());
+        worker.wait().unwrap();
+        assert_eq!(used.flags, [tree::AUTOVACUUM]);
     }
 
     #[test]

@@ -144,8 +144,7 @@ fn verdict(paper: &mut Paper, report: &Report) {
     paper.line(&parts.collect::<Vec<_>>().join("   "));
     if !report.partial {
         let outcome = Outcome::of(&report.results);
-        let code = outcome.exit_code();
-        paper.line(&format!("Outcome: {} (exit code {code}).", outcome.words()));
+        paper.line(&format!("Outcome: {}.", outcome.words()));
     }
     if let Some(ns) = report.self_check.null_case_ns {
         let ns = Figure::plain("us", ns / 1e3);

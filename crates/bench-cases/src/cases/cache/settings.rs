@@ -44,9 +44,9 @@ pub(crate) struct Connection {
     pub(crate) max_attempts: u32,
     /// Commands that may wait to be sent.
     pub(crate) max_waiting: usize,
-    /// How long an answer may be owed until the socket is opened anew, and how often that is looked
-    /// for. Looking costs a timer for each turn of the client.
+    /// How long an answer may be owed until the socket is opened anew.
     pub(crate) unresponsive_ms: u64,
+    /// How often that is looked for, which costs a timer for each turn of the client.
     pub(crate) look_every_ms: u64,
     /// The most commands on the way on one socket.
     pub(crate) pipeline: usize,
@@ -100,6 +100,7 @@ impl Settings {
         if options.tiny {
             // An answer is what counts then, however busy the machine that runs the tests.
             redis.command_timeout_ms = 10_000;
+            redis.unresponsive_ms = 10_000;
         }
         Settings {
             keys: if options.tiny { 200 } else { CACHE_KEYS },

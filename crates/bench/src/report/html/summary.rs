@@ -95,12 +95,12 @@ fn notes(report: &Report) -> String {
 
 /// How this state does against an earlier one.
 pub(super) fn earlier(report: &Report) -> String {
-    let heads = ["Case", ">Now", ">Now/then", ">99 %", "Verdict"];
-    let mut table = Table::new("", "", &heads);
     let rows = compared(report);
     if rows.is_empty() {
         return String::new();
     }
+    let heads = ["Case", ">Now", ">Now/then", ">99 %", "Verdict"];
+    let mut table = Table::new("", "", &heads);
     for row in rows {
         let Some(then) = &row.baseline else { continue };
         let (value, between) = ratio(then.ratio, Some((then.ci_low, then.ci_high)));
