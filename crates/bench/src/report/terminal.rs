@@ -79,7 +79,9 @@ fn head(paper: &mut Paper, report: &Report) {
     if !report.scale.name.is_empty() {
         paper.field("scale", &report.scale_words());
     }
-    paper.field("noise", &noise(report));
+    if !report.results.is_empty() {
+        paper.field("noise", &noise(report));
+    }
     if report.partial {
         paper.note("ended before its end: what is missing was not measured");
     }
@@ -120,7 +122,7 @@ fn worst_five(paper: &mut Paper, report: &Report) {
     for (at, it) in worst.iter().enumerate() {
         let how = match it.beyond > 0.0 {
             true => format!("{} beyond {}", percent(it.beyond), it.what),
-            false => format!("{} within {}", percent(-it.beyond), it.what),
+            false => format!("{} within {}", percent(it.beyond.abs()), it.what),
         };
         let tone = if it.beyond > 0.0 {
             it.row.verdict.tone()
@@ -135,7 +137,11 @@ fn worst_five(paper: &mut Paper, report: &Report) {
 fn verdict(paper: &mut Paper, report: &Report) {
     let verdicts = verdicts(report);
     if verdicts.is_empty() {
-        return paper.line("Nothing was measured.");
+        // What a study found stands above.
+        if report.curves.is_empty() && report.scale_study.is_empty() {
+            paper.line("Nothing was measured.");
+        }
+        return;
     }
     paper.heading("Cases by their gravest verdict, targets included");
     let parts = verdicts

@@ -54,6 +54,19 @@ fn a_comparison_says_by_how_much() {
 }
 
 #[test]
+fn a_study_alone_says_nothing_of_noise_that_was_not_measured() {
+    let mut study = sample::rich();
+    study.results.clear();
+    let printed = text(&study, 100);
+    assert!(printed.contains("questions grow"), "{printed}");
+    assert!(!printed.contains("Nothing was measured"), "{printed}");
+    assert!(!printed.contains("noise"), "{printed}");
+
+    let nothing = text(&sample::minimal(), 100);
+    assert!(nothing.contains("Nothing was measured"), "{nothing}");
+}
+
+#[test]
 fn no_line_is_wider_than_the_terminal() {
     for width in [60, 80, 100, 120, 150, 200] {
         let printed = text(&sample::rich(), width);

@@ -77,14 +77,19 @@ fn programs(report: &Report) -> Pairs {
 
 fn noise(report: &Report) -> Pairs {
     let (noise, own) = (&report.noise, &report.self_check);
-    let mut rows = vec![
-        pair("s of a block", &percent(noise.aa_s)),
-        pair("floor", &percent(noise.aa_floor)),
-        pair("sees 10 %", if noise.mde_10pct_ok { "yes" } else { "no" }),
+    let mut rows = Pairs::new();
+    if !report.results.is_empty() {
+        rows.extend([
+            pair("s of a block", &percent(noise.aa_s)),
+            pair("floor", &percent(noise.aa_floor)),
+            pair("sees 10 %", if noise.mde_10pct_ok { "yes" } else { "no" }),
+        ]);
+    }
+    rows.extend([
         pair("steal", &percent(noise.steal_pct / 100.0)),
         pair("throttled", &count(noise.throttled)),
         pair("load at the beginning", &format!("{:.2}", noise.load1)),
-    ];
+    ]);
     if let Some(psi) = noise.psi_cpu_some {
         rows.push(pair("waiting for a processor", &percent(psi / 100.0)));
     }

@@ -325,7 +325,10 @@ fn growth_table(growth: &Growth) -> String {
         let why: Vec<String> = point
             .figures
             .iter()
-            .map(|(name, value)| format!("{} {value}", name.replace('_', " ")))
+            .map(|(name, value)| {
+                let value = Figure::plain("count", *value);
+                format!("{} {value}", name.replace('_', " "))
+            })
             .collect();
         table.row(&[
             count(point.size),

@@ -67,7 +67,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("Revision", Some(report.revision_words())),
         ("Servers", servers),
         ("Data", scale),
-        ("Noise", Some(text)),
+        ("Noise", Some(text).filter(|_| !report.results.is_empty())),
     ];
     all.into_iter()
         .filter_map(|(name, text)| Some((name, text?)))
@@ -82,7 +82,7 @@ fn notes(report: &Report) -> String {
     if report.quick {
         notes.push("A quick run claims nothing finer than 15 %.");
     }
-    if !report.noise.mde_10pct_ok {
+    if !report.noise.mde_10pct_ok && !report.results.is_empty() {
         notes.push("The run was too noisy to see a difference of 10 %.");
     }
     notes.extend(report.warnings.iter().map(String::as_str));
@@ -210,7 +210,7 @@ fn worst_five(report: &Report) -> String {
         let (how, tone) = match it.beyond > 0.0 {
             true => (format!("{} beyond {}", percent(it.beyond), it.what), "bad"),
             false => (
-                format!("{} within {}", percent(-it.beyond), it.what),
+                format!("{} within {}", percent(it.beyond.abs()), it.what),
                 "plain",
             ),
         };
