@@ -207,6 +207,13 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        // It has a name only some time after it has begun.
+        let name = format!("/proc/{}/cmdline", worker.id());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::fs::read(&name).unwrap().is_empty() {
+            assert!(std::time::Instant::now() < deadline, "it has no name");
+            std::thread::yield_now();
+        }
         let servers = Servers {
             postgres: Some(std::process::id()),
             ..Servers::default()
