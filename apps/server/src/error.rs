@@ -167,13 +167,13 @@ impl From<CheckoutError> for ApiError {
     fn from(error: CheckoutError) -> ApiError {
         match error {
             CheckoutError::DeadlinePassed => deadline_exceeded().cause(error),
-            CheckoutError::TimedOut { .. } | CheckoutError::TooManyWaiting { .. } => {
-                ApiError::unavailable(
-                    "database_busy",
-                    "all connections to the database are in use",
-                )
-                .cause(error)
-            }
+            CheckoutError::Shed { .. }
+            | CheckoutError::TimedOut { .. }
+            | CheckoutError::TooManyWaiting { .. } => ApiError::unavailable(
+                "database_busy",
+                "all connections to the database are in use",
+            )
+            .cause(error),
             _ => database_unavailable().cause(error),
         }
     }

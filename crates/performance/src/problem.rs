@@ -39,7 +39,9 @@ pub(crate) fn no_session(error: &CheckoutError) -> Error {
     log(error);
     match error {
         CheckoutError::DeadlinePassed => deadline_exceeded(),
-        CheckoutError::TimedOut { .. } | CheckoutError::TooManyWaiting { .. } => unavailable(
+        CheckoutError::Shed { .. }
+        | CheckoutError::TimedOut { .. }
+        | CheckoutError::TooManyWaiting { .. } => unavailable(
             "database_busy",
             "all connections to the database are in use",
         ),

@@ -16,7 +16,8 @@ mod redis;
 
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{
-    CheckoutError, ConnectError, PostgresConfig, Session, Transaction, autosized,
+    CheckoutError, ConnectError, HeldConnection, Holders, PostgresConfig, ResizeError, Session,
+    Transaction, autosized,
 };
 #[cfg(feature = "redis")]
 pub use crate::redis::{RedisConfig, RedisInfo};

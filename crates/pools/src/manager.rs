@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tokio::runtime::Handle;
 
 #[cfg(feature = "postgres")]
-use crate::postgres::{CheckoutError, Pool, Session};
+use crate::postgres::{CheckoutError, HeldConnection, Pool, ResizeError, Session};
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{BuildError, Builder, Health, PoolMetrics, PoolStats};
@@ -67,6 +67,32 @@ impl PoolManager {
         async move {
             let pool = pool.ok_or(CheckoutError::NotConfigured)?;
             pool.checkout(call_site).await
+        }
+    }
+
+    /// Who holds connections to the database, the longest first.
+    #[cfg(feature = "postgres")]
+    pub fn held(&self) -> Vec<HeldConnection> {
+        let pool = self.inner.postgres.as_ref();
+        pool.map_or_else(Vec::new, |pool| pool.held())
+    }
+
+    /// Sets how many connections to the database stay open, and how many there may be beyond these.
+    ///
+    /// Where there are more than may be, idle ones are closed at once and others as they come back.
+    ///
+    /// # Errors
+    ///
+    /// No connection at all, more than the pool was built for, or no database.
+    #[cfg(feature = "postgres")]
+    pub fn resize(&self, size: usize, max_overflow: usize) -> Result<(), ResizeError> {
+        match &self.inner.postgres {
+            Some(pool) => pool.resize(size, max_overflow),
+            None => Err(ResizeError {
+                size,
+                max_overflow,
+                built_for: 0,
+            }),
         }
     }
 

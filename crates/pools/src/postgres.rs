@@ -7,20 +7,28 @@ mod config;
 mod connect;
 mod connection;
 mod counters;
+mod endpoint;
 mod engine;
 mod error;
-mod ledger;
+mod holders;
+mod keeper;
+mod opening;
+mod place;
 mod pool;
+mod random;
+mod ready;
 mod run;
 mod session;
 mod statements;
 mod transaction;
 mod unverified;
+mod wire;
 
 pub use self::{
     autosize::autosized,
     config::PostgresConfig,
-    error::{CheckoutError, ConnectError},
+    error::{CheckoutError, ConnectError, ResizeError},
+    holders::{HeldConnection, Holders},
     session::Session,
     transaction::Transaction,
 };

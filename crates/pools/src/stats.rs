@@ -1,6 +1,8 @@
 //! What the pools hold, in one vocabulary for both.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 
 /// What the pools of a [`PoolManager`](crate::PoolManager) hold at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +36,9 @@ pub struct ResourceStats {
     pub overflow: usize,
     /// Callers that wait for a connection; for Redis, commands that wait to be sent.
     pub waiting: usize,
+    /// How long the first of them has waited; unknown for Redis, and zero where nobody waits.
+    #[serde(rename = "oldest_wait_seconds", serialize_with = "seconds")]
+    pub oldest_wait: Duration,
     /// Connections that are being opened.
     pub connecting: usize,
     /// Connections that are being rolled back or closed, and hold their places until it is done.
@@ -78,4 +83,8 @@ impl ResourceStats {
         self.utilization = self.checked_out as f64 / (self.size + self.max_overflow) as f64;
         self
     }
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
 }

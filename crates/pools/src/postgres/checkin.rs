@@ -1,19 +1,20 @@
 //! What happens to a connection that comes back.
 //!
-//! A clean one goes back at once. One in which a transaction may be open is rolled back first. One
-//! that is busy, dead, too old or not needed is closed. All this is done in the background, on the
-//! pool's runtime; until it is done the connection keeps its place, so that there are never more
-//! connections than there may be.
+//! A clean one goes back at once, which the wire knows without asking. One whose last answer is still
+//! on its way, such as that to a rollback, is waited for first. One that is busy, in a transaction or
+//! dead is closed. What takes time is done in the background, on the pool's runtime; until it is done
+//! the connection keeps its place, so that there are never more connections than there may be.
 
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
 use deadpool::managed::Object as Managed;
+use tokio::time::Instant;
 
 use super::{
-    admission::Place,
-    connection::Condition,
+    admission::Renewal,
+    connection::{Condition, Connection},
     counters::Discard,
-    ledger::State,
+    place::Place,
     pool::{Object, Pool},
 };
 
@@ -26,70 +27,74 @@ struct Leaving {
 }
 
 impl Pool {
-    pub(crate) fn check_in(
-        self: &Arc<Self>,
-        mut connection: Object,
-        place: Place,
-        call_site: &'static Location<'static>,
-    ) {
-        match connection.condition() {
-            Condition::Clean if self.is_closed() => self.retire(connection, place, Discard::Closed),
-            Condition::Clean => match connection.entry.check_in() {
-                true => self.keep(connection, place),
-                false => self.retire(connection, place, Discard::Overflow),
-            },
-            Condition::Unclear if self.is_closed() => {
-                self.retire(connection, place, Discard::Closed);
-            }
-            Condition::Unclear => self.clean(connection, place),
-            Condition::Doomed(why) => {
-                if why == Discard::Busy {
-                    tracing::debug!(%call_site, "a connection came back busy and is closed");
-                }
-                self.retire(connection, place, why);
-            }
+    pub(crate) fn check_in(self: &Arc<Self>, connection: Object, place: Place) {
+        let now = Instant::now();
+        let holder = connection.link().holder().take();
+        if let Some(holder) = holder {
+            holder.came_back(now);
+        }
+        match connection.condition(now) {
+            Condition::Clean => keep(connection, place, now),
+            Condition::Expired => self.replace(connection, place, now),
+            Condition::Unsettled => self.settle(connection, place),
+            Condition::Doomed(why) => self.retire(connection, place, why),
         }
     }
 
-    fn keep(&self, connection: Object, place: Place) {
-        drop(connection);
-        drop(place);
-        // It may have come back after `close` had looked for idle ones.
-        if self.is_closed() {
-            self.drop_idle();
+    /// Keeps an old connection in use until there is one in its place.
+    fn replace(self: &Arc<Self>, connection: Object, place: Place, now: Instant) {
+        let renewal = self.admission().renew();
+        match renewal {
+            Renewal::Wait => keep(connection, place, now),
+            Renewal::Open => {
+                self.open(1, true);
+                keep(connection, place, now);
+            }
+            Renewal::Close => self.retire(connection, place, Discard::Expired),
         }
     }
 
-    /// Rolls the connection back, then keeps or closes it.
-    fn clean(self: &Arc<Self>, mut connection: Object, place: Place) {
-        connection.entry.set(State::Closing);
+    /// Waits for the last answer, then keeps or closes the connection.
+    fn settle(self: &Arc<Self>, connection: Object, mut place: Place) {
+        place.close();
         let pool = Arc::clone(self);
         let mut leaving = Leaving::new(connection, place);
         self.engine().connector.runtime().spawn(async move {
-            if !leaving.connection().clean().await {
-                pool.engine().counters.discarded(Discard::Transaction);
-                leaving.connection().close(true).await;
-            } else if pool.is_closed() {
-                pool.engine().counters.discarded(Discard::Closed);
-                leaving.connection().close(false).await;
-            } else if leaving.connection().entry.check_in() {
-                leaving.stay(&pool);
+            if leaving.connection().settle().await {
+                leaving.stay();
             } else {
-                pool.engine().counters.discarded(Discard::Overflow);
-                leaving.connection().close(false).await;
+                pool.engine().counters.discarded(Discard::Transaction);
+                leaving.connection().close().await;
             }
         });
     }
 
-    /// Closes the connection.
-    fn retire(&self, mut connection: Object, place: Place, why: Discard) {
+    /// Closes a connection.
+    pub(super) fn retire(&self, connection: Object, mut place: Place, why: Discard) {
         self.engine().counters.discarded(why);
-        connection.entry.set(State::Closing);
+        place.close();
         let mut leaving = Leaving::new(connection, place);
         self.engine().connector.runtime().spawn(async move {
-            leaving.connection().close(why == Discard::Busy).await;
+            leaving.connection().close().await;
         });
     }
+
+    /// Closes a connection that deadpool does not have any more.
+    pub(super) fn end(&self, mut connection: Connection, place: Place, why: Discard) {
+        self.engine().counters.discarded(why);
+        self.engine().connector.runtime().spawn(async move {
+            connection.close().await;
+            drop(connection);
+            drop(place);
+        });
+    }
+}
+
+/// First the connection is in the pool, then somebody else may have it.
+fn keep(mut connection: Object, place: Place, now: Instant) {
+    connection.rest(now);
+    drop(connection);
+    place.give_back(now);
 }
 
 impl Leaving {
@@ -107,9 +112,12 @@ impl Leaving {
     }
 
     /// Gives the connection back to the pool after all.
-    fn stay(mut self, pool: &Pool) {
-        if let (Some(connection), Some(place)) = (self.connection.take(), self.place.take()) {
-            pool.keep(connection, place);
+    fn stay(mut self) {
+        if let (Some(mut connection), Some(place)) = (self.connection.take(), self.place.take()) {
+            let now = Instant::now();
+            connection.rest(now);
+            drop(connection);
+            place.stay(now);
         }
     }
 }

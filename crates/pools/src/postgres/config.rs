@@ -16,16 +16,25 @@ pub struct PostgresConfig {
     /// Connections that stay open. Default 10. Too many make the server slower, not faster: the
     /// best size is a few per processor of the database. Too few make callers wait.
     pub size: NonZeroUsize,
-    /// Connections beyond these, opened under load and closed when they come back. Default 20.
+    /// Connections beyond these, opened under load. Default 20.
     /// `size + max_overflow`, times the instances of the service, must stay below the server's
     /// `max_connections`.
     pub max_overflow: usize,
+    /// How long a connection beyond `size` stays open when nobody uses it. Default 10 s. Zero closes
+    /// it as it comes back, and makes each burst of load pay for logins again.
+    pub overflow_linger: Duration,
+    /// How many connections may be opened at a time. Default 4. The server forks a process for each.
+    pub max_connecting: NonZeroUsize,
+    /// How long a connection may be idle before it is asked for an answer when it is checked out,
+    /// which costs a round trip. Default 1 s.
+    pub idle_check: Duration,
     /// How long a caller waits for a connection. Default 30 s. A deadline of the scope shortens it.
     pub timeout: Duration,
     /// How many callers may wait. Default 10,000. Beyond it they are refused at once.
     pub max_waiting: usize,
     /// The age at which a connection is replaced, less a random part of up to a tenth, so that not
-    /// all are replaced at once. Default 3600 s.
+    /// all are replaced at once; of those that fill up the pool after a start or an outage, up to nine
+    /// tenths. The new one is open before the old one is closed, where there is room. Default 3600 s.
     pub recycle: Duration,
     /// Whether `size` is raised on large machines, by [`autosized`](crate::autosized). Default yes.
     pub autosize: bool,
@@ -38,6 +47,9 @@ pub struct PostgresConfig {
     /// How many statements each connection keeps prepared. Default 256. Each costs the server a
     /// few kilobytes per connection.
     pub prepared_statements: NonZeroUsize,
+    /// How long a connection may be checked out before the log tells by whom. Default 60 s. `None`
+    /// never tells.
+    pub leak_after: Option<Duration>,
     /// Certificates to trust besides the system's, in PEM. With it, `prefer` checks too.
     pub ca_file: Option<PathBuf>,
     /// What `pg_stat_activity` shows. Default: what the URL says, else `ruleiq`.
@@ -61,6 +73,9 @@ impl Default for PostgresConfig {
             url: SecretString::default(),
             size: nonzero(10),
             max_overflow: 20,
+            overflow_linger: Duration::from_secs(10),
+            max_connecting: nonzero(4),
+            idle_check: Duration::from_secs(1),
             timeout: Duration::from_secs(30),
             max_waiting: 10_000,
             recycle: Duration::from_secs(3600),
@@ -68,6 +83,7 @@ impl Default for PostgresConfig {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Some(Duration::from_secs(60)),
             prepared_statements: nonzero(256),
+            leak_after: Some(Duration::from_secs(60)),
             ca_file: None,
             application_name: None,
         }

@@ -1,6 +1,6 @@
-//! Opens connections, asks servers to stop statements, and closes connections.
+//! Opens connections, asks servers to stop statements, and ends connections.
 
-use std::{net::IpAddr, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -9,12 +9,19 @@ use tokio::{
     time,
 };
 use tokio_postgres::{
-    CancelToken, Client, Config,
-    config::{Host, SslMode},
+    CancelToken, Client, Config, SimpleQueryMessage,
+    config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
+    tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{ConnectError, PostgresConfig, unverified::unverified};
+use super::{
+    ConnectError, PostgresConfig,
+    endpoint::{Address, Endpoint, Socket, SocketOptions, endpoints},
+    random::Random,
+    unverified::unverified,
+    wire::{Tap, TapTls, Wire},
+};
 use crate::{BuildError, tls};
 
 const APPLICATION_NAME: &str = "ruleiq";
@@ -33,26 +40,66 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// Sockets live on this runtime, whatever runtime their users are on.
 pub(crate) struct Connector {
-    config: Config,
-    tls: MakeRustlsConnect,
+    login: Arc<Login>,
     connect_timeout: Duration,
     runtime: Handle,
 }
 
-/// An open connection: what sends, and the task that moves the bytes until the sender is dropped.
-pub(crate) type Opened = (Client, JoinHandle<()>);
+/// What it takes to reach a server and to be let in.
+struct Login {
+    config: Config,
+    endpoints: Vec<Endpoint>,
+    options: SocketOptions,
+    tls: MakeRustlsConnect,
+    random: Random,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) client: Client,
+    /// What moves the bytes. It ends by itself, with a word to the server, when the client is
+    /// dropped and all that was sent is answered.
+    pub(crate) task: JoinHandle<()>,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) canceller: Canceller,
+}
+
+/// What it takes to ask the server to stop what a connection runs.
+#[derive(Clone)]
+pub(crate) struct Canceller {
+    token: CancelToken,
+    address: Address,
+    /// Of the server's certificate.
+    name: String,
+}
+
+impl fmt::Debug for Canceller {
+    /// Without its key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canceller")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Connector {
     pub(crate) fn new(config: &PostgresConfig, runtime: Handle) -> Result<Connector, BuildError> {
-        let driver = driver_config(config)?;
+        let (driver, endpoints) = driver_config(config)?;
         let verify = driver.get_ssl_mode() == SslMode::Require || config.ca_file.is_some();
         let tls = match verify {
             true => tls::verifying(config.ca_file.as_deref())?,
             false => unverified(),
         };
-        Ok(Connector {
+        let login = Login {
+            endpoints,
+            options: SocketOptions::of(&driver),
             config: driver,
             tls: MakeRustlsConnect::new(tls),
+            random: Random::new(),
+        };
+        Ok(Connector {
+            login: Arc::new(login),
             connect_timeout: config.connect_timeout,
             runtime,
         })
@@ -63,31 +110,19 @@ impl Connector {
     }
 
     /// Opens a connection. Dropping the future ends the attempt.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "here is where connections are made"
-    )]
     pub(crate) async fn connect(&self) -> Result<Opened, ConnectError> {
-        let (config, tls, limit) = (self.config.clone(), self.tls.clone(), self.connect_timeout);
+        let (login, limit) = (Arc::clone(&self.login), self.connect_timeout);
         let attempt = self.runtime.spawn(async move {
-            let connecting = time::timeout(limit, config.connect(tls)).await;
-            let (client, connection) =
-                connecting.map_err(|_| ConnectError::TimedOut { after: limit })??;
-            let task = tokio::spawn(async move {
-                // Whoever runs a statement gets the error too, and it belongs to them.
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to the database broke");
-                }
-            });
-            Ok((client, task))
+            let connecting = time::timeout(limit, login.connect()).await;
+            connecting.unwrap_or(Err(ConnectError::TimedOut { after: limit }))
         });
         let _abort = AbortOnDrop(attempt.abort_handle());
         attempt.await.unwrap_or(Err(ConnectError::RuntimeEnded))
     }
 
     /// Asks the server to stop what the connection runs.
-    pub(crate) async fn cancel(&self, token: &CancelToken) {
-        match time::timeout(CANCEL_TIMEOUT, token.cancel_query(self.tls.clone())).await {
+    pub(crate) async fn cancel(&self, canceller: &Canceller) {
+        match time::timeout(CANCEL_TIMEOUT, self.login.cancel(canceller)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "could not cancel a statement"),
             Err(_) => tracing::debug!("could not cancel a statement in time"),
@@ -96,24 +131,137 @@ impl Connector {
 
     /// Hosts and ports, for people.
     pub(crate) fn server(&self) -> String {
-        let names = self.config.get_hosts().iter().map(|host| match host {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
-        });
-        let mut names: Vec<String> = names.collect();
-        if names.is_empty() {
-            let addresses = self.config.get_hostaddrs().iter();
-            names = addresses.map(IpAddr::to_string).collect();
-        }
-        let ports = self.config.get_ports();
-        for (at, name) in names.iter_mut().enumerate() {
-            if let Some(port) = ports.get(at).or(ports.first()) {
-                *name = format!("{name}:{port}");
-            }
-        }
-        names.join(",")
+        let endpoints = self.login.endpoints.iter();
+        endpoints
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }
+
+impl Login {
+    /// Connects to the first server that is there and fits, in the order of the URL or any.
+    async fn connect(&self) -> Result<Opened, ConnectError> {
+        let mut error = None;
+        for endpoint in self.in_order(self.endpoints.iter().collect()) {
+            let addresses = match endpoint.addresses().await {
+                Ok(addresses) => addresses,
+                Err(source) => {
+                    let address = endpoint.to_string();
+                    error = Some(ConnectError::Unreachable { address, source });
+                    continue;
+                }
+            };
+            for address in self.in_order(addresses) {
+                match self.connect_to(endpoint, address).await {
+                    Ok(opened) => return Ok(opened),
+                    Err(failed) => error = Some(failed),
+                }
+            }
+        }
+        Err(error.unwrap_or(ConnectError::NoAddress))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "here is where connections are made"
+    )]
+    async fn connect_to(
+        &self,
+        endpoint: &Endpoint,
+        address: Address,
+    ) -> Result<Opened, ConnectError> {
+        let socket = self.open(&address).await?;
+        let wire = Arc::new(Wire::new());
+        let tls = self.tls::<Tap<Socket>>(endpoint.name())?;
+        let tls = TapTls::new(tls, Arc::clone(&wire));
+        let tap = Tap::new(socket, Arc::clone(&wire));
+        let (client, connection) = match address {
+            // There is nobody in between, and the driver would want a name to check.
+            Address::Unix(_) => {
+                let mut config = self.config.clone();
+                config.ssl_mode(SslMode::Disable);
+                config.connect_raw(tap, tls).await?
+            }
+            Address::Tcp(_) => self.config.connect_raw(tap, tls).await?,
+        };
+        let task = tokio::spawn(async move {
+            // Whoever runs a statement gets the error too, and it belongs to them.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to the database broke");
+            }
+        });
+        self.check_role(&client, &address).await?;
+        Ok(Opened {
+            canceller: Canceller {
+                token: client.cancel_token(),
+                address,
+                name: endpoint.name().to_owned(),
+            },
+            client,
+            task,
+            wire,
+        })
+    }
+
+    /// Whether the server may be written to, where the URL wants to know.
+    async fn check_role(&self, client: &Client, address: &Address) -> Result<(), ConnectError> {
+        let wanted = match self.config.get_target_session_attrs() {
+            TargetSessionAttrs::ReadWrite => "off",
+            TargetSessionAttrs::ReadOnly => "on",
+            _ => return Ok(()),
+        };
+        let answer = client.simple_query("SHOW transaction_read_only").await?;
+        let fits = answer.iter().any(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some(wanted),
+            _ => false,
+        });
+        if fits {
+            return Ok(());
+        }
+        Err(ConnectError::WrongRole {
+            address: address.to_string(),
+        })
+    }
+
+    async fn cancel(&self, canceller: &Canceller) -> Result<(), ConnectError> {
+        let Canceller {
+            token,
+            address,
+            name,
+        } = canceller;
+        let socket = self.open(address).await?;
+        let tls = self.tls::<Socket>(name)?;
+        Ok(token.cancel_query_raw(socket, tls).await?)
+    }
+
+    async fn open(&self, address: &Address) -> Result<Socket, ConnectError> {
+        let opening = self.options.open(address).await;
+        opening.map_err(|source| ConnectError::Unreachable {
+            address: address.to_string(),
+            source,
+        })
+    }
+
+    /// TLS to the server of this name.
+    fn tls<S>(&self, name: &str) -> Result<RustlsTo<S>, ConnectError>
+    where
+        MakeRustlsConnect: MakeTlsConnect<S>,
+    {
+        let made = MakeTlsConnect::<S>::make_tls_connect(&mut self.tls.clone(), name);
+        made.map_err(|_| ConnectError::NoAddress)
+    }
+
+    /// In the given order, or in any where the URL says so.
+    fn in_order<T>(&self, mut list: Vec<T>) -> Vec<T> {
+        if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            self.random.shuffle(&mut list);
+        }
+        list
+    }
+}
+
+type RustlsTo<S> = <MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect;
 
 struct AbortOnDrop(AbortHandle);
 
@@ -123,13 +271,11 @@ impl Drop for AbortOnDrop {
     }
 }
 
-fn driver_config(config: &PostgresConfig) -> Result<Config, BuildError> {
+fn driver_config(config: &PostgresConfig) -> Result<(Config, Vec<Endpoint>), BuildError> {
     // The driver's error may quote a part of the password, and is dropped.
     let parsed = config.url.expose_secret().parse::<Config>();
     let mut driver = parsed.map_err(|_| BuildError::DatabaseUrl)?;
-    if driver.get_hosts().is_empty() && driver.get_hostaddrs().is_empty() {
-        return Err(BuildError::DatabaseUrl);
-    }
+    let endpoints = endpoints(&driver).ok_or(BuildError::DatabaseUrl)?;
     if let Some(name) = &config.application_name {
         driver.application_name(name);
     } else if driver.get_application_name().is_none() {
@@ -145,7 +291,7 @@ fn driver_config(config: &PostgresConfig) -> Result<Config, BuildError> {
         };
         driver.options(options);
     }
-    let hosts = driver.get_hosts().len().max(driver.get_hostaddrs().len());
+    let hosts = endpoints.len();
     if hosts > 1 && driver.get_connect_timeout().is_none() {
         // One that has vanished must not take the time of all.
         let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
@@ -156,7 +302,7 @@ fn driver_config(config: &PostgresConfig) -> Result<Config, BuildError> {
         .keepalives_interval(KEEPALIVE_INTERVAL)
         .keepalives_retries(KEEPALIVE_RETRIES)
         .tcp_user_timeout(TCP_USER_TIMEOUT);
-    Ok(driver)
+    Ok((driver, endpoints))
 }
 
 #[cfg(test)]
@@ -164,7 +310,7 @@ mod tests {
     use super::*;
 
     fn driver(config: &PostgresConfig) -> Result<Config, BuildError> {
-        driver_config(config)
+        driver_config(config).map(|(driver, _)| driver)
     }
 
     #[test]

@@ -12,85 +12,92 @@ use tokio::{
     task::JoinHandle,
     time::{self, Instant},
 };
-use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::{
+    connect::{Canceller, Opened},
     counters::Discard,
     engine::Engine,
-    ledger::{Entry, State},
+    holders::Holder,
     statements::Statements,
+    wire::{Status, Wire},
 };
 
 /// How long the server may take to end a connection, for each attempt.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a busy one is asked to stop. The first request may overtake its statement.
 const CLOSE_ATTEMPTS: usize = 2;
-/// How long rolling back what somebody left open may take.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Outside a transaction every statement begins one, so that the two clocks are equal. Asking costs
-/// a round trip and, unlike a needless ROLLBACK, leaves no warning in the server's log.
-const IS_IN_TRANSACTION: &str = "SELECT now() <> statement_timestamp()";
+/// How long what is on its way may take when nobody waits for it: a rollback, the end of an answer.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Until it is closed. First, so that it is dropped before the statements: they would each
     /// send a message that nobody needs.
     client: Option<Client>,
-    /// What moves the bytes. It ends by itself, with a word to the server, when the client is
-    /// dropped and all that was sent is answered.
     task: JoinHandle<()>,
-    link: Link,
+    link: Arc<Link>,
     expires: Instant,
-    pub(crate) entry: Entry,
+    /// When it was opened or came back.
+    idle_since: Instant,
 }
 
 /// What the statements of a connection share besides the client.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) engine: Arc<Engine>,
+    wire: Arc<Wire>,
+    canceller: Canceller,
     statements: Mutex<Statements>,
+    holder: Mutex<Option<Holder>>,
     /// Statements that were begun and not yet seen to end. One whose future was dropped stays.
     pending: AtomicUsize,
     /// Whether a statement ran out of time, so that the connection will be closed.
     timed_out: AtomicBool,
-    /// Whether a [`Transaction`](crate::Transaction) began and was not seen to end.
-    in_transaction: AtomicBool,
-    /// Whether the server refused a statement since the last transaction began.
-    failed: AtomicBool,
-    /// Whether something may have opened a transaction behind our back.
-    suspect: AtomicBool,
+    /// Whether a transaction was dropped, so that its rollback is on the way.
+    is_rolling_back: AtomicBool,
+    /// Whether something may have been sent that the wire has not seen yet.
+    is_driven: AtomicBool,
 }
 
 /// What becomes of a connection that comes back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Condition {
     Clean,
-    /// A transaction may be open.
-    Unclear,
+    /// It works, and is old enough to be replaced.
+    Expired,
+    /// It is clean as soon as the server has said what it is about to say.
+    Unsettled,
     Doomed(Discard),
 }
 
 impl Connection {
-    pub(crate) fn new(
-        (client, task): (Client, JoinHandle<()>),
-        engine: Arc<Engine>,
-        mut entry: Entry,
-    ) -> Connection {
-        entry.set(State::CheckedOut);
+    pub(crate) fn new(opened: Opened, engine: Arc<Engine>, lives: Duration) -> Connection {
+        let Opened {
+            client,
+            task,
+            wire,
+            canceller,
+        } = opened;
+        let now = Instant::now();
+        let link = Arc::new(Link {
+            statements: Mutex::new(Statements::new(engine.prepared_statements)),
+            engine,
+            wire,
+            canceller,
+            holder: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            timed_out: AtomicBool::new(false),
+            is_rolling_back: AtomicBool::new(false),
+            is_driven: AtomicBool::new(false),
+        });
+        link.engine.links.add(&link);
         Connection {
-            expires: Instant::now() + engine.age_limit(),
-            link: Link {
-                statements: Mutex::new(Statements::new(engine.prepared_statements)),
-                engine,
-                pending: AtomicUsize::new(0),
-                timed_out: AtomicBool::new(false),
-                in_transaction: AtomicBool::new(false),
-                failed: AtomicBool::new(false),
-                suspect: AtomicBool::new(false),
-            },
             client: Some(client),
             task,
-            entry,
+            link,
+            expires: now + lives,
+            idle_since: now,
         }
     }
 
@@ -104,51 +111,81 @@ impl Connection {
         &self.link
     }
 
-    pub(crate) fn condition(&self) -> Condition {
+    pub(crate) fn condition(&self, now: Instant) -> Condition {
         let link = &self.link;
         if self.client().is_closed() {
             Condition::Doomed(Discard::Lost)
         } else if link.pending.load(Relaxed) > 0 || link.timed_out.load(Relaxed) {
             Condition::Doomed(Discard::Busy)
-        } else if Instant::now() >= self.expires {
-            Condition::Doomed(Discard::Expired)
-        } else if link.may_be_in_transaction() {
-            Condition::Unclear
+        } else if link.is_unsettled() {
+            Condition::Unsettled
+        } else if link.wire.status() != Status::Idle {
+            Condition::Doomed(Discard::Transaction)
+        } else if now >= self.expires {
+            Condition::Expired
         } else {
             Condition::Clean
         }
     }
 
-    /// Rolls back what may be open. Says whether the connection is clean now.
-    pub(crate) async fn clean(&mut self) -> bool {
-        let client = self.client();
-        let cleaning = async {
-            // In a transaction that has failed, asking fails too.
-            if !matches!(is_in_transaction(client).await, Ok(false)) {
-                client.batch_execute("ROLLBACK").await?;
+    /// Notes that nobody uses it from now on.
+    pub(crate) fn rest(&mut self, now: Instant) {
+        self.idle_since = now;
+    }
+
+    pub(crate) fn idle_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.idle_since)
+    }
+
+    /// Whether it is to be replaced.
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        now >= self.expires
+    }
+
+    /// Whether the server still answers, which costs a round trip.
+    pub(crate) async fn is_alive(&self, until: Instant) -> bool {
+        let answer = time::timeout_at(until, self.client().check_connection()).await;
+        matches!(answer, Ok(Ok(())))
+    }
+
+    /// Waits for what the server is about to say. Says whether the connection is clean then.
+    pub(crate) async fn settle(&mut self) -> bool {
+        let link = &self.link;
+        let settling = async {
+            let is_idle = link.wire.status() == Status::Idle;
+            if link.is_driven.load(Relaxed) || link.is_rolling_back.load(Relaxed) && is_idle {
+                // What may still be on its way to the wire is answered before this.
+                self.client().check_connection().await.is_ok() && link.wire.is_at_rest()
+            } else if link.is_rolling_back.load(Relaxed) {
+                link.wire.rest().await;
+                true
+            } else {
+                link.wire.answered().await;
+                link.wire.is_at_rest()
             }
-            Ok::<_, tokio_postgres::Error>(())
         };
-        let clean = matches!(time::timeout(ROLLBACK_TIMEOUT, cleaning).await, Ok(Ok(())));
-        if clean {
-            self.link.in_transaction.store(false, Relaxed);
-            self.link.suspect.store(false, Relaxed);
-        }
-        clean
+        let is_clean = matches!(time::timeout(SETTLE_TIMEOUT, settling).await, Ok(true));
+        link.is_driven.store(false, Relaxed);
+        link.is_rolling_back.store(false, Relaxed);
+        is_clean && !self.client().is_closed()
     }
 
     /// Closes the connection and waits, for a limited time, until its socket is closed. One that
     /// is busy is asked to stop first: the server would run the statement to its end.
-    pub(crate) async fn close(&mut self, busy: bool) {
+    pub(crate) async fn close(&mut self) {
         let Some(client) = self.client.take() else {
             return;
         };
-        let token = client.cancel_token();
+        let is_busy = self.link.pending.load(Relaxed) > 0 || self.link.wire.is_busy();
         drop(client);
-        let attempts = if busy { CLOSE_ATTEMPTS } else { 1 };
+        let attempts = if is_busy { CLOSE_ATTEMPTS } else { 1 };
         for _ in 0..attempts {
-            if busy {
-                self.link.engine.connector.cancel(&token).await;
+            if is_busy {
+                self.link
+                    .engine
+                    .connector
+                    .cancel(&self.link.canceller)
+                    .await;
             }
             if time::timeout(CLOSE_TIMEOUT, &mut self.task).await.is_ok() {
                 return;
@@ -176,6 +213,16 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Who has the connection. Never held across a wait.
+    pub(crate) fn holder(&self) -> MutexGuard<'_, Option<Holder>> {
+        // Nothing panics while it is held.
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
     pub(crate) fn statement_began(&self) {
         self.pending.fetch_add(1, Relaxed);
     }
@@ -190,50 +237,39 @@ impl Link {
 
     /// Dooms the connection and asks the server to stop, in the background: the caller's time is
     /// up.
-    pub(crate) fn time_out(&self, token: CancelToken) {
+    pub(crate) fn time_out(&self) {
         if self.timed_out.swap(true, Relaxed) {
             return;
         }
-        let engine = Arc::clone(&self.engine);
+        let (engine, canceller) = (Arc::clone(&self.engine), self.canceller.clone());
         engine.counters.statements_timed_out.inc();
         let runtime = engine.connector.runtime().clone();
-        runtime.spawn(async move { engine.connector.cancel(&token).await });
+        runtime.spawn(async move { engine.connector.cancel(&canceller).await });
     }
 
-    pub(crate) fn begin_transaction(&self) {
-        self.failed.store(false, Relaxed);
-        self.in_transaction.store(true, Relaxed);
+    /// Notes that a rollback was sent whose answer nobody waits for.
+    pub(crate) fn rolls_back(&self) {
+        self.is_rolling_back.store(true, Relaxed);
     }
 
-    pub(crate) fn end_transaction(&self) {
-        self.in_transaction.store(false, Relaxed);
+    /// Notes that things may be sent which this does not count.
+    pub(crate) fn is_driven(&self) {
+        self.is_driven.store(true, Relaxed);
     }
 
-    /// Notes that the server refused a statement.
-    pub(crate) fn statement_failed(&self) {
-        self.failed.store(true, Relaxed);
-    }
-
-    /// Whether the server refused a statement since the last transaction began, or may have: the
-    /// answer to one whose future was dropped was not seen.
+    /// Whether a COMMIT would be answered by a rollback, or may be: a statement whose future was
+    /// dropped may still fail, and one that has failed says so before the transaction does.
     pub(crate) fn may_have_failed(&self) -> bool {
-        self.failed.load(Relaxed) || self.pending.load(Relaxed) > 0
+        self.wire.status() == Status::Failed
+            || self.wire.is_busy()
+            || self.pending.load(Relaxed) > 0
     }
 
-    /// Notes that a transaction may have been opened by other means than ours.
-    pub(crate) fn suspect_transaction(&self) {
-        self.suspect.store(true, Relaxed);
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.wire.status() != Status::Idle
     }
 
-    pub(crate) fn may_be_in_transaction(&self) -> bool {
-        self.in_transaction.load(Relaxed) || self.suspect.load(Relaxed)
+    fn is_unsettled(&self) -> bool {
+        self.is_rolling_back.load(Relaxed) || self.is_driven.load(Relaxed) || self.wire.is_busy()
     }
-}
-
-async fn is_in_transaction(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let messages = client.simple_query(IS_IN_TRANSACTION).await?;
-    Ok(!messages.iter().any(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0) == Some("f"),
-        _ => false,
-    }))
 }

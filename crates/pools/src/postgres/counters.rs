@@ -35,6 +35,7 @@ pub(crate) enum CheckoutFailure {
     Closed,
     Connect,
     Deadline,
+    Shed,
     TimedOut,
     TooManyWaiting,
 }
@@ -52,7 +53,7 @@ pub(crate) enum Discard {
     Lost,
     /// It was not needed any more.
     Overflow,
-    /// Its transaction could not be rolled back.
+    /// It came back inside a transaction.
     Transaction,
 }
 
@@ -134,10 +135,11 @@ impl<const N: usize> ByReason<N> {
 
 impl CheckoutFailure {
     /// In the order in which they are declared.
-    const ALL: [CheckoutFailure; 5] = [
+    const ALL: [CheckoutFailure; 6] = [
         CheckoutFailure::Closed,
         CheckoutFailure::Connect,
         CheckoutFailure::Deadline,
+        CheckoutFailure::Shed,
         CheckoutFailure::TimedOut,
         CheckoutFailure::TooManyWaiting,
     ];
@@ -147,6 +149,7 @@ impl CheckoutFailure {
             CheckoutFailure::Closed => "closed",
             CheckoutFailure::Connect => "connect",
             CheckoutFailure::Deadline => "deadline",
+            CheckoutFailure::Shed => "shed",
             CheckoutFailure::TimedOut => "timed_out",
             CheckoutFailure::TooManyWaiting => "too_many_waiting",
         }

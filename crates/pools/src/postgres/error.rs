@@ -1,6 +1,8 @@
 //! The errors of a checkout.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
+
+use super::Holders;
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +14,9 @@ pub enum CheckoutError {
 
     /// No connection came free in time.
     #[error(
-        "no connection came free within {} ms: {checked_out} of {limit} are in use and {waiting} \
-         callers wait; find what holds them, or raise `size` or `max_overflow`",
-        after.as_millis()
+        "no connection came free within {} ms: {checked_out} of {limit} are in use{}, and {waiting} \
+         callers wait; release them sooner, or raise `size` or `max_overflow`{}",
+        after.as_millis(), held(holders), none_opened(connect_error.as_deref())
     )]
     TimedOut {
         /// How long the caller had waited.
@@ -23,6 +25,23 @@ pub enum CheckoutError {
         checked_out: usize,
         /// The most connections there may be.
         limit: usize,
+        /// The callers that still wait.
+        waiting: usize,
+        /// The lines of code that use them.
+        holders: Holders,
+        /// Why no further connection could be opened, if that was tried.
+        connect_error: Option<Arc<ConnectError>>,
+    },
+
+    /// The caller was refused, since too many wait for what comes free.
+    #[error(
+        "refused after {} ms: more callers come than connections come free, and {waiting} wait; \
+         shed load, or raise `size` or `max_overflow`",
+        after.as_millis()
+    )]
+    Shed {
+        /// How long the caller had waited.
+        after: Duration,
         /// The callers that still wait.
         waiting: usize,
     },
@@ -44,7 +63,7 @@ pub enum CheckoutError {
         server: String,
         /// What went wrong.
         #[source]
-        source: ConnectError,
+        source: Arc<ConnectError>,
     },
 
     /// The pool was closed.
@@ -64,6 +83,27 @@ pub enum ConnectError {
     #[error("connecting failed")]
     Failed(#[from] tokio_postgres::Error),
 
+    /// There is no connection to its address.
+    #[error("`{address}` cannot be reached")]
+    Unreachable {
+        /// Host or address, and port.
+        address: String,
+        /// What went wrong.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The server is not what `target_session_attrs` of the URL wants.
+    #[error("the server at `{address}` is not what `target_session_attrs` wants")]
+    WrongRole {
+        /// Its address and port.
+        address: String,
+    },
+
+    /// The host has no address.
+    #[error("the host of the database has no address")]
+    NoAddress,
+
     /// The server did not answer in time.
     #[error(
         "the server did not answer within {} ms; `connect_timeout` is the limit",
@@ -77,4 +117,33 @@ pub enum ConnectError {
     /// The runtime that connections live on has ended.
     #[error("the runtime of the pool has ended; build the pool on one that outlives its users")]
     RuntimeEnded,
+}
+
+/// A size that the pool cannot have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "a pool of {size} + {max_overflow} connections cannot be had: it was built for 1 to {built_for}"
+)]
+#[non_exhaustive]
+pub struct ResizeError {
+    /// The connections that were to stay open.
+    pub size: usize,
+    /// The connections beyond these.
+    pub max_overflow: usize,
+    /// The most connections that it was built for: `size` and `max_overflow` of its settings.
+    pub built_for: usize,
+}
+
+/// Who holds the connections, in brackets.
+fn held(holders: &Holders) -> String {
+    match holders.to_string() {
+        none if none.is_empty() => none,
+        some => format!(" ({some})"),
+    }
+}
+
+fn none_opened(error: Option<&ConnectError>) -> String {
+    error.map_or_else(String::new, |error| {
+        format!("; another could not be opened: {error}")
+    })
 }

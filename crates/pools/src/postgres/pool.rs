@@ -1,51 +1,93 @@
-//! The pool: admission, then deadpool, which never has to wait.
+//! The pool: admission decides, deadpool keeps the connections, and never has to wait or to open one.
 
-use std::{future, panic::Location, sync::Arc, time::Duration};
-
-use deadpool::managed::{
-    self, Metrics, PoolError, QueueMode, RecycleError, RecycleResult, Timeouts,
+use std::{
+    future,
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use futures_util::future::join_all;
+
+use deadpool::managed::{self, Metrics, QueueMode, RecycleResult, Timeouts};
+use futures_util::{FutureExt as _, future::join_all};
 use ruleiq_scope::Scope;
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
+    sync::oneshot,
     time::{self, Instant},
 };
 
 use super::{
-    CheckoutError, ConnectError, PostgresConfig, Session,
-    admission::{Admission, Place, Refusal},
+    CheckoutError, ConnectError, PostgresConfig, ResizeError, Session,
+    admission::{Admission, ClassId, Freed, Limits, Refusal, Renewal, Waiting},
     autosize,
     connect::Connector,
     connection::{Condition, Connection},
     counters::{CheckoutFailure, Counters, Discard},
     engine::{Engine, LONGEST},
-    ledger::{Ledger, State},
+    holders::{HeldConnection, Holder, Holders},
+    keeper,
+    opening::answer,
+    place::Place,
 };
 use crate::{BuildError, ResourceStats};
 
 /// How long a server may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-/// A place is held before deadpool is asked, so there is always one for it too.
+/// How long a connection that has been idle may take to answer before it counts as lost.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// There is a connection before deadpool is asked.
 const NEVER_WAIT: Timeouts = Timeouts {
     wait: Some(Duration::ZERO),
     create: None,
     recycle: None,
 };
+/// More connections than any server takes.
+const MOST_CONNECTIONS: usize = 100_000;
+/// The class of those who name none.
+const DEFAULT_CLASS: ClassId = 0;
 
 pub(crate) type Object = managed::Object<Manager>;
+pub(super) type Caller = oneshot::Sender<Answer>;
+pub(super) type Answer = Result<Place, Refused>;
+type Admissions = Admission<Caller, Arc<ConnectError>>;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
     connections: managed::Pool<Manager>,
-    admission: Admission,
+    admission: Mutex<Admissions>,
     engine: Arc<Engine>,
     timeout: Duration,
+    overflow_linger: Duration,
+    idle_check: Duration,
+    /// The most connections that deadpool was built for.
+    built_for: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct Manager(Arc<Engine>);
+
+/// Why a caller that waited has no connection.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Closed,
+    Shed,
+    Unreachable(Arc<ConnectError>),
+}
+
+/// A caller in the queue, who leaves it when this is dropped.
+struct Queued<'a> {
+    pool: &'a Pool,
+    waiting: Waiting,
+}
+
+/// A caller and what it can wait for.
+struct Checkout {
+    class: ClassId,
+    started: Instant,
+    until: Instant,
+    /// Whether that is the scope's deadline.
+    is_deadline: bool,
+}
 
 impl Pool {
     pub(crate) fn new(
@@ -58,128 +100,406 @@ impl Pool {
             false => config.size,
         };
         let limit = size.get().checked_add(config.max_overflow);
-        let Some(limit) = limit.filter(|limit| *limit <= Semaphore::MAX_PERMITS) else {
+        let Some(limit) = limit.filter(|limit| *limit <= MOST_CONNECTIONS) else {
             return Err(BuildError::TooLarge {
                 size: size.get(),
                 max_overflow: config.max_overflow,
             });
         };
-        let connector = Connector::new(config, runtime)?;
+        let connector = Connector::new(config, runtime.clone())?;
         tracing::info!(
             server = connector.server(),
             size,
             max_overflow = config.max_overflow,
             "database pool"
         );
-        let ledger = Arc::new(Ledger::new(
-            size.get(),
-            config.max_overflow,
-            config.max_waiting,
-        ));
-        let engine = Engine::new(config, connector, counters, Arc::clone(&ledger));
-        let engine = Arc::new(engine);
+        let engine = Arc::new(Engine::new(config, connector, counters));
         let connections = managed::Pool::builder(Manager(Arc::clone(&engine)))
             .max_size(limit)
             // The last used is used first, so that a pool that is too large lets the rest age.
             .queue_mode(QueueMode::Lifo)
             .build()
             .expect("without time-outs of its own, deadpool needs no runtime");
-        Ok(Arc::new(Pool {
+        let limits = Limits {
+            size: size.get(),
+            max_overflow: config.max_overflow,
+            max_waiting: config.max_waiting,
+            max_connecting: config.max_connecting.get(),
+        };
+        let pool = Arc::new(Pool {
             connections,
-            admission: Admission::new(ledger),
+            admission: Mutex::new(Admission::new(limits, [0.0])),
             engine,
             timeout: config.timeout.min(LONGEST),
-        }))
+            overflow_linger: config.overflow_linger.min(LONGEST),
+            idle_check: config.idle_check.min(LONGEST),
+            built_for: limit,
+        });
+        runtime.spawn(keeper::keep(Arc::downgrade(&pool), config));
+        Ok(pool)
     }
 
     pub(crate) async fn checkout(
         self: Arc<Self>,
         call_site: &'static Location<'static>,
     ) -> Result<Session, CheckoutError> {
-        let started = Instant::now();
         let scope = Scope::current();
-        let deadline = scope.as_ref().and_then(Scope::deadline);
-        let result = self.connection(started, deadline).await;
-        let waited = started.elapsed();
-        if let Some(scope) = scope {
+        let checkout = self.begin(scope.as_ref());
+        let result = self.connection(&checkout).await;
+        let waited = match &result {
+            // It cost no time that is worth a look at the clock.
+            Ok((_, _, false)) => Duration::ZERO,
+            _ => checkout.started.elapsed(),
+        };
+        let counters = &self.engine.counters;
+        counters.checkout_wait.observe(waited.as_secs_f64());
+        if let Some(scope) = &scope
+            && !waited.is_zero()
+        {
             scope.record_queue(waited);
         }
-        self.engine
-            .counters
-            .checkout_wait
-            .observe(waited.as_secs_f64());
         match result {
-            Ok((connection, place)) => Ok(Session::new(connection, place, self, call_site)),
+            Ok((connection, place, _)) => {
+                *connection.link().holder() = Some(Holder {
+                    call_site,
+                    scope,
+                    since: checkout.started + waited,
+                    is_reported: false,
+                });
+                Ok(Session::new(connection, place, call_site))
+            }
             Err(error) => {
                 if let Some(why) = failure(&error) {
-                    self.engine.counters.checkout_failed(why);
+                    counters.checkout_failed(why);
                 }
                 Err(error)
             }
         }
     }
 
+    fn begin(&self, scope: Option<&Scope>) -> Checkout {
+        let started = Instant::now();
+        let own = started + self.timeout;
+        let deadline = scope.and_then(Scope::deadline);
+        let is_deadline = deadline.is_some_and(|deadline| deadline < own);
+        Checkout {
+            class: DEFAULT_CLASS,
+            started,
+            until: deadline.map_or(own, |deadline| deadline.min(own)),
+            is_deadline,
+        }
+    }
+
+    /// A connection that is fit for use, and whether it was waited for.
     async fn connection(
-        &self,
-        started: Instant,
-        deadline: Option<Instant>,
-    ) -> Result<(Object, Place), CheckoutError> {
-        if deadline.is_some_and(|deadline| deadline <= started) {
+        self: &Arc<Self>,
+        checkout: &Checkout,
+    ) -> Result<(Object, Place, bool), CheckoutError> {
+        if checkout.until <= checkout.started {
             return Err(CheckoutError::DeadlinePassed);
         }
-        let own = started + self.timeout;
-        let until = deadline.map_or(own, |deadline| deadline.min(own));
-        let place = self
-            .admission
-            .enter(until)
-            .await
-            .map_err(|refusal| match refusal {
-                Refusal::Closed => CheckoutError::Closed,
-                Refusal::TooManyWaiting(waiting) => CheckoutError::TooManyWaiting { waiting },
-                Refusal::TimedOut if until < own => CheckoutError::DeadlinePassed,
-                Refusal::TimedOut => self.timed_out(started),
-            })?;
-        let connecting = self.connections.timeout_get(&NEVER_WAIT);
-        match time::timeout_at(until, connecting).await {
-            Ok(Ok(connection)) => Ok((connection, place)),
-            Ok(Err(PoolError::Backend(source))) => Err(self.cannot_connect(source)),
-            Ok(Err(PoolError::Closed)) => Err(CheckoutError::Closed),
-            // Nothing else is left: no time-out of deadpool's is set and no hook.
-            Ok(Err(_)) => Err(self.timed_out(started)),
-            Err(_) if until < own => Err(CheckoutError::DeadlinePassed),
-            Err(_) => Err(self.cannot_connect(ConnectError::TimedOut {
-                after: started.elapsed(),
-            })),
+        let mut waited = false;
+        loop {
+            let entered = self.enter(checkout.class).map_err(|it| self.refused(it))?;
+            let place = match entered {
+                Some(place) => place,
+                None => {
+                    waited = true;
+                    self.wait(checkout).await?
+                }
+            };
+            let connection = self.take();
+            let now = if waited {
+                Instant::now()
+            } else {
+                checkout.started
+            };
+            match connection.condition(now) {
+                Condition::Clean | Condition::Expired
+                    if connection.idle_for(now) < self.idle_check =>
+                {
+                    return Ok((connection, place, waited));
+                }
+                Condition::Clean | Condition::Expired => {
+                    waited = true;
+                    let until = checkout.until.min(now + CHECK_TIMEOUT);
+                    if connection.is_alive(until).await {
+                        return Ok((connection, place, waited));
+                    }
+                    self.retire(connection, place, Discard::Lost);
+                }
+                Condition::Unsettled => self.retire(connection, place, Discard::Busy),
+                Condition::Doomed(why) => self.retire(connection, place, why),
+            }
         }
     }
 
-    fn timed_out(&self, started: Instant) -> CheckoutError {
-        let stats = self.stats();
-        CheckoutError::TimedOut {
-            after: started.elapsed(),
-            checked_out: stats.checked_out,
-            limit: self.engine.ledger.limit(),
-            waiting: stats.waiting,
+    /// A place, if there is an idle connection.
+    fn enter(
+        self: &Arc<Self>,
+        class: ClassId,
+    ) -> Result<Option<Place>, Refusal<Arc<ConnectError>>> {
+        let is_there = self.admission().enter(class)?;
+        Ok(is_there.then(|| Place::checked_out(Arc::clone(self), class)))
+    }
+
+    async fn wait(self: &Arc<Self>, checkout: &Checkout) -> Result<Place, CheckoutError> {
+        let (caller, mut answer) = oneshot::channel();
+        let (queued, opening) = {
+            let mut admission = self.admission();
+            // One may have come free since.
+            if admission
+                .enter(checkout.class)
+                .map_err(|it| self.refused(it))?
+            {
+                drop(admission);
+                return Ok(Place::checked_out(Arc::clone(self), checkout.class));
+            }
+            let patience = checkout.until.saturating_duration_since(checkout.started);
+            let waiting = admission.wait(checkout.class, caller, checkout.started, patience);
+            let queued = Queued {
+                pool: self,
+                waiting,
+            };
+            (queued, admission.to_open())
+        };
+        self.open(opening, false);
+        let answered = match time::timeout_at(checkout.until, &mut answer).await {
+            Ok(answered) => answered.ok(),
+            Err(_) => {
+                drop(queued);
+                // It may have come at the last moment.
+                answer.try_recv().ok()
+            }
+        };
+        match answered {
+            Some(Ok(place)) => Ok(place),
+            Some(Err(Refused::Closed)) => Err(CheckoutError::Closed),
+            Some(Err(Refused::Unreachable(error))) => Err(self.cannot_connect(error)),
+            Some(Err(Refused::Shed)) => Err(CheckoutError::Shed {
+                after: checkout.started.elapsed(),
+                waiting: self.admission().waiting(),
+            }),
+            None if checkout.is_deadline => Err(CheckoutError::DeadlinePassed),
+            None => Err(self.timed_out(checkout.started)),
         }
     }
 
-    fn cannot_connect(&self, source: ConnectError) -> CheckoutError {
-        CheckoutError::Connect {
-            server: self.engine.connector.server(),
-            source,
+    /// The connection for a place that is counted as checked out.
+    fn take(&self) -> Object {
+        // Deadpool has one or takes one that is ready, and so never waits.
+        let taken = self.connections.timeout_get(&NEVER_WAIT).now_or_never();
+        taken
+            .and_then(Result::ok)
+            .expect("admission counts as checked in what deadpool has or is ready")
+    }
+
+    /// Takes one that nobody uses, to be closed.
+    fn take_spare(&self) -> Option<Connection> {
+        if let Some(connection) = self.engine.ready.take() {
+            return Some(connection);
+        }
+        self.take_idle(1, |_| true).pop()
+    }
+
+    /// Takes up to so many out of deadpool that are to go.
+    fn take_idle(
+        &self,
+        mut at_most: usize,
+        is_to_go: impl Fn(&Connection) -> bool,
+    ) -> Vec<Connection> {
+        let kept = self.connections.retain(|connection, _| {
+            let goes = at_most > 0 && is_to_go(connection);
+            at_most -= usize::from(goes);
+            !goes
+        });
+        kept.removed
+    }
+
+    /// A connection is in the pool again, of a place that was checked out for a class, or closing.
+    pub(super) fn came_back(self: &Arc<Self>, class: Option<ClassId>, now: Instant) {
+        let lingers = !self.overflow_linger.is_zero();
+        let mut shed = Vec::new();
+        let freed = {
+            let mut admission = self.admission();
+            match class {
+                Some(class) => admission.check_in(class, now, lingers, &mut shed),
+                None => admission.keep(now, lingers, &mut shed),
+            }
+        };
+        self.settle_up(freed, shed);
+    }
+
+    /// A connection is gone.
+    pub(super) fn closed_one(self: &Arc<Self>) {
+        let opening = {
+            let mut admission = self.admission();
+            admission.closed();
+            admission.to_open()
+        };
+        self.open(opening, false);
+    }
+
+    /// Does what admission has decided.
+    pub(super) fn settle_up(self: &Arc<Self>, freed: Freed<Caller>, shed: Vec<Caller>) {
+        for caller in shed {
+            answer(caller, Err(Refused::Shed));
+        }
+        match freed {
+            Freed::Kept => {}
+            Freed::To(class, caller) => {
+                answer(caller, Ok(Place::checked_out(Arc::clone(self), class)));
+            }
+            Freed::Excess => {
+                let why = match self.is_closed() {
+                    true => Discard::Closed,
+                    false => Discard::Overflow,
+                };
+                self.end_spares(1, why);
+            }
         }
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
+    /// Closes connections that nobody uses, whose places are counted as closing.
+    fn end_spares(self: &Arc<Self>, how_many: usize, why: Discard) {
+        for _ in 0..how_many {
+            let place = Place::closing(Arc::clone(self));
+            if let Some(connection) = self.take_spare() {
+                self.end(connection, place, why);
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long, beyond the size, and replaces what is too old.
+    pub(super) fn tend(self: &Arc<Self>, now: Instant) {
+        let has_lingered = |it: &Connection| it.idle_for(now) >= self.overflow_linger;
+        self.close_idle(Admissions::surplus, has_lingered, Discard::Overflow);
+        let expired = |it: &Connection| it.is_expired(now);
+        loop {
+            let found = self.has_idle(expired);
+            if !found {
+                break;
+            }
+            let renewal = self.admission().renew();
+            match renewal {
+                Renewal::Wait => break,
+                Renewal::Open => {
+                    self.open(1, true);
+                    break;
+                }
+                Renewal::Close if self.close_idle(|_| 1, expired, Discard::Expired) > 0 => {}
+                // Somebody uses it by now.
+                Renewal::Close => break,
+            }
+        }
+    }
+
+    fn has_idle(&self, is_wanted: impl Fn(&Connection) -> bool) -> bool {
+        let mut found = false;
+        self.connections.retain(|connection, _| {
+            found = found || is_wanted(connection);
+            true
+        });
+        found
+    }
+
+    /// Closes up to so many that are checked in. Says how many.
+    fn close_idle(
+        self: &Arc<Self>,
+        at_most: impl Fn(&Admissions) -> usize,
+        is_to_go: impl Fn(&Connection) -> bool,
+        why: Discard,
+    ) -> usize {
+        let closing = {
+            // What callers have been promised is in deadpool too, until they take it.
+            let mut admission = self.admission();
+            let at_most = at_most(&admission).min(admission.counts().checked_in);
+            let mut taken = self.engine.ready.take_if(at_most, &is_to_go);
+            taken.extend(self.take_idle(at_most - taken.len(), &is_to_go));
+            let retired = admission.retire(taken.len());
+            debug_assert_eq!(retired, taken.len());
+            taken
+        };
+        let closed = closing.len();
+        for connection in closing {
+            self.end(connection, Place::closing(Arc::clone(self)), why);
+        }
+        closed
+    }
+
+    /// How long a connection is to live, less a random part, so that those that were opened together
+    /// are not replaced together.
+    pub(super) fn lifetime(&self, is_renewal: bool) -> Duration {
+        let recycle = self.engine.recycle;
+        let random = self.engine.random.fraction();
+        let fills_up = {
+            let admission = self.admission();
+            admission.counts().connections() <= admission.limits().size
+        };
+        // After a start or an outage the pool fills up at once.
+        let part = if fills_up && !is_renewal { 0.9 } else { 0.1 };
+        recycle.mul_f64(1.0 - part * random)
+    }
+
+    pub(crate) fn resize(
+        self: &Arc<Self>,
+        size: usize,
+        max_overflow: usize,
+    ) -> Result<(), ResizeError> {
+        let wanted = size.checked_add(max_overflow);
+        if size == 0 || wanted.is_none_or(|wanted| wanted > self.built_for) {
+            return Err(ResizeError {
+                size,
+                max_overflow,
+                built_for: self.built_for,
+            });
+        }
+        let (spares, opening) = {
+            let mut admission = self.admission();
+            (admission.resize(size, max_overflow), admission.to_open())
+        };
+        self.end_spares(spares, Discard::Overflow);
+        self.open(opening, false);
+        Ok(())
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
     }
 
+    /// Never held across a wait.
+    pub(super) fn admission(&self) -> MutexGuard<'_, Admissions> {
+        // Nothing panics while it is held but an allocation.
+        self.admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn stats(&self) -> ResourceStats {
-        self.engine.ledger.stats()
+        let admission = self.admission();
+        let (counts, limits) = (admission.counts(), admission.limits());
+        let oldest = admission.waiting_since();
+        ResourceStats {
+            size: limits.size,
+            max_overflow: limits.max_overflow,
+            checked_out: counts.checked_out,
+            checked_in: counts.checked_in,
+            overflow: 0,
+            waiting: admission.waiting(),
+            oldest_wait: oldest.map_or(Duration::ZERO, |since| since.elapsed()),
+            connecting: counts.connecting,
+            closing: counts.closing,
+            utilization: 0.0,
+        }
+        .derive()
+    }
+
+    pub(crate) fn held(&self) -> Vec<HeldConnection> {
+        self.engine.links.held(Instant::now())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.admission.is_closed()
+        self.admission().is_closed()
     }
 
     /// Whether the server answers within a limit. Where no connection comes free, an answer to
@@ -189,8 +509,8 @@ impl Pool {
         let call_site = Location::caller();
         let pool = Arc::clone(self);
         async move {
-            let asked_ms = pool.engine.now_ms();
             let engine = Arc::clone(&pool.engine);
+            let before = engine.links.answers();
             let answer = time::timeout(HEALTH_TIMEOUT, async {
                 match pool.checkout(call_site).await {
                     Ok(session) => session.is_answering().await,
@@ -200,33 +520,67 @@ impl Pool {
                 }
             });
             let answer = answer.await;
-            answer.unwrap_or_else(|_| engine.has_answered_since(asked_ms))
+            answer.unwrap_or_else(|_| engine.links.answers() > before)
         }
     }
 
-    pub(crate) async fn close(&self) {
-        self.admission.close();
-        join_all(
-            self.take_idle()
-                .into_iter()
-                .map(|mut connection| async move {
-                    connection.entry.set(State::Closing);
-                    connection.link().engine.counters.discarded(Discard::Closed);
-                    connection.close(false).await;
-                }),
-        )
-        .await;
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let (waiting, idle) = {
+            let mut admission = self.admission();
+            let waiting = admission.close();
+            let idle = admission.counts().checked_in;
+            (waiting, admission.retire(idle))
+        };
+        for caller in waiting {
+            answer(caller, Err(Refused::Closed));
+        }
+        let closing = (0..idle).filter_map(|_| {
+            let place = Place::closing(Arc::clone(self));
+            let mut connection = self.take_spare()?;
+            self.engine.counters.discarded(Discard::Closed);
+            Some(async move {
+                connection.close().await;
+                drop(connection);
+                drop(place);
+            })
+        });
+        join_all(closing.collect::<Vec<_>>()).await;
     }
 }
 
 impl Pool {
-    fn take_idle(&self) -> Vec<Connection> {
-        self.connections.retain(|_, _| false).removed
+    fn refused(&self, refusal: Refusal<Arc<ConnectError>>) -> CheckoutError {
+        match refusal {
+            Refusal::Closed => CheckoutError::Closed,
+            Refusal::TooManyWaiting(waiting) => CheckoutError::TooManyWaiting { waiting },
+            Refusal::Unreachable(error) => self.cannot_connect(error),
+        }
     }
 
-    /// Closes what nobody uses, without waiting for it.
-    pub(crate) fn drop_idle(&self) {
-        drop(self.take_idle());
+    fn timed_out(&self, started: Instant) -> CheckoutError {
+        let stats = self.stats();
+        CheckoutError::TimedOut {
+            after: started.elapsed(),
+            checked_out: stats.checked_out,
+            limit: stats.size + stats.max_overflow,
+            waiting: stats.waiting,
+            holders: Holders::of(&self.held()),
+            connect_error: self.admission().error(),
+        }
+    }
+
+    fn cannot_connect(&self, source: Arc<ConnectError>) -> CheckoutError {
+        CheckoutError::Connect {
+            server: self.engine.connector.server(),
+            source,
+        }
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let caller = self.pool.admission().leave(self.waiting);
+        drop(caller);
     }
 }
 
@@ -235,6 +589,7 @@ fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
         CheckoutError::Closed => CheckoutFailure::Closed,
         CheckoutError::Connect { .. } => CheckoutFailure::Connect,
         CheckoutError::DeadlinePassed => CheckoutFailure::Deadline,
+        CheckoutError::Shed { .. } => CheckoutFailure::Shed,
         CheckoutError::TimedOut { .. } => CheckoutFailure::TimedOut,
         CheckoutError::TooManyWaiting { .. } => CheckoutFailure::TooManyWaiting,
         CheckoutError::NotConfigured => return None,
@@ -243,43 +598,19 @@ fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
 
 impl managed::Manager for Manager {
     type Type = Connection;
-    type Error = ConnectError;
+    type Error = NoneReady;
 
-    async fn create(&self) -> Result<Connection, ConnectError> {
-        let engine = &self.0;
-        let entry = engine.ledger.connect();
-        match engine.connector.connect().await {
-            Ok(opened) => {
-                engine.counters.connects.inc();
-                Ok(Connection::new(opened, Arc::clone(engine), entry))
-            }
-            Err(error) => {
-                engine.counters.connects_failed.inc();
-                Err(error)
-            }
-        }
+    async fn create(&self) -> Result<Connection, NoneReady> {
+        self.0.ready.take().ok_or(NoneReady)
     }
 
-    async fn recycle(
-        &self,
-        connection: &mut Connection,
-        _: &Metrics,
-    ) -> RecycleResult<ConnectError> {
-        match connection.condition() {
-            Condition::Clean => {
-                connection.entry.set(State::CheckedOut);
-                Ok(())
-            }
-            condition => {
-                connection.entry.set(State::Closing);
-                if let Condition::Doomed(why) = condition {
-                    self.0.counters.discarded(why);
-                }
-                // The place is the caller's, and the next connection may be opened only when this
-                // one is closed.
-                connection.close(false).await;
-                Err(RecycleError::message("it is not fit for use"))
-            }
-        }
+    /// Whether a connection is fit is judged where its place is at hand.
+    async fn recycle(&self, _: &mut Connection, _: &Metrics) -> RecycleResult<NoneReady> {
+        Ok(())
     }
 }
+
+/// Deadpool was asked for a connection that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection is ready")]
+pub(crate) struct NoneReady;

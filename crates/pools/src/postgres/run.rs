@@ -87,14 +87,6 @@ impl<'a> Runner<'a> {
     }
 
     pub(crate) async fn batch_execute(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
-        if names_transaction_start(sql) {
-            self.link.suspect_transaction();
-        }
-        self.command(sql, call_site).await
-    }
-
-    /// A text of ours or one that has been looked at.
-    pub(crate) async fn command(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
         let mut run = Run::begin(self, call_site)?;
         if run.scope.is_some() {
             run.fingerprint = Some(Fingerprint::of(sql));
@@ -149,7 +141,7 @@ impl<'a> Runner<'a> {
                 run,
             }),
             Err(error) => {
-                run.fail(&error);
+                run.end();
                 Err(error.into())
             }
         }
@@ -160,9 +152,6 @@ impl<'a> Runner<'a> {
         self,
         sql: &(impl Sql + ?Sized),
     ) -> Driver<(Fingerprint, tokio_postgres::Statement)> {
-        if begins_transaction(sql.text()) {
-            self.link.suspect_transaction();
-        }
         if let Some(prepared) = sql.prepared() {
             return Ok((sql.fingerprint(), prepared.clone()));
         }
@@ -221,7 +210,7 @@ impl<'a> Run<'a> {
     }
 
     fn time_out(&self) -> Error {
-        self.runner.link.time_out(self.runner.client.cancel_token());
+        self.runner.link.time_out();
         Error::TimedOut {
             after: self.started.elapsed(),
         }
@@ -255,7 +244,7 @@ impl<'a> Run<'a> {
         }
         runner.link.statements().forget(sql.text());
         // There the transaction has failed with it.
-        if runner.link.may_be_in_transaction() {
+        if runner.link.is_in_transaction() {
             return Ok(result);
         }
         runner.link.engine.counters.statements_healed.inc();
@@ -270,22 +259,14 @@ impl<'a> Run<'a> {
                 self.rows = rows(answer);
                 self.end();
             }
-            Err(error) => self.fail(error),
+            Err(_) => self.end(),
         }
         Ok(result?)
     }
 
+    /// The statement has its answer.
     fn end(&mut self) {
         self.ended = true;
-        self.runner.link.engine.answered();
-    }
-
-    fn fail(&mut self, error: &tokio_postgres::Error) {
-        self.ended = true;
-        if error.as_db_error().is_some() {
-            self.runner.link.statement_failed();
-            self.runner.link.engine.answered();
-        }
     }
 }
 
@@ -319,8 +300,7 @@ impl Stream for Rows<'_> {
         let row = ready!(this.rows.as_mut().poll_next(cx));
         match &row {
             Some(Ok(_)) => this.run.rows += 1,
-            Some(Err(error)) => this.run.fail(error),
-            None => this.run.end(),
+            Some(Err(_)) | None => this.run.end(),
         }
         Poll::Ready(row.map(|row| Ok(row?)))
     }
@@ -344,51 +324,5 @@ fn is_spoiled(error: &tokio_postgres::Error) -> bool {
         // Much else has this code too; the text is translated, the routine is not.
         SqlState::FEATURE_NOT_SUPPORTED => refusal.routine() == Some("RevalidateCachedQuery"),
         _ => false,
-    }
-}
-
-/// Whether a single command begins a transaction.
-fn begins_transaction(sql: &str) -> bool {
-    let first = sql
-        .trim_start()
-        .split(|c: char| !c.is_ascii_alphabetic())
-        .next();
-    match first {
-        // A comment or a bracket comes first.
-        None | Some("") => names_transaction_start(sql),
-        Some(word) => is_transaction_start(word),
-    }
-}
-
-/// Whether any word of several commands could begin a transaction. A false alarm costs a round trip
-/// when the connection comes back.
-fn names_transaction_start(sql: &str) -> bool {
-    sql.split(|c: char| !c.is_ascii_alphabetic())
-        .any(is_transaction_start)
-}
-
-fn is_transaction_start(word: &str) -> bool {
-    word.eq_ignore_ascii_case("begin") || word.eq_ignore_ascii_case("start")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_begin_a_transaction_is_recognized() {
-        for (sql, single, several) in [
-            ("BEGIN", true, true),
-            ("  begin isolation level serializable", true, true),
-            ("START TRANSACTION", true, true),
-            ("/* why */ BEGIN", true, true),
-            ("SELECT 1; BEGIN", false, true),
-            ("SELECT beginning FROM starters", false, false),
-            ("INSERT INTO t VALUES (1)", false, false),
-            ("", false, false),
-        ] {
-            assert_eq!(begins_transaction(sql), single, "{sql}");
-            assert_eq!(names_transaction_start(sql), several, "{sql}");
-        }
     }
 }

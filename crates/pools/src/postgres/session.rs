@@ -9,8 +9,8 @@ use tokio_postgres::{Client, Row, types::ToSql};
 
 use super::{
     Transaction,
-    admission::Place,
-    pool::{Object, Pool},
+    place::Place,
+    pool::Object,
     run::{CallSite, Runner},
 };
 
@@ -28,7 +28,6 @@ use super::{
 pub struct Session {
     /// Taken when the session is dropped.
     held: Option<Held>,
-    pool: Arc<Pool>,
     call_site: CallSite,
 }
 
@@ -38,15 +37,9 @@ struct Held {
 }
 
 impl Session {
-    pub(crate) fn new(
-        connection: Object,
-        place: Place,
-        pool: Arc<Pool>,
-        call_site: CallSite,
-    ) -> Session {
+    pub(crate) fn new(connection: Object, place: Place, call_site: CallSite) -> Session {
         Session {
             held: Some(Held { connection, place }),
-            pool,
             call_site,
         }
     }
@@ -69,13 +62,13 @@ impl Session {
     /// The driver's client, for what this crate has no word for.
     ///
     /// What runs there is not logged, has no deadline and is not cancelled. When the session is
-    /// dropped, the connection is rolled back if need be, and given to the next caller only once
-    /// it answers. Each use is counted.
+    /// dropped, the connection is given to the next caller only once it has answered everything, and
+    /// closed if a transaction is open then. Each use is counted.
     pub fn driver(&self) -> &Client {
         let connection = self.connection();
         let link = connection.link();
         link.engine.counters.driver_uses.inc();
-        link.suspect_transaction();
+        link.is_driven();
         connection.client()
     }
 
@@ -108,7 +101,8 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Some(Held { connection, place }) = self.held.take() {
-            self.pool.check_in(connection, place, self.call_site);
+            let pool = Arc::clone(place.pool());
+            pool.check_in(connection, place);
         }
     }
 }

@@ -24,8 +24,7 @@ impl<'a> Transaction<'a> {
         runner: Runner<'a>,
         call_site: CallSite,
     ) -> Result<Transaction<'a>, Error> {
-        runner.link.begin_transaction();
-        runner.command("BEGIN", call_site).await?;
+        runner.batch_execute("BEGIN", call_site).await?;
         Ok(Transaction {
             runner,
             done: false,
@@ -50,7 +49,7 @@ impl<'a> Transaction<'a> {
         async move {
             if self.runner.link.may_have_failed() {
                 // In a transaction that is beyond rescue every statement fails.
-                self.runner.command("SELECT 1", call_site).await?;
+                self.runner.batch_execute("SELECT 1", call_site).await?;
             }
             self.end("COMMIT", call_site).await
         }
@@ -71,12 +70,9 @@ impl<'a> Transaction<'a> {
         // From when it is sent, a rollback of ours would come too late. If the answer is not seen,
         // the connection is closed.
         self.done = true;
-        let result = self.runner.command(command, call_site).await;
-        match &result {
-            Err(Error::DeadlinePassed) => self.done = false,
-            Err(error) if error.as_db_error().is_none() => {}
-            // A refused COMMIT ends the transaction too.
-            _ => self.runner.link.end_transaction(),
+        let result = self.runner.batch_execute(command, call_site).await;
+        if let Err(Error::DeadlinePassed) = &result {
+            self.done = false;
         }
         result
     }
@@ -91,6 +87,7 @@ impl Drop for Transaction<'_> {
         if !self.done {
             // The driver sends when it is polled first. The answer is waited for at the check-in,
             // whether or not it has come already: the connection is driven by another thread.
+            self.runner.link.rolls_back();
             drop(self.runner.client.batch_execute("ROLLBACK").now_or_never());
         }
     }

@@ -73,6 +73,7 @@ impl Redis {
             checked_in: count(|it| it.is_connected() && it.command_queue_len() == 0),
             overflow: 0,
             waiting: clients.iter().map(Client::command_queue_len).sum(),
+            oldest_wait: Duration::ZERO,
             connecting: count(|it| it.state() == ClientState::Connecting),
             closing: count(|it| it.state() == ClientState::Disconnecting),
             utilization: 0.0,

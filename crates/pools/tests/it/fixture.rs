@@ -21,6 +21,7 @@ pub(crate) fn config(url: &str) -> PostgresConfig {
     PostgresConfig {
         size: NonZeroUsize::new(SIZE).unwrap(),
         max_overflow: MAX_OVERFLOW,
+        overflow_linger: Duration::from_millis(50),
         autosize: false,
         timeout: Duration::from_secs(120),
         ..PostgresConfig::new(url)
@@ -62,10 +63,21 @@ pub(crate) async fn is_outside_a_transaction(session: &Session) -> Result<bool, 
     Ok(first.get::<_, String>(0) != second.get::<_, String>(0))
 }
 
+/// A session, as soon as the server can be reached.
+pub(crate) async fn session_again(pools: &PoolManager) -> Session {
+    loop {
+        if let Ok(session) = pools.session().await {
+            return session;
+        }
+        eventually(PATIENCE, || async { pools.session().await.is_ok() }).await;
+    }
+}
+
 /// Checks everything out at once, and sees that each connection answers and is in no transaction.
 pub(crate) async fn every_place_is_usable(pools: &PoolManager) {
-    let mut sessions = Vec::new();
-    for _ in 0..PLACES {
+    let first = tokio::time::timeout(PATIENCE, session_again(pools)).await;
+    let mut sessions = vec![first.expect("a place was lost")];
+    for _ in 1..PLACES {
         let session = tokio::time::timeout(PATIENCE, pools.session()).await;
         sessions.push(session.expect("a place was lost").unwrap());
     }

@@ -11,6 +11,8 @@ mod checkout;
 mod deadlines;
 mod examples;
 mod fixture;
+mod holders;
+mod lifetimes;
 mod metrics;
 mod outages;
 mod redis;

@@ -1,0 +1,196 @@
+//! Who holds what: the line and the route of each checkout, and what is told of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use ruleiq_scope::Scope;
+use tokio::time::Instant;
+
+use super::{
+    connection::Link,
+    wire::{Status, Wire},
+};
+
+/// How many lines of code an error names.
+const NAMED: usize = 3;
+
+/// Whoever has a connection.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) call_site: &'static Location<'static>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) since: Instant,
+    /// Whether it was told of as a leak.
+    pub(crate) is_reported: bool,
+}
+
+/// A connection that is checked out, as [`PoolManager::held`](crate::PoolManager::held) tells it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HeldConnection {
+    /// The line that checked it out.
+    pub call_site: &'static Location<'static>,
+    /// The route or job, if it was checked out in one's scope.
+    pub route: Option<String>,
+    /// How long it has been out.
+    pub held_for: Duration,
+    /// How long its transaction has been open, if one is.
+    pub transaction_for: Option<Duration>,
+    /// Whether the server works for it. A transaction without work holds locks for nothing.
+    pub is_running: bool,
+}
+
+/// The lines of code that hold the most connections.
+#[derive(Clone, Debug, Default)]
+pub struct Holders(Vec<HeldAt>);
+
+/// The connections that one line of code holds.
+#[derive(Clone, Debug)]
+struct HeldAt {
+    call_site: &'static Location<'static>,
+    count: usize,
+    longest: Duration,
+    in_transaction: usize,
+}
+
+/// All connections that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Links(Mutex<Vec<Weak<Link>>>);
+
+impl Links {
+    pub(crate) fn add(&self, link: &Arc<Link>) {
+        let mut links = self.lock();
+        links.retain(|link| link.strong_count() > 0);
+        links.push(Arc::downgrade(link));
+    }
+
+    /// What is checked out, the longest first.
+    pub(crate) fn held(&self, now: Instant) -> Vec<HeldConnection> {
+        let mut held = Vec::new();
+        for link in self.alive() {
+            if let Some(holder) = &*link.holder() {
+                held.push(HeldConnection::new(holder, link.wire(), now));
+            }
+        }
+        held.sort_by_key(|held| std::cmp::Reverse(held.held_for));
+        held
+    }
+
+    /// How many answers the server has given to those that are connected.
+    pub(crate) fn answers(&self) -> u64 {
+        self.alive().iter().map(|link| link.wire().answers()).sum()
+    }
+
+    /// Tells of each connection that has been out for too long, once.
+    pub(crate) fn report_leaks(&self, now: Instant, after: Duration) {
+        for link in self.alive() {
+            let mut holder = link.holder();
+            let Some(holder) = holder.as_mut() else {
+                continue;
+            };
+            if holder.is_reported || now.saturating_duration_since(holder.since) < after {
+                continue;
+            }
+            holder.is_reported = true;
+            let held = HeldConnection::new(holder, link.wire(), now);
+            tracing::warn!(
+                call_site = %held.call_site,
+                route = held.route,
+                held_ms = millis(held.held_for),
+                transaction_ms = held.transaction_for.map(millis),
+                is_running = held.is_running,
+                "a connection has been checked out for long: is it leaked?"
+            );
+        }
+    }
+
+    fn alive(&self) -> Vec<Arc<Link>> {
+        self.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Link>>> {
+        // Nothing panics while it is held but an allocation, and the list stays whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Holder {
+    /// Says so if it was told of as a leak: it is none.
+    pub(crate) fn came_back(&self, now: Instant) {
+        if self.is_reported {
+            tracing::info!(
+                call_site = %self.call_site,
+                held_ms = millis(now.saturating_duration_since(self.since)),
+                "a connection that was checked out for long has come back"
+            );
+        }
+    }
+}
+
+impl HeldConnection {
+    fn new(holder: &Holder, wire: &Wire, now: Instant) -> HeldConnection {
+        let route = holder.scope.as_ref().and_then(Scope::route);
+        HeldConnection {
+            call_site: holder.call_site,
+            route: route.map(str::to_owned),
+            held_for: now.saturating_duration_since(holder.since),
+            transaction_for: match wire.status() {
+                Status::Idle => None,
+                Status::Open | Status::Failed => wire.transaction_age(),
+            },
+            is_running: wire.is_busy(),
+        }
+    }
+}
+
+impl Holders {
+    pub(crate) fn of(held: &[HeldConnection]) -> Holders {
+        let mut by_line = BTreeMap::new();
+        for held in held {
+            let at = by_line.entry(held.call_site).or_insert(HeldAt {
+                call_site: held.call_site,
+                count: 0,
+                longest: Duration::ZERO,
+                in_transaction: 0,
+            });
+            at.count += 1;
+            at.longest = at.longest.max(held.held_for);
+            at.in_transaction += usize::from(held.transaction_for.is_some() && !held.is_running);
+        }
+        let mut holders: Vec<HeldAt> = by_line.into_values().collect();
+        holders.sort_by_key(|at| std::cmp::Reverse((at.count, at.longest)));
+        Holders(holders)
+    }
+}
+
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, held) in self.0.iter().take(NAMED).enumerate() {
+            let separator = if at == 0 { "" } else { ", " };
+            write!(
+                f,
+                "{separator}{} by {} (longest {} ms",
+                held.count,
+                held.call_site,
+                millis(held.longest)
+            )?;
+            if held.in_transaction > 0 {
+                write!(f, ", {} idle in a transaction", held.in_transaction)?;
+            }
+            f.write_str(")")?;
+        }
+        if self.0.len() > NAMED {
+            write!(f, ", and others")?;
+        }
+        Ok(())
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

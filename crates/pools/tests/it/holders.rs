@@ -1,0 +1,56 @@
+//! Who holds what, and for how long.
+
+use std::{panic::Location, time::Duration};
+
+use ruleiq_pools::PostgresConfig;
+use ruleiq_query::{Queries as _, Read as _};
+use ruleiq_scope::Scope;
+use ruleiq_test_support::{TestDatabase, eventually};
+
+use crate::fixture::{PATIENCE, manager, single};
+
+#[tokio::test]
+async fn what_is_held_is_told_with_its_line_and_route() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(single(database.url()));
+    assert!(pools.held().is_empty());
+
+    let scope = Scope::builder().route("/orders/{id}").build();
+    let (session, line) = scope
+        .run(async { (pools.session().await.unwrap(), Location::caller().line()) })
+        .await;
+    let held = pools.held();
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].route.as_deref(), Some("/orders/{id}"));
+    assert!(held[0].call_site.file().ends_with("holders.rs"));
+    assert!(held[0].call_site.line() <= line);
+    assert!(held[0].transaction_for.is_none() && !held[0].is_running);
+
+    session.batch_execute("BEGIN").await.unwrap();
+    let held = &pools.held()[0];
+    assert!(held.transaction_for.is_some_and(|it| it <= held.held_for));
+    let sleep = session.query("SELECT pg_sleep(120)", &[]);
+    tokio::select! {
+        result = sleep => panic!("{result:?}"),
+        () = eventually(PATIENCE, || async { pools.held()[0].is_running }) => {}
+    }
+    drop(session);
+    assert!(pools.held().is_empty());
+}
+
+#[tokio::test]
+async fn a_time_out_names_the_lines_that_hold_everything() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(PostgresConfig {
+        timeout: Duration::from_millis(500),
+        ..single(database.url())
+    });
+    let session = pools.session().await.unwrap();
+    session.batch_execute("BEGIN").await.unwrap();
+    let message = pools.session().await.unwrap_err().to_string();
+    assert!(
+        message.contains("1 by crates/pools/tests/it/holders.rs:"),
+        "{message}"
+    );
+    assert!(message.contains("1 idle in a transaction"), "{message}");
+}
