@@ -52,6 +52,16 @@ pub enum BuildError {
         max_overflow: usize,
     },
 
+    /// A share that cannot be given.
+    #[error(
+        "the bulkhead `{name}` cannot be had: each needs a name of its own and a share above 0, and all \
+         shares together are at most 1"
+    )]
+    Bulkhead {
+        /// The name of the first that does not fit.
+        name: String,
+    },
+
     /// The file with certificates cannot be used.
     #[error("the certificates in `{}` cannot be used: {reason}", path.display())]
     CaFile {

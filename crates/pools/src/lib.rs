@@ -16,8 +16,8 @@ mod redis;
 
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{
-    CheckoutError, ConnectError, HeldConnection, Holders, PostgresConfig, ResizeError, Session,
-    Transaction, autosized,
+    Bulkhead, BulkheadConfig, BulkheadStats, CheckoutError, ConnectError, HeldConnection, Holders,
+    PostgresConfig, ResizeError, Session, Transaction, autosized,
 };
 #[cfg(feature = "redis")]
 pub use crate::redis::{RedisConfig, RedisInfo};

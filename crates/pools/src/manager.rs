@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 use tokio::runtime::Handle;
 
 #[cfg(feature = "postgres")]
-use crate::postgres::{CheckoutError, HeldConnection, Pool, ResizeError, Session};
+use crate::postgres::{
+    Bulkhead, BulkheadStats, CheckoutError, DEFAULT_CLASS, HeldConnection, Pool, ResizeError,
+    Session,
+};
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
 use crate::{BuildError, Builder, Health, PoolMetrics, PoolStats};
@@ -66,8 +69,21 @@ impl PoolManager {
         let pool = self.inner.postgres.clone();
         async move {
             let pool = pool.ok_or(CheckoutError::NotConfigured)?;
-            pool.checkout(call_site).await
+            pool.checkout(DEFAULT_CLASS, call_site).await
         }
+    }
+
+    /// The way to the database for one kind of callers, of those that the settings name.
+    #[cfg(feature = "postgres")]
+    pub fn bulkhead(&self, name: &str) -> Option<Bulkhead> {
+        self.inner.postgres.as_ref()?.bulkhead(name)
+    }
+
+    /// What the callers of each bulkhead have now.
+    #[cfg(feature = "postgres")]
+    pub fn bulkheads(&self) -> Vec<BulkheadStats> {
+        let pool = self.inner.postgres.as_ref();
+        pool.map_or_else(Vec::new, |pool| pool.bulkheads())
     }
 
     /// Who holds connections to the database, the longest first.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod autosize;
+mod bulkhead;
 mod checkin;
 mod config;
 mod connect;
@@ -26,10 +27,14 @@ mod wire;
 
 pub use self::{
     autosize::autosized,
-    config::PostgresConfig,
+    bulkhead::{Bulkhead, BulkheadStats},
+    config::{BulkheadConfig, PostgresConfig},
     error::{CheckoutError, ConnectError, ResizeError},
     holders::{HeldConnection, Holders},
     session::Session,
     transaction::Transaction,
 };
-pub(crate) use self::{counters::Counters, pool::Pool};
+pub(crate) use self::{
+    counters::Counters,
+    pool::{DEFAULT_CLASS, Pool},
+};

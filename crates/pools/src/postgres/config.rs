@@ -50,10 +50,24 @@ pub struct PostgresConfig {
     /// How long a connection may be checked out before the log tells by whom. Default 60 s. `None`
     /// never tells.
     pub leak_after: Option<Duration>,
+    /// Callers with a share of the connections that is theirs when they need it. Default: none, and
+    /// everybody is equal. What they do not use is for all.
+    pub bulkheads: Vec<BulkheadConfig>,
     /// Certificates to trust besides the system's, in PEM. With it, `prefer` checks too.
     pub ca_file: Option<PathBuf>,
     /// What `pg_stat_activity` shows. Default: what the URL says, else `ruleiq`.
     pub application_name: Option<String>,
+}
+
+/// A kind of callers, and their share of the connections.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct BulkheadConfig {
+    /// What [`PoolManager::bulkhead`](crate::PoolManager::bulkhead) asks for.
+    pub name: String,
+    /// Of `size + max_overflow`, above 0 and at most 1; all shares together are at most 1. While these
+    /// callers have fewer connections than that, what comes free is theirs first.
+    pub share: f64,
 }
 
 impl PostgresConfig {
@@ -84,6 +98,7 @@ impl Default for PostgresConfig {
             statement_timeout: Some(Duration::from_secs(60)),
             prepared_statements: nonzero(256),
             leak_after: Some(Duration::from_secs(60)),
+            bulkheads: Vec::new(),
             ca_file: None,
             application_name: None,
         }

@@ -17,9 +17,10 @@ use tokio::{
 };
 
 use super::{
-    CheckoutError, ConnectError, PostgresConfig, ResizeError, Session,
+    Bulkhead, BulkheadStats, CheckoutError, ConnectError, PostgresConfig, ResizeError, Session,
     admission::{Admission, ClassId, Freed, Limits, Refusal, Renewal, Waiting},
     autosize,
+    bulkhead::Names,
     connect::Connector,
     connection::{Condition, Connection},
     counters::{CheckoutFailure, Counters, Discard},
@@ -44,7 +45,7 @@ const NEVER_WAIT: Timeouts = Timeouts {
 /// More connections than any server takes.
 const MOST_CONNECTIONS: usize = 100_000;
 /// The class of those who name none.
-const DEFAULT_CLASS: ClassId = 0;
+pub(crate) const DEFAULT_CLASS: ClassId = 0;
 
 pub(crate) type Object = managed::Object<Manager>;
 pub(super) type Caller = oneshot::Sender<Answer>;
@@ -56,6 +57,7 @@ pub(crate) struct Pool {
     connections: managed::Pool<Manager>,
     admission: Mutex<Admissions>,
     engine: Arc<Engine>,
+    bulkheads: Names,
     timeout: Duration,
     overflow_linger: Duration,
     idle_check: Duration,
@@ -106,6 +108,7 @@ impl Pool {
                 max_overflow: config.max_overflow,
             });
         };
+        let bulkheads = Names::of(config)?;
         let connector = Connector::new(config, runtime.clone())?;
         tracing::info!(
             server = connector.server(),
@@ -126,10 +129,14 @@ impl Pool {
             max_waiting: config.max_waiting,
             max_connecting: config.max_connecting.get(),
         };
+        // Those who name none have no share of their own.
+        let shares = config.bulkheads.iter().map(|bulkhead| bulkhead.share);
+        let shares = std::iter::once(0.0).chain(shares);
         let pool = Arc::new(Pool {
             connections,
-            admission: Mutex::new(Admission::new(limits, [0.0])),
+            admission: Mutex::new(Admission::new(limits, shares)),
             engine,
+            bulkheads,
             timeout: config.timeout.min(LONGEST),
             overflow_linger: config.overflow_linger.min(LONGEST),
             idle_check: config.idle_check.min(LONGEST),
@@ -141,10 +148,11 @@ impl Pool {
 
     pub(crate) async fn checkout(
         self: Arc<Self>,
+        class: ClassId,
         call_site: &'static Location<'static>,
     ) -> Result<Session, CheckoutError> {
         let scope = Scope::current();
-        let checkout = self.begin(scope.as_ref());
+        let checkout = self.begin(class, scope.as_ref());
         let result = self.connection(&checkout).await;
         let waited = match &result {
             // It cost no time that is worth a look at the clock.
@@ -177,13 +185,13 @@ impl Pool {
         }
     }
 
-    fn begin(&self, scope: Option<&Scope>) -> Checkout {
+    fn begin(&self, class: ClassId, scope: Option<&Scope>) -> Checkout {
         let started = Instant::now();
         let own = started + self.timeout;
         let deadline = scope.and_then(Scope::deadline);
         let is_deadline = deadline.is_some_and(|deadline| deadline < own);
         Checkout {
-            class: DEFAULT_CLASS,
+            class,
             started,
             until: deadline.map_or(own, |deadline| deadline.min(own)),
             is_deadline,
@@ -494,6 +502,24 @@ impl Pool {
         .derive()
     }
 
+    pub(crate) fn bulkhead(self: &Arc<Self>, name: &str) -> Option<Bulkhead> {
+        let class = self.bulkheads.find(name)?;
+        Some(Bulkhead::new(Arc::clone(self), class))
+    }
+
+    pub(crate) fn bulkheads(&self) -> Vec<BulkheadStats> {
+        let admission = self.admission();
+        let stats = |(class, name): (ClassId, &str)| {
+            let (checked_out, waiting) = admission.of_class(class);
+            BulkheadStats {
+                name: name.to_owned(),
+                checked_out,
+                waiting,
+            }
+        };
+        self.bulkheads.iter().map(stats).collect()
+    }
+
     pub(crate) fn held(&self) -> Vec<HeldConnection> {
         self.engine.links.held(Instant::now())
     }
@@ -512,7 +538,7 @@ impl Pool {
             let engine = Arc::clone(&pool.engine);
             let before = engine.links.answers();
             let answer = time::timeout(HEALTH_TIMEOUT, async {
-                match pool.checkout(call_site).await {
+                match pool.checkout(DEFAULT_CLASS, call_site).await {
                     Ok(session) => session.is_answering().await,
                     Err(CheckoutError::Connect { .. } | CheckoutError::Closed) => false,
                     // There is no connection to ask by: somebody else may have an answer in time.

@@ -6,6 +6,7 @@
     reason = "a test looks at the server from outside the pool"
 )]
 
+mod bulkheads;
 mod cancellation;
 mod checkout;
 mod deadlines;
@@ -18,6 +19,6 @@ mod outages;
 mod redis;
 mod secrets;
 mod statements;
-mod storm;
+mod storms;
 mod tls;
 mod transactions;

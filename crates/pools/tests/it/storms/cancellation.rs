@@ -1,8 +1,4 @@
 //! Callers that give up at random steps, on a network that is cut now and then.
-//!
-//! `RULEIQ_SOAK=full` makes it large.
-
-#![allow(clippy::print_stdout, reason = "the figures are the result")]
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -15,6 +11,10 @@ use ruleiq_pools::{PoolManager, Session};
 use ruleiq_query::{Error, Queries as _, Read as _};
 use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
 
+use super::{
+    Bar::{AtLeast, AtMost},
+    Random, is_full, report,
+};
 use crate::fixture::{
     PATIENCE, config, every_place_is_usable, is_outside_a_transaction, manager, poll_times,
     session_again, stats,
@@ -31,18 +31,6 @@ struct Figures {
     given_up: AtomicUsize,
     handed_on_busy: AtomicUsize,
     handed_on_in_transaction: AtomicUsize,
-}
-
-/// xorshift64*: the same numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
-    }
 }
 
 /// Something that a caller does and may give up at any step. Errors are the network's.
@@ -109,9 +97,8 @@ async fn caller(pools: PoolManager, number: u64, rounds: usize, figures: &Figure
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn storm_of_cancellations() {
-    let full = std::env::var("RULEIQ_SOAK").is_ok_and(|it| it == "full");
-    let rounds = if full { 1_000 } else { 12 };
+async fn whoever_gives_up_hands_nothing_on() {
+    let rounds = if is_full() { 1_000 } else { 12 };
     let database = TestDatabase::empty().await;
     database
         .client()
@@ -150,29 +137,17 @@ async fn storm_of_cancellations() {
     let after = stats(&pools);
     assert_eq!((after.checked_out, after.waiting), (0, 0), "{after:?}");
     every_place_is_usable(&pools).await;
-    let least = if full { 10_000 } else { 50 };
-    report_at_least(
-        "pools_given_up",
-        figures.given_up.into_inner(),
-        "steps",
-        least,
+    let least = if is_full() { 10_000 } else { 50 };
+    let given_up = figures.given_up.into_inner();
+    report("cancellation_storm", given_up, "steps", AtLeast(least));
+    report("cancellation_storm_cuts", cuts, "cuts", AtLeast(3));
+    let busy = figures.handed_on_busy.into_inner();
+    report("cancellation_storm_busy", busy, "connections", AtMost(0));
+    let in_transaction = figures.handed_on_in_transaction.into_inner();
+    report(
+        "cancellation_storm_in_transaction",
+        in_transaction,
+        "connections",
+        AtMost(0),
     );
-    report_at_least("pools_cuts", cuts, "cuts", 3);
-    report_none("pools_handed_on_busy", figures.handed_on_busy.into_inner());
-    report_none(
-        "pools_handed_on_in_transaction",
-        figures.handed_on_in_transaction.into_inner(),
-    );
-}
-
-fn report_at_least(name: &str, figure: usize, unit: &str, bar: usize) {
-    let verdict = if figure >= bar { "ok" } else { "MISSED" };
-    println!("soak {name} {figure} {unit} bar >={bar} {verdict}");
-    assert!(figure >= bar, "{name}: {figure} {unit}, seed {SEED:#x}");
-}
-
-fn report_none(name: &str, figure: usize) {
-    let verdict = if figure == 0 { "ok" } else { "MISSED" };
-    println!("soak {name} {figure} connections bar <=0 {verdict}");
-    assert!(figure == 0, "{name}: {figure} connections, seed {SEED:#x}");
 }
