@@ -126,7 +126,7 @@ impl Builder {
         PoolManager::new(
             #[cfg(feature = "postgres")]
             self.postgres
-                .map(|config| Pool::new(&config, self.metrics.counters.clone(), runtime.clone()))
+                .map(|config| Pool::new(&config, self.metrics.counters.clone(), &runtime))
                 .transpose()?,
             #[cfg(feature = "redis")]
             self.redis

@@ -6,7 +6,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{FutureExt as _, Stream};
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{Error, Sql, Statement};
@@ -46,17 +46,8 @@ pub trait Read: Sync {
         sql: &(impl Sql + ?Sized),
         params: &[&(dyn ToSql + Sync)],
     ) -> impl Future<Output = Result<Row, Error>> + Send {
-        let rows = self.query(sql, params);
-        async {
-            let mut rows = rows.await?;
-            match (rows.pop(), rows.len()) {
-                (Some(row), 0) => Ok(row),
-                (last, others) => Err(Error::RowCount {
-                    expected: "one",
-                    found: others + usize::from(last.is_some()),
-                }),
-            }
-        }
+        // An `async` block would hold the future twice: as it was captured and as it is awaited.
+        self.query(sql, params).map(one)
     }
 
     /// Runs a statement that gives one row or none.
@@ -70,17 +61,7 @@ pub trait Read: Sync {
         sql: &(impl Sql + ?Sized),
         params: &[&(dyn ToSql + Sync)],
     ) -> impl Future<Output = Result<Option<Row>, Error>> + Send {
-        let rows = self.query(sql, params);
-        async {
-            let mut rows = rows.await?;
-            match (rows.pop(), rows.len()) {
-                (row, 0) => Ok(row),
-                (_, others) => Err(Error::RowCount {
-                    expected: "at most one",
-                    found: others + 1,
-                }),
-            }
-        }
+        self.query(sql, params).map(at_most_one)
     }
 }
 
@@ -119,4 +100,26 @@ pub trait Queries: Read {
         sql: &(impl Sql + ?Sized),
         params: &[&(dyn ToSql + Sync)],
     ) -> impl Future<Output = Result<impl Stream<Item = Result<Row, Error>> + Send, Error>> + Send;
+}
+
+fn one(rows: Result<Vec<Row>, Error>) -> Result<Row, Error> {
+    let mut rows = rows?;
+    match (rows.pop(), rows.len()) {
+        (Some(row), 0) => Ok(row),
+        (last, others) => Err(Error::RowCount {
+            expected: "one",
+            found: others + usize::from(last.is_some()),
+        }),
+    }
+}
+
+fn at_most_one(rows: Result<Vec<Row>, Error>) -> Result<Option<Row>, Error> {
+    let mut rows = rows?;
+    match (rows.pop(), rows.len()) {
+        (row, 0) => Ok(row),
+        (_, others) => Err(Error::RowCount {
+            expected: "at most one",
+            found: others + 1,
+        }),
+    }
 }

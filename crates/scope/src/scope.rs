@@ -98,8 +98,9 @@ impl Scope {
     /// # Cancel safety
     ///
     /// That of the future.
-    pub async fn run<F: Future>(self, future: F) -> F::Output {
-        CURRENT.scope(self, future).await
+    pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
+        // An `async fn` would hold the future twice, and copy it each time.
+        CURRENT.scope(self, future)
     }
 
     /// The route's template, such as `/assessments/{id}`, or the job's name.

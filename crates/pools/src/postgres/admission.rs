@@ -245,8 +245,8 @@ impl<W, E: Clone> Admission<W, E> {
         self.classes[waiting.class].queue.leave(waiting.ticket)
     }
 
-    /// How many connections are to be opened, which are counted as connecting.
-    pub(crate) fn to_open(&mut self) -> usize {
+    /// Says how many connections are to be opened, which are counted as connecting.
+    pub(crate) fn open_more(&mut self) -> usize {
         if self.is_closed || self.breaker.is_open() {
             return 0;
         }

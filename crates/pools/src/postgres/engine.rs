@@ -22,7 +22,7 @@ pub(crate) struct Engine {
     pub(crate) random: Random,
     pub(crate) prepared_statements: NonZeroUsize,
     /// The longest that a statement is waited for.
-    pub(crate) statement_limit: Option<Duration>,
+    pub(crate) statement_limit: Duration,
     /// The age at which a connection is replaced.
     pub(crate) recycle: Duration,
 }
@@ -38,7 +38,7 @@ impl Engine {
             prepared_statements: config.prepared_statements,
             statement_limit: config
                 .statement_timeout
-                .map(|limit| limit.min(LONGEST) + STATEMENT_GRACE),
+                .map_or(LONGEST, |limit| limit.min(LONGEST) + STATEMENT_GRACE),
             recycle: config.recycle.min(LONGEST),
         }
     }

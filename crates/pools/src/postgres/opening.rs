@@ -40,7 +40,7 @@ impl Pool {
             let mut admission = self.admission();
             let was_broken = admission.error().is_some();
             let freed = admission.opened(Instant::now(), is_renewal, &mut shed);
-            (freed, admission.to_open(), was_broken)
+            (freed, admission.open_more(), was_broken)
         };
         if was_broken {
             tracing::info!("connections to the database can be opened again");

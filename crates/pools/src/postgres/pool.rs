@@ -95,7 +95,7 @@ impl Pool {
     pub(crate) fn new(
         config: &PostgresConfig,
         counters: Counters,
-        runtime: Handle,
+        runtime: &Handle,
     ) -> Result<Arc<Pool>, BuildError> {
         let size = match config.autosize {
             true => autosize::for_this_machine(config.size),
@@ -269,7 +269,7 @@ impl Pool {
                 pool: self,
                 waiting,
             };
-            (queued, admission.to_open())
+            (queued, admission.open_more())
         };
         self.open(opening, false);
         let answered = match time::timeout_at(checkout.until, &mut answer).await {
@@ -343,7 +343,7 @@ impl Pool {
         let opening = {
             let mut admission = self.admission();
             admission.closed();
-            admission.to_open()
+            admission.open_more()
         };
         self.open(opening, false);
     }
@@ -390,14 +390,13 @@ impl Pool {
             }
             let renewal = self.admission().renew();
             match renewal {
-                Renewal::Wait => break,
                 Renewal::Open => {
                     self.open(1, true);
                     break;
                 }
                 Renewal::Close if self.close_idle(|_| 1, expired, Discard::Expired) > 0 => {}
-                // Somebody uses it by now.
-                Renewal::Close => break,
+                // One is being opened, or somebody uses it by now.
+                Renewal::Wait | Renewal::Close => break,
             }
         }
     }
@@ -464,7 +463,7 @@ impl Pool {
         }
         let (spares, opening) = {
             let mut admission = self.admission();
-            (admission.resize(size, max_overflow), admission.to_open())
+            (admission.resize(size, max_overflow), admission.open_more())
         };
         self.end_spares(spares, Discard::Overflow);
         self.open(opening, false);

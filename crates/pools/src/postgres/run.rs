@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, Stream, StreamExt as _};
+use futures_util::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _};
 use ruleiq_query::{Error, Fingerprint, Sql, Statement};
 use ruleiq_scope::Scope;
 use tokio::time::{self, Instant, Sleep};
@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
     scope: Option<Scope>,
     fingerprint: Option<Fingerprint>,
     started: Instant,
-    until: Option<Instant>,
+    until: Instant,
     rows: u64,
     ended: bool,
 }
@@ -103,8 +103,7 @@ impl<'a> Runner<'a> {
     ) -> Result<u64, Error> {
         let client = self.client;
         let mut run = Run::begin(self, call_site)?;
-        let statement = run.limit(self.statement(sql)).await?;
-        let result = match statement {
+        let result = match run.statement(sql).await? {
             Ok((fingerprint, statement)) => {
                 run.fingerprint = Some(fingerprint);
                 let copy = async {
@@ -137,7 +136,7 @@ impl<'a> Runner<'a> {
         match run.prepared(sql, start).await? {
             Ok(rows) => Ok(Rows {
                 rows: Box::pin(rows),
-                limit: run.until.map(|until| Box::pin(time::sleep_until(until))),
+                limit: Some(Box::pin(time::sleep_until(run.until))),
                 run,
             }),
             Err(error) => {
@@ -147,20 +146,13 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The driver's handle for a text or a prepared statement.
-    async fn statement(
-        self,
-        sql: &(impl Sql + ?Sized),
-    ) -> Driver<(Fingerprint, tokio_postgres::Statement)> {
+    /// The driver's handle for what is prepared already.
+    fn known(self, sql: &(impl Sql + ?Sized)) -> Option<(Fingerprint, tokio_postgres::Statement)> {
         if let Some(prepared) = sql.prepared() {
-            return Ok((sql.fingerprint(), prepared.clone()));
+            return Some((sql.fingerprint(), prepared.clone()));
         }
-        let known = self.link.statements().get(sql.text());
-        let statement = match known {
-            Some(statement) => statement,
-            None => self.prepare_anew(sql.text()).await?,
-        };
-        Ok((statement.fingerprint(), handle(&statement)))
+        let statement = self.link.statements().get(sql.text())?;
+        Some((statement.fingerprint(), handle(&statement)))
     }
 
     async fn prepare_anew(self, sql: &str) -> Driver<Statement> {
@@ -181,11 +173,7 @@ impl<'a> Run<'a> {
         if passed || runner.link.has_timed_out() {
             return Err(Error::DeadlinePassed);
         }
-        let own = runner
-            .link
-            .engine
-            .statement_limit
-            .map(|limit| started + limit);
+        let own = started + runner.link.engine.statement_limit;
         runner.link.statement_began();
         Ok(Run {
             runner,
@@ -193,20 +181,16 @@ impl<'a> Run<'a> {
             scope,
             fingerprint: None,
             started,
-            until: deadline.into_iter().chain(own).min(),
+            until: deadline.map_or(own, |deadline| deadline.min(own)),
             rows: 0,
             ended: false,
         })
     }
 
     /// Waits for what the driver does, until the time is up.
-    async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
-        let Some(until) = self.until else {
-            return Ok(work.await);
-        };
-        time::timeout_at(until, work)
-            .await
-            .map_err(|_| self.time_out())
+    fn limit<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Result<T, Error>> {
+        // An `async fn` would hold the work twice.
+        time::timeout_at(self.until, work).map_err(|_| self.time_out())
     }
 
     fn time_out(&self) -> Error {
@@ -214,6 +198,23 @@ impl<'a> Run<'a> {
         Error::TimedOut {
             after: self.started.elapsed(),
         }
+    }
+
+    /// The driver's handle for a text or a prepared statement.
+    async fn statement(
+        &mut self,
+        sql: &(impl Sql + ?Sized),
+    ) -> Result<Driver<(Fingerprint, tokio_postgres::Statement)>, Error> {
+        if let Some(known) = self.runner.known(sql) {
+            return Ok(Ok(known));
+        }
+        // On the heap, as it is rare, and all futures would be as large as this.
+        let prepared = self.limit(Box::pin(self.runner.prepare_anew(sql.text())));
+        let prepared = prepared.await?;
+        if prepared.is_err() {
+            self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
+        }
+        Ok(prepared.map(|statement| (statement.fingerprint(), handle(&statement))))
     }
 
     /// Runs a statement by its prepared handle, and once more where the handle is known to be
@@ -227,12 +228,9 @@ impl<'a> Run<'a> {
         F: Future<Output = Driver<T>>,
     {
         let runner = self.runner;
-        let (fingerprint, statement) = match self.limit(runner.statement(sql)).await? {
+        let (fingerprint, statement) = match self.statement(sql).await? {
             Ok(found) => found,
-            Err(error) => {
-                self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
-                return Ok(Err(error));
-            }
+            Err(error) => return Ok(Err(error)),
         };
         self.fingerprint = Some(fingerprint);
         let result = self.limit(run(statement)).await?;
@@ -248,8 +246,9 @@ impl<'a> Run<'a> {
             return Ok(result);
         }
         runner.link.engine.counters.statements_healed.inc();
+        // On the heap, as it is rare, and all futures would be as large as this.
         let again = async { run(handle(&runner.prepare_anew(sql.text()).await?)).await };
-        self.limit(again).await
+        self.limit(Box::pin(again)).await
     }
 
     /// The statement has its answer.

@@ -215,3 +215,18 @@ async fn statements_polled_together_run_on_one_connection() {
     let value = |row: Result<tokio_postgres::Row, _>| row.map(|row| row.get::<_, i32>(0)).unwrap();
     assert_eq!((value(one), value(two), value(three)), (1, 2, 1));
 }
+
+#[tokio::test]
+async fn futures_are_small_whatever_they_are_wrapped_in() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(single(database.url()));
+    let request = async {
+        let session = pools.session().await.unwrap();
+        session.query_one("SELECT 1", &[]).await.unwrap()
+    };
+    // They are moved with each layer around them: of 12 kB, that was a third of a request's time.
+    let request = Scope::builder().build().run(request);
+    let size = size_of_val(&request);
+    assert!(size < 2_500, "{size} bytes");
+    request.await;
+}

@@ -23,7 +23,7 @@ fn is_full() -> bool {
 }
 
 /// Prints the figure as a soak reads it, and fails where it misses its bar.
-fn report<T: Display + PartialOrd>(name: &str, figure: T, unit: &str, bar: Bar<T>) {
+fn report<T: Copy + Display + PartialOrd>(name: &str, figure: T, unit: &str, bar: Bar<T>) {
     let is_met = print(name, &figure, unit, &bar);
     assert!(is_met, "{name}: {figure} {unit}");
 }

@@ -262,7 +262,7 @@ fn run(events: &[Event]) -> (Admission<u32, &'static str>, Model) {
     for event in events {
         let before = model.counts().connections();
         happen(&mut admission, &mut model, event);
-        let opening = admission.to_open();
+        let opening = admission.open_more();
         model.connecting += opening;
 
         let counts = admission.counts();
@@ -308,7 +308,7 @@ proptest! {
                 Event::Closed,
             ] {
                 happen(&mut admission, &mut model, &event);
-                model.connecting += admission.to_open();
+                model.connecting += admission.open_more();
             }
         }
         prop_assert_eq!(admission.waiting(), 0);
@@ -319,7 +319,7 @@ proptest! {
         let limit = admission.limits().connections();
         for _ in 0..limit {
             happen(&mut admission, &mut model, &Event::Enter(0));
-            model.connecting += admission.to_open();
+            model.connecting += admission.open_more();
             happen(&mut admission, &mut model, &Event::Opened(true));
         }
         prop_assert_eq!(admission.counts().checked_out, limit);
@@ -335,7 +335,7 @@ proptest! {
         for _ in 0..16 {
             for event in [Event::Opened(true), Event::CheckIn(0, true), Event::Closed, Event::Resume] {
                 happen(&mut admission, &mut model, &event);
-                prop_assert_eq!(admission.to_open(), 0);
+                prop_assert_eq!(admission.open_more(), 0);
             }
         }
         prop_assert_eq!(admission.counts(), Counts::default());

@@ -1,13 +1,13 @@
 //! The callers of one class, in the order of asking, and who of them is refused when there are too
 //! many for what comes free.
 //!
-//! A queue that never drains makes everybody late and serves nobody more: it is shed as CoDel does
-//! (RFC 8289; "Fail at Scale", ACM Queue 13(8), takes it to requests). The delays that count are those of callers
-//! who leave the queue. While even the least of them stays above the target for an interval, whoever
-//! has waited for longer than twice the target is refused. CoDel's two times are settings that nobody
-//! can set; here they are parts of what the caller can wait at all, its patience, so that requests
-//! with a short deadline are told early and a batch job waits its turn. After a mere stall nobody is
-//! refused: the interval begins when connections come free again.
+//! A queue that never drains makes everybody late and serves nobody more. It is shed as `CoDel` does
+//! (RFC 8289; "Fail at Scale", ACM Queue 13(8), takes it to requests). The delays that count are
+//! those of callers who leave the queue with a connection. While even the least of them stays above
+//! the target for an interval, whoever has waited for longer than twice the target is refused. The
+//! two times are settings that nobody can set; here they are parts of what the caller can wait at
+//! all, its patience, so that requests with a short deadline are told early and a batch job waits its
+//! turn. After a mere stall nobody is refused: the interval begins when connections come free again.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -86,7 +86,7 @@ impl Talk {
         });
         self.is_asked_for_tls |= self.sent.take_asked_for_tls();
         self.wire.sent(self.requests.len());
-        self.judge(read);
+        self.judge(&read);
     }
 
     fn received(&mut self, mut bytes: &[u8]) {
@@ -106,10 +106,10 @@ impl Talk {
             b'G' | b'W' => *overlooks_sync = requests.front() == Some(&Request::Sync),
             _ => {}
         });
-        self.judge(read);
+        self.judge(&read);
     }
 
-    fn judge(&self, read: Result<(), Garbled>) {
+    fn judge(&self, read: &Result<(), Garbled>) {
         if read.is_err() {
             self.wire.garble();
         }

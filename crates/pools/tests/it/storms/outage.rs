@@ -1,16 +1,13 @@
 //! PostgreSQL is killed and started again, under load.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{sync::Mutex, time::Duration};
 
 use futures_util::future::join_all;
 use prometheus::Registry;
 use ruleiq_pools::{PoolManager, PoolMetrics};
 use ruleiq_query::Read as _;
 use ruleiq_test_support::{OwnServers, PostgresSpec, Spec, Which, eventually};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{Bar::AtMost, is_full, report, report_time};
 use crate::fixture::{PATIENCE, config, every_place_is_usable};
@@ -28,9 +25,7 @@ async fn caller(pools: &PoolManager, mut is_over: watch::Receiver<bool>, last: &
                 session.query_one("SELECT 1", &[]).await.ok()
             };
             if answer.await.is_none() {
-                let mut last = last.lock().unwrap();
-                *last = Instant::now();
-                drop(last);
+                *last.lock().unwrap() = Instant::now();
                 // A client that is refused comes back a little later.
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }

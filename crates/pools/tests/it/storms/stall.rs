@@ -1,12 +1,13 @@
 //! A network that stalls, and does not close.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use ruleiq_pools::{CheckoutError, PoolManager};
 use ruleiq_query::{Error, Read as _};
 use ruleiq_scope::Scope;
 use ruleiq_test_support::{FaultProxy, TestDatabase};
+use tokio::time::Instant;
 
 use super::{Bar::AtMost, is_full, report, report_time};
 use crate::fixture::{PLACES, config, every_place_is_usable, manager};
@@ -17,7 +18,7 @@ const DEADLINE: Duration = Duration::from_millis(200);
 /// How late a request had its error, and whether it was another than that of its deadline.
 async fn request(pools: &PoolManager) -> (Duration, bool) {
     let started = Instant::now();
-    let deadline = tokio::time::Instant::now() + DEADLINE;
+    let deadline = started + DEADLINE;
     let scope = Scope::builder().deadline(deadline).build();
     let is_expected = scope
         .run(async {
