@@ -204,6 +204,12 @@ impl Drop for Connection {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.engine.links.ended(&self.wire);
+    }
+}
+
 impl Link {
     /// The statements that are kept prepared. Never held across a wait.
     pub(crate) fn statements(&self) -> MutexGuard<'_, Statements> {

@@ -4,7 +4,6 @@ use std::{fmt, num::NonZeroUsize, time::Duration};
 
 use super::{
     PostgresConfig, connect::Connector, counters::Counters, holders::Links, random::Random,
-    ready::Ready,
 };
 
 /// The server stops a statement at its own limit. Where its answer is not here this much later, it
@@ -18,7 +17,6 @@ pub(crate) struct Engine {
     pub(crate) connector: Connector,
     pub(crate) counters: Counters,
     pub(crate) links: Links,
-    pub(crate) ready: Ready,
     pub(crate) random: Random,
     pub(crate) prepared_statements: NonZeroUsize,
     /// The longest that a statement is waited for.
@@ -33,7 +31,6 @@ impl Engine {
             connector,
             counters,
             links: Links::default(),
-            ready: Ready::default(),
             random: Random::new(),
             prepared_statements: config.prepared_statements,
             statement_limit: config

@@ -4,7 +4,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     panic::Location,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -60,7 +63,11 @@ struct HeldAt {
 
 /// All connections that there are.
 #[derive(Debug, Default)]
-pub(crate) struct Links(Mutex<Vec<Weak<Link>>>);
+pub(crate) struct Links {
+    links: Mutex<Vec<Weak<Link>>>,
+    /// Answers that the server has given to those that are no more.
+    answers: AtomicU64,
+}
 
 impl Links {
     pub(crate) fn add(&self, link: &Arc<Link>) {
@@ -81,9 +88,16 @@ impl Links {
         held
     }
 
-    /// How many answers the server has given to those that are connected.
+    /// How many answers the server has given.
     pub(crate) fn answers(&self) -> u64 {
-        self.alive().iter().map(|link| link.wire().answers()).sum()
+        let alive = self.alive();
+        let alive = alive.iter().map(|link| link.wire().answers());
+        self.answers.load(Relaxed) + alive.sum::<u64>()
+    }
+
+    /// Counts the answers of one that is no more.
+    pub(crate) fn ended(&self, wire: &Wire) {
+        self.answers.fetch_add(wire.answers(), Relaxed);
     }
 
     /// Tells of each connection that has been out for too long, once.
@@ -115,7 +129,7 @@ impl Links {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Link>>> {
         // Nothing panics while it is held but an allocation, and the list stays whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -34,7 +34,7 @@ impl Pool {
 
     fn opened(self: &Arc<Self>, connection: Connection, is_renewal: bool) {
         self.engine().counters.connects.inc();
-        self.engine().ready.put(connection);
+        self.ready().put(connection);
         let mut shed = Vec::new();
         let (freed, opening, was_broken) = {
             let mut admission = self.admission();

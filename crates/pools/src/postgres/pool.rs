@@ -29,6 +29,7 @@ use super::{
     keeper,
     opening::answer,
     place::Place,
+    ready::Ready,
 };
 use crate::{BuildError, ResourceStats};
 
@@ -55,6 +56,8 @@ type Admissions = Admission<Caller, Arc<ConnectError>>;
 #[derive(Debug)]
 pub(crate) struct Pool {
     connections: managed::Pool<Manager>,
+    /// Not the engine's, which each connection holds.
+    ready: Arc<Ready>,
     admission: Mutex<Admissions>,
     engine: Arc<Engine>,
     bulkheads: Names,
@@ -66,7 +69,7 @@ pub(crate) struct Pool {
 }
 
 #[derive(Debug)]
-pub(crate) struct Manager(Arc<Engine>);
+pub(crate) struct Manager(Arc<Ready>);
 
 /// Why a caller that waited has no connection.
 #[derive(Debug)]
@@ -80,6 +83,12 @@ pub(super) enum Refused {
 struct Queued<'a> {
     pool: &'a Pool,
     waiting: Waiting,
+}
+
+/// What a caller has at once.
+enum Entered<'a> {
+    Place(Place),
+    Queued(Queued<'a>, oneshot::Receiver<Answer>),
 }
 
 /// A caller and what it can wait for.
@@ -117,7 +126,8 @@ impl Pool {
             "database pool"
         );
         let engine = Arc::new(Engine::new(config, connector, counters));
-        let connections = managed::Pool::builder(Manager(Arc::clone(&engine)))
+        let ready = Arc::new(Ready::default());
+        let connections = managed::Pool::builder(Manager(Arc::clone(&ready)))
             .max_size(limit)
             // The last used is used first, so that a pool that is too large lets the rest age.
             .queue_mode(QueueMode::Lifo)
@@ -134,6 +144,7 @@ impl Pool {
         let shares = std::iter::once(0.0).chain(shares);
         let pool = Arc::new(Pool {
             connections,
+            ready,
             admission: Mutex::new(Admission::new(limits, shares)),
             engine,
             bulkheads,
@@ -154,11 +165,11 @@ impl Pool {
         let scope = Scope::current();
         let checkout = self.begin(class, scope.as_ref());
         let result = self.connection(&checkout).await;
-        let waited = match &result {
-            // It cost no time that is worth a look at the clock.
-            Ok((_, _, false)) => Duration::ZERO,
-            _ => checkout.started.elapsed(),
+        let had = match &result {
+            Ok((_, _, had)) => *had,
+            Err(_) => Instant::now(),
         };
+        let waited = had - checkout.started;
         let counters = &self.engine.counters;
         counters.checkout_wait.observe(waited.as_secs_f64());
         if let Some(scope) = &scope
@@ -167,11 +178,11 @@ impl Pool {
             scope.record_queue(waited);
         }
         match result {
-            Ok((connection, place, _)) => {
+            Ok((connection, place, since)) => {
                 *connection.link().holder() = Some(Holder {
                     call_site,
                     scope,
-                    since: checkout.started + waited,
+                    since,
                     is_reported: false,
                 });
                 Ok(Session::new(connection, place, call_site))
@@ -198,41 +209,38 @@ impl Pool {
         }
     }
 
-    /// A connection that is fit for use, and whether it was waited for.
+    /// A connection that is fit for use, and when it was had.
     async fn connection(
         self: &Arc<Self>,
         checkout: &Checkout,
-    ) -> Result<(Object, Place, bool), CheckoutError> {
+    ) -> Result<(Object, Place, Instant), CheckoutError> {
         if checkout.until <= checkout.started {
             return Err(CheckoutError::DeadlinePassed);
         }
-        let mut waited = false;
+        // What is at hand costs no time that is worth a look at the clock.
+        let mut now = checkout.started;
         loop {
-            let entered = self.enter(checkout.class).map_err(|it| self.refused(it))?;
-            let place = match entered {
-                Some(place) => place,
-                None => {
-                    waited = true;
-                    self.wait(checkout).await?
+            let place = match self.enter(checkout)? {
+                Entered::Place(place) => place,
+                Entered::Queued(queued, answer) => {
+                    let place = self.wait(checkout, queued, answer).await?;
+                    now = Instant::now();
+                    place
                 }
             };
             let connection = self.take();
-            let now = if waited {
-                Instant::now()
-            } else {
-                checkout.started
-            };
             match connection.condition(now) {
                 Condition::Clean | Condition::Expired
                     if connection.idle_for(now) < self.idle_check =>
                 {
-                    return Ok((connection, place, waited));
+                    return Ok((connection, place, now));
                 }
                 Condition::Clean | Condition::Expired => {
-                    waited = true;
                     let until = checkout.until.min(now + CHECK_TIMEOUT);
-                    if connection.is_alive(until).await {
-                        return Ok((connection, place, waited));
+                    let is_alive = connection.is_alive(until).await;
+                    now = Instant::now();
+                    if is_alive {
+                        return Ok((connection, place, now));
                     }
                     self.retire(connection, place, Discard::Lost);
                 }
@@ -242,36 +250,34 @@ impl Pool {
         }
     }
 
-    /// A place, if there is an idle connection.
-    fn enter(
-        self: &Arc<Self>,
-        class: ClassId,
-    ) -> Result<Option<Place>, Refusal<Arc<ConnectError>>> {
-        let is_there = self.admission().enter(class)?;
-        Ok(is_there.then(|| Place::checked_out(Arc::clone(self), class)))
+    /// A place, or one in the queue.
+    fn enter(self: &Arc<Self>, checkout: &Checkout) -> Result<Entered<'_>, CheckoutError> {
+        let mut admission = self.admission();
+        let is_there = admission.enter(checkout.class);
+        if is_there.map_err(|refusal| self.refused(refusal))? {
+            drop(admission);
+            let place = Place::checked_out(Arc::clone(self), checkout.class);
+            return Ok(Entered::Place(place));
+        }
+        let (caller, answer) = oneshot::channel();
+        let patience = checkout.until.saturating_duration_since(checkout.started);
+        let waiting = admission.wait(checkout.class, caller, checkout.started, patience);
+        let queued = Queued {
+            pool: self,
+            waiting,
+        };
+        let opening = admission.open_more();
+        drop(admission);
+        self.open(opening, false);
+        Ok(Entered::Queued(queued, answer))
     }
 
-    async fn wait(self: &Arc<Self>, checkout: &Checkout) -> Result<Place, CheckoutError> {
-        let (caller, mut answer) = oneshot::channel();
-        let (queued, opening) = {
-            let mut admission = self.admission();
-            // One may have come free since.
-            if admission
-                .enter(checkout.class)
-                .map_err(|it| self.refused(it))?
-            {
-                drop(admission);
-                return Ok(Place::checked_out(Arc::clone(self), checkout.class));
-            }
-            let patience = checkout.until.saturating_duration_since(checkout.started);
-            let waiting = admission.wait(checkout.class, caller, checkout.started, patience);
-            let queued = Queued {
-                pool: self,
-                waiting,
-            };
-            (queued, admission.open_more())
-        };
-        self.open(opening, false);
+    async fn wait(
+        &self,
+        checkout: &Checkout,
+        queued: Queued<'_>,
+        mut answer: oneshot::Receiver<Answer>,
+    ) -> Result<Place, CheckoutError> {
         let answered = match time::timeout_at(checkout.until, &mut answer).await {
             Ok(answered) => answered.ok(),
             Err(_) => {
@@ -304,7 +310,7 @@ impl Pool {
 
     /// Takes one that nobody uses, to be closed.
     fn take_spare(&self) -> Option<Connection> {
-        if let Some(connection) = self.engine.ready.take() {
+        if let Some(connection) = self.ready.take() {
             return Some(connection);
         }
         self.take_idle(1, |_| true).pop()
@@ -322,6 +328,9 @@ impl Pool {
             !goes
         });
         kept.removed
+            .into_iter()
+            .map(|connection| *connection)
+            .collect()
     }
 
     /// A connection is in the pool again, of a place that was checked out for a class, or closing.
@@ -421,7 +430,7 @@ impl Pool {
             // What callers have been promised is in deadpool too, until they take it.
             let mut admission = self.admission();
             let at_most = at_most(&admission).min(admission.counts().checked_in);
-            let mut taken = self.engine.ready.take_if(at_most, &is_to_go);
+            let mut taken = self.ready.take_if(at_most, &is_to_go);
             taken.extend(self.take_idle(at_most - taken.len(), &is_to_go));
             let retired = admission.retire(taken.len());
             debug_assert_eq!(retired, taken.len());
@@ -468,6 +477,10 @@ impl Pool {
         self.end_spares(spares, Discard::Overflow);
         self.open(opening, false);
         Ok(())
+    }
+
+    pub(super) fn ready(&self) -> &Ready {
+        &self.ready
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -622,15 +635,16 @@ fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
 }
 
 impl managed::Manager for Manager {
-    type Type = Connection;
+    /// On the heap, as sessions are moved a lot.
+    type Type = Box<Connection>;
     type Error = NoneReady;
 
-    async fn create(&self) -> Result<Connection, NoneReady> {
-        self.0.ready.take().ok_or(NoneReady)
+    async fn create(&self) -> Result<Box<Connection>, NoneReady> {
+        self.0.take().map(Box::new).ok_or(NoneReady)
     }
 
     /// Whether a connection is fit is judged where its place is at hand.
-    async fn recycle(&self, _: &mut Connection, _: &Metrics) -> RecycleResult<NoneReady> {
+    async fn recycle(&self, _: &mut Box<Connection>, _: &Metrics) -> RecycleResult<NoneReady> {
         Ok(())
     }
 }

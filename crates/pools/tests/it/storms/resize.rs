@@ -13,6 +13,7 @@ use super::{
 };
 use crate::fixture::{
     MAX_OVERFLOW, PATIENCE, PLACES, SIZE, config, connections, every_place_is_usable, manager,
+    stats,
 };
 
 const SEED: u64 = 0x5eed_0512;
@@ -43,8 +44,10 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
             let size = 1 + usize::try_from(random.below(PLACES as u64)).unwrap();
             let max_overflow = usize::try_from(random.below((PLACES - size + 1) as u64)).unwrap();
             pools.resize(size, max_overflow).unwrap();
-            let limit = i64::try_from(size + max_overflow).unwrap();
-            // What is in use goes as it comes back,
+            let limit = size + max_overflow;
+            // What is in use or being opened goes as it comes back,
+            eventually(PATIENCE, || async { stats(&pools).connections() <= limit }).await;
+            let limit = i64::try_from(limit).unwrap();
             eventually(PATIENCE, || async { connections(&observer).await <= limit }).await;
             // and no other comes.
             let seen = connections(&observer).await;
