@@ -342,6 +342,14 @@ impl Target {
         Target::at_most(metric, TargetOf::Ratio, bound)
     }
 
+    /// The ratio of `metric` to the control's is at least `bound`.
+    pub fn ratio_of_at_least(metric: &str, bound: f64) -> Target {
+        Target {
+            at_least: true,
+            ..Target::at_most(metric, TargetOf::Ratio, bound)
+        }
+    }
+
     /// The subject's own `metric` is at most `bound`.
     pub fn value_at_most(metric: &str, bound: f64) -> Target {
         Target::at_most(metric, TargetOf::Value, bound)
@@ -349,10 +357,9 @@ impl Target {
 
     /// The subject's own `metric` is at least `bound`.
     pub fn value_at_least(metric: &str, bound: f64) -> Target {
-        let target = Target::at_most(metric, TargetOf::Value, bound);
         Target {
             at_least: true,
-            ..target
+            ..Target::at_most(metric, TargetOf::Value, bound)
         }
     }
 

@@ -2,12 +2,21 @@
 
 mod checkout;
 mod concurrent_requests;
+mod fairness;
+mod goodput;
 mod point_select;
+
+use std::time::Duration;
 
 use ruleiq_bench::{Case, Process, Target};
 
 pub(crate) use self::point_select::{PointSelect, Points, point_select};
-use self::{checkout::checkout, concurrent_requests::concurrent_requests};
+use self::{
+    checkout::checkout,
+    concurrent_requests::concurrent_requests,
+    fairness::fairness,
+    goodput::{Overload, capacity, overload},
+};
 use crate::{
     Env, Options,
     pgbench::{self, pgbench},
@@ -18,10 +27,15 @@ use crate::{
 const CONNECTIONS: usize = 10;
 /// Operations that are under way at once: most of them wait for a connection.
 const TASKS: usize = 50;
+/// Operations under way at once where each of them has to get on.
+const MANY_TASKS: usize = 200;
+/// How long requests are offered: until the queue would have grown far beyond what a client waits.
+const OVERLOAD: Duration = Duration::from_secs(2);
 
 /// The cases of this group.
 pub fn cases(options: &Options) -> Vec<Case<Env>> {
     let tasks = options.concurrency.unwrap_or(TASKS);
+    let many_tasks = options.concurrency.unwrap_or(MANY_TASKS);
     let rows = if options.tiny { 1_000 } else { 100_000 };
     let select = PointSelect::new(PoolSettings::new(CONNECTIONS, tasks), rows);
     vec![
@@ -51,5 +65,30 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
         .subject(OURS.0, OURS.1, concurrent_requests::<Ours>)
         .control(DEADPOOL.0, DEADPOOL.1, concurrent_requests::<Bare>)
         .build(),
+        Case::builder(
+            "pools",
+            "fairness",
+            PointSelect::new(PoolSettings::new(CONNECTIONS, many_tasks), rows),
+        )
+        .about("The same by many tasks: whether each of them gets on, as Jain's index tells.")
+        .cpu_of([Process::Client, Process::Postgres])
+        .target(Target::value_at_least("jain_index", 0.99))
+        .subject(OURS.0, OURS.1, fairness::<Ours>)
+        .control(DEADPOOL.0, DEADPOOL.1, fairness::<Bare>)
+        .build(),
+        goodput("goodput_120", 1.2),
+        goodput("goodput_200", 2.0),
     ]
+}
+
+/// Requests beyond the capacity, whose share with an answer in time has a bar.
+fn goodput(name: &'static str, load: f64) -> Case<Env> {
+    Case::builder("pools", name, Overload::new(CONNECTIONS, load))
+        .about("Requests of 10 ms that come faster than they can be served, each with 250 ms of patience.")
+        .slice(OVERLOAD)
+        .target(Target::ratio_of_at_least("goodput_per_s", 0.95))
+        .target(Target::value_at_most("late_answers", 0.0))
+        .subject(OURS.0, OURS.1, overload)
+        .control(DEADPOOL.0, DEADPOOL.1, capacity)
+        .build()
 }

@@ -27,6 +27,12 @@ pub(crate) struct Ours {
     _metrics: Registry,
 }
 
+impl Ours {
+    pub(crate) fn pools(&self) -> &PoolManager {
+        &self.pools
+    }
+}
+
 impl Pooled for Ours {
     type Connection = Session;
 

@@ -118,7 +118,7 @@ pub(crate) async fn point_select<P: Pooled>(
 }
 
 /// One operation.
-async fn select<P: Pooled>(pool: &P, points: &Points) -> Result<Row, Fault> {
+pub(super) async fn select<P: Pooled>(pool: &P, points: &Points) -> Result<Row, Fault> {
     let key = points.key();
     let connection = pool.checkout().await?;
     let row = P::query_one(&connection, &points.statement, &[&key]).await?;
