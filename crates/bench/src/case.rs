@@ -94,6 +94,7 @@ pub struct Case<E> {
     settings: serde_json::Value,
     processes: Vec<Process>,
     slice: Option<Duration>,
+    is_whole: bool,
     is_quick: bool,
     is_on_one_thread: bool,
     sides: Vec<Side<E>>,
@@ -127,6 +128,7 @@ impl<E: 'static> Case<E> {
                 settings: shown,
                 processes: vec![Process::Client],
                 slice: None,
+                is_whole: false,
                 is_quick: false,
                 is_on_one_thread: false,
                 sides: Vec::new(),
@@ -159,6 +161,11 @@ impl<E: 'static> Case<E> {
     /// How long its slices have to be, if longer or shorter than others.
     pub fn slice(&self) -> Option<Duration> {
         self.slice
+    }
+
+    /// Whether its slices are left whole.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Whether its sides compute on one thread.
@@ -205,6 +212,12 @@ impl<E: Send + Sync + 'static, S: Send + Sync + 'static> CaseBuilder<E, S> {
     /// How long a slice has to be. Default: the run's.
     pub fn slice(mut self, slice: Duration) -> Self {
         self.case.slice = Some(slice);
+        self
+    }
+
+    /// Says that a slice is not to be cut into turns: what it shows builds up while it lasts.
+    pub fn whole(mut self) -> Self {
+        self.case.is_whole = true;
         self
     }
 

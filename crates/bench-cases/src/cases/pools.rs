@@ -29,6 +29,8 @@ const CONNECTIONS: usize = 10;
 const TASKS: usize = 50;
 /// Operations under way at once where each of them has to get on.
 const MANY_TASKS: usize = 200;
+/// How long they are watched, until each has had many turns.
+const FAIRNESS: Duration = Duration::from_secs(1);
 /// How long requests are offered: until the queue would have grown far beyond what a client waits.
 const OVERLOAD: Duration = Duration::from_secs(2);
 
@@ -71,6 +73,8 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
             PointSelect::new(PoolSettings::new(CONNECTIONS, many_tasks), rows),
         )
         .about("The same by many tasks: whether each of them gets on, as Jain's index tells.")
+        .slice(FAIRNESS)
+        .whole()
         .cpu_of([Process::Client, Process::Postgres])
         .target(Target::value_at_least("jain_index", 0.99))
         .subject(OURS.0, OURS.1, fairness::<Ours>)
@@ -86,6 +90,7 @@ fn goodput(name: &'static str, load: f64) -> Case<Env> {
     Case::builder("pools", name, Overload::new(CONNECTIONS, load))
         .about("Requests of 10 ms that come faster than they can be served, each with 250 ms of patience.")
         .slice(OVERLOAD)
+        .whole()
         .target(Target::ratio_of_at_least("goodput_per_s", 0.95))
         .target(Target::value_at_most("late_answers", 0.0))
         .subject(OURS.0, OURS.1, overload)

@@ -25,6 +25,8 @@ pub struct LookAt {
     pub sides: Vec<usize>,
     /// How long a slice is.
     pub length: Length,
+    /// Whether it is left whole.
+    pub is_whole: bool,
     /// How many blocks.
     pub blocks: usize,
     /// 1 for the first look, 2 for the second.
@@ -85,6 +87,7 @@ impl LookAt {
         LookAt {
             sides: profile.sides(case),
             length: profile.length(case, iterations),
+            is_whole: case.is_whole,
             blocks: profile.blocks,
             stage: 1,
             warm_up_s: profile.warm_up_s,

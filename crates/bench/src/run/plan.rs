@@ -169,6 +169,7 @@ mod tests {
             settings: serde_json::Value::Null,
             processes: Vec::new(),
             slice_s: Some(1.0),
+            is_whole: false,
             is_quick: true,
             targets: Vec::new(),
             sides: roles.iter().map(side).collect(),

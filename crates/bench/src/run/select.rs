@@ -146,6 +146,7 @@ mod tests {
             settings: serde_json::Value::Null,
             processes: Vec::new(),
             slice_s: None,
+            is_whole: false,
             is_quick,
             targets: Vec::new(),
             sides: Vec::new(),

@@ -28,6 +28,7 @@ fn case(name: &str) -> CaseInfo {
         settings: serde_json::Value::Null,
         processes: vec![crate::Process::Client],
         slice_s: None,
+        is_whole: false,
         is_quick: true,
         targets: vec![crate::Target::ratio_at_most(2.0)],
         sides: vec![side("ours", Role::Subject), side("theirs", Role::Control)],

@@ -96,6 +96,9 @@ pub struct CaseInfo {
     pub processes: Vec<Process>,
     /// How long its slices have to be, in seconds, if longer or shorter than others.
     pub slice_s: Option<f64>,
+    /// Whether they are left whole. Earlier revisions have no such cases.
+    #[serde(default)]
+    pub is_whole: bool,
     /// Whether a quick run has it.
     pub is_quick: bool,
     /// How good it has to be.
@@ -176,6 +179,7 @@ impl CaseInfo {
             settings: case.settings().clone(),
             processes: case.processes().to_vec(),
             slice_s: case.slice().map(|it| it.as_secs_f64()),
+            is_whole: case.is_whole(),
             is_quick: case.is_quick(),
             targets: case.targets().to_vec(),
             sides: case

@@ -31,8 +31,9 @@ impl LookAt {
             most: 1,
             seconds: 0.0,
         };
-        let Length::Seconds(seconds) = self.length else {
-            return whole;
+        let seconds = match self.length {
+            Length::Seconds(seconds) if !self.is_whole => seconds,
+            _ => return whole,
         };
         #[expect(
             clippy::cast_possible_truncation,
@@ -156,10 +157,16 @@ mod tests {
         let look = LookAt {
             sides: vec![0],
             length,
+            is_whole: false,
             blocks: 1,
             stage: 1,
             warm_up_s: 0.0,
         };
+        let whole = LookAt {
+            is_whole: true,
+            ..look.clone()
+        };
+        assert_eq!((whole.turns().most, whole.turns().length), (1, length));
         look.turns()
     }
 
