@@ -4,6 +4,7 @@ mod admission;
 mod autosize;
 mod bulkhead;
 mod checkin;
+mod checkout;
 mod config;
 mod connect;
 mod connection;

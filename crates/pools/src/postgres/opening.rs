@@ -8,8 +8,9 @@ use tokio::time::{self, Instant};
 use super::{
     ConnectError,
     admission::Failed,
+    checkout::{Answer, Caller, Refused},
     connection::Connection,
-    pool::{Answer, Caller, Pool, Refused},
+    pool::Pool,
 };
 
 /// One connection that is being opened.

@@ -7,25 +7,24 @@ use std::{
     time::Duration,
 };
 
-use deadpool::managed::{self, Metrics, QueueMode, RecycleResult, Timeouts};
-use futures_util::{FutureExt as _, future::join_all};
-use ruleiq_scope::Scope;
+use deadpool::managed::{self, Metrics, QueueMode, RecycleResult};
+use futures_util::future::join_all;
 use tokio::{
     runtime::Handle,
-    sync::oneshot,
     time::{self, Instant},
 };
 
 use super::{
-    Bulkhead, BulkheadStats, CheckoutError, ConnectError, PostgresConfig, ResizeError, Session,
-    admission::{Admission, ClassId, Freed, Limits, Refusal, Renewal, Waiting},
+    Bulkhead, BulkheadStats, CheckoutError, ConnectError, PostgresConfig, ResizeError,
+    admission::{Admission, ClassId, Freed, Limits},
     autosize,
     bulkhead::Names,
+    checkout::{Caller, Refused},
     connect::Connector,
-    connection::{Condition, Connection},
-    counters::{CheckoutFailure, Counters, Discard},
+    connection::Connection,
+    counters::{Counters, Discard},
     engine::{Engine, LONGEST},
-    holders::{HeldConnection, Holder, Holders},
+    holders::HeldConnection,
     keeper,
     opening::answer,
     place::Place,
@@ -35,70 +34,31 @@ use crate::{BuildError, ResourceStats};
 
 /// How long a server may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection that has been idle may take to answer before it counts as lost.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// There is a connection before deadpool is asked.
-const NEVER_WAIT: Timeouts = Timeouts {
-    wait: Some(Duration::ZERO),
-    create: None,
-    recycle: None,
-};
 /// More connections than any server takes.
 const MOST_CONNECTIONS: usize = 100_000;
 /// The class of those who name none.
 pub(crate) const DEFAULT_CLASS: ClassId = 0;
 
 pub(crate) type Object = managed::Object<Manager>;
-pub(super) type Caller = oneshot::Sender<Answer>;
-pub(super) type Answer = Result<Place, Refused>;
-type Admissions = Admission<Caller, Arc<ConnectError>>;
+pub(super) type Admissions = Admission<Caller, Arc<ConnectError>>;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
-    connections: managed::Pool<Manager>,
+    pub(super) connections: managed::Pool<Manager>,
     /// Not the engine's, which each connection holds.
     ready: Arc<Ready>,
     admission: Mutex<Admissions>,
     engine: Arc<Engine>,
     bulkheads: Names,
-    timeout: Duration,
-    overflow_linger: Duration,
-    idle_check: Duration,
+    pub(super) timeout: Duration,
+    pub(super) overflow_linger: Duration,
+    pub(super) idle_check: Duration,
     /// The most connections that deadpool was built for.
     built_for: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct Manager(Arc<Ready>);
-
-/// Why a caller that waited has no connection.
-#[derive(Debug)]
-pub(super) enum Refused {
-    Closed,
-    Shed,
-    Unreachable(Arc<ConnectError>),
-}
-
-/// A caller in the queue, who leaves it when this is dropped.
-struct Queued<'a> {
-    pool: &'a Pool,
-    waiting: Waiting,
-}
-
-/// What a caller has at once.
-enum Entered<'a> {
-    Place(Place),
-    Queued(Queued<'a>, oneshot::Receiver<Answer>),
-}
-
-/// A caller and what it can wait for.
-struct Checkout {
-    class: ClassId,
-    started: Instant,
-    until: Instant,
-    /// Whether that is the scope's deadline.
-    is_deadline: bool,
-}
 
 impl Pool {
     pub(crate) fn new(
@@ -157,157 +117,6 @@ impl Pool {
         Ok(pool)
     }
 
-    pub(crate) async fn checkout(
-        self: Arc<Self>,
-        class: ClassId,
-        call_site: &'static Location<'static>,
-    ) -> Result<Session, CheckoutError> {
-        let scope = Scope::current();
-        let checkout = self.begin(class, scope.as_ref());
-        let result = self.connection(&checkout).await;
-        let had = match &result {
-            Ok((_, _, had)) => *had,
-            Err(_) => Instant::now(),
-        };
-        let waited = had - checkout.started;
-        let counters = &self.engine.counters;
-        counters.checkout_wait.observe(waited.as_secs_f64());
-        if let Some(scope) = &scope
-            && !waited.is_zero()
-        {
-            scope.record_queue(waited);
-        }
-        match result {
-            Ok((connection, place, since)) => {
-                *connection.link().holder() = Some(Holder {
-                    call_site,
-                    scope,
-                    since,
-                    is_reported: false,
-                });
-                Ok(Session::new(connection, place, call_site))
-            }
-            Err(error) => {
-                if let Some(why) = failure(&error) {
-                    counters.checkout_failed(why);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn begin(&self, class: ClassId, scope: Option<&Scope>) -> Checkout {
-        let started = Instant::now();
-        let own = started + self.timeout;
-        let deadline = scope.and_then(Scope::deadline);
-        let is_deadline = deadline.is_some_and(|deadline| deadline < own);
-        Checkout {
-            class,
-            started,
-            until: deadline.map_or(own, |deadline| deadline.min(own)),
-            is_deadline,
-        }
-    }
-
-    /// A connection that is fit for use, and when it was had.
-    async fn connection(
-        self: &Arc<Self>,
-        checkout: &Checkout,
-    ) -> Result<(Object, Place, Instant), CheckoutError> {
-        if checkout.until <= checkout.started {
-            return Err(CheckoutError::DeadlinePassed);
-        }
-        // What is at hand costs no time that is worth a look at the clock.
-        let mut now = checkout.started;
-        loop {
-            let place = match self.enter(checkout)? {
-                Entered::Place(place) => place,
-                Entered::Queued(queued, answer) => {
-                    let place = self.wait(checkout, queued, answer).await?;
-                    now = Instant::now();
-                    place
-                }
-            };
-            let connection = self.take();
-            match connection.condition(now) {
-                Condition::Clean | Condition::Expired
-                    if connection.idle_for(now) < self.idle_check =>
-                {
-                    return Ok((connection, place, now));
-                }
-                Condition::Clean | Condition::Expired => {
-                    let until = checkout.until.min(now + CHECK_TIMEOUT);
-                    let is_alive = connection.is_alive(until).await;
-                    now = Instant::now();
-                    if is_alive {
-                        return Ok((connection, place, now));
-                    }
-                    self.retire(connection, place, Discard::Lost);
-                }
-                Condition::Unsettled => self.retire(connection, place, Discard::Busy),
-                Condition::Doomed(why) => self.retire(connection, place, why),
-            }
-        }
-    }
-
-    /// A place, or one in the queue.
-    fn enter(self: &Arc<Self>, checkout: &Checkout) -> Result<Entered<'_>, CheckoutError> {
-        let mut admission = self.admission();
-        let is_there = admission.enter(checkout.class);
-        if is_there.map_err(|refusal| self.refused(refusal))? {
-            drop(admission);
-            let place = Place::checked_out(Arc::clone(self), checkout.class);
-            return Ok(Entered::Place(place));
-        }
-        let (caller, answer) = oneshot::channel();
-        let patience = checkout.until.saturating_duration_since(checkout.started);
-        let waiting = admission.wait(checkout.class, caller, checkout.started, patience);
-        let queued = Queued {
-            pool: self,
-            waiting,
-        };
-        let opening = admission.open_more();
-        drop(admission);
-        self.open(opening, false);
-        Ok(Entered::Queued(queued, answer))
-    }
-
-    async fn wait(
-        &self,
-        checkout: &Checkout,
-        queued: Queued<'_>,
-        mut answer: oneshot::Receiver<Answer>,
-    ) -> Result<Place, CheckoutError> {
-        let answered = match time::timeout_at(checkout.until, &mut answer).await {
-            Ok(answered) => answered.ok(),
-            Err(_) => {
-                drop(queued);
-                // It may have come at the last moment.
-                answer.try_recv().ok()
-            }
-        };
-        match answered {
-            Some(Ok(place)) => Ok(place),
-            Some(Err(Refused::Closed)) => Err(CheckoutError::Closed),
-            Some(Err(Refused::Unreachable(error))) => Err(self.cannot_connect(error)),
-            Some(Err(Refused::Shed)) => Err(CheckoutError::Shed {
-                after: checkout.started.elapsed(),
-                waiting: self.admission().waiting(),
-            }),
-            None if checkout.is_deadline => Err(CheckoutError::DeadlinePassed),
-            None => Err(self.timed_out(checkout.started)),
-        }
-    }
-
-    /// The connection for a place that is counted as checked out.
-    fn take(&self) -> Object {
-        // Deadpool has one or takes one that is ready, and so never waits.
-        let taken = self.connections.timeout_get(&NEVER_WAIT).now_or_never();
-        taken
-            .and_then(Result::ok)
-            .expect("admission counts as checked in what deadpool has or is ready")
-    }
-
     /// Takes one that nobody uses, to be closed.
     fn take_spare(&self) -> Option<Connection> {
         if let Some(connection) = self.ready.take() {
@@ -317,7 +126,7 @@ impl Pool {
     }
 
     /// Takes up to so many out of deadpool that are to go.
-    fn take_idle(
+    pub(super) fn take_idle(
         &self,
         mut at_most: usize,
         is_to_go: impl Fn(&Connection) -> bool,
@@ -385,76 +194,6 @@ impl Pool {
                 self.end(connection, place, why);
             }
         }
-    }
-
-    /// Closes what has been idle for too long, beyond the size, and replaces what is too old.
-    pub(super) fn tend(self: &Arc<Self>, now: Instant) {
-        let has_lingered = |it: &Connection| it.idle_for(now) >= self.overflow_linger;
-        self.close_idle(Admissions::surplus, has_lingered, Discard::Overflow);
-        let expired = |it: &Connection| it.is_expired(now);
-        loop {
-            let found = self.has_idle(expired);
-            if !found {
-                break;
-            }
-            let renewal = self.admission().renew();
-            match renewal {
-                Renewal::Open => {
-                    self.open(1, true);
-                    break;
-                }
-                Renewal::Close if self.close_idle(|_| 1, expired, Discard::Expired) > 0 => {}
-                // One is being opened, or somebody uses it by now.
-                Renewal::Wait | Renewal::Close => break,
-            }
-        }
-    }
-
-    fn has_idle(&self, is_wanted: impl Fn(&Connection) -> bool) -> bool {
-        let mut found = false;
-        self.connections.retain(|connection, _| {
-            found = found || is_wanted(connection);
-            true
-        });
-        found
-    }
-
-    /// Closes up to so many that are checked in. Says how many.
-    fn close_idle(
-        self: &Arc<Self>,
-        at_most: impl Fn(&Admissions) -> usize,
-        is_to_go: impl Fn(&Connection) -> bool,
-        why: Discard,
-    ) -> usize {
-        let closing = {
-            // What callers have been promised is in deadpool too, until they take it.
-            let mut admission = self.admission();
-            let at_most = at_most(&admission).min(admission.counts().checked_in);
-            let mut taken = self.ready.take_if(at_most, &is_to_go);
-            taken.extend(self.take_idle(at_most - taken.len(), &is_to_go));
-            let retired = admission.retire(taken.len());
-            debug_assert_eq!(retired, taken.len());
-            taken
-        };
-        let closed = closing.len();
-        for connection in closing {
-            self.end(connection, Place::closing(Arc::clone(self)), why);
-        }
-        closed
-    }
-
-    /// How long a connection is to live, less a random part, so that those that were opened together
-    /// are not replaced together.
-    pub(super) fn lifetime(&self, is_renewal: bool) -> Duration {
-        let recycle = self.engine.recycle;
-        let random = self.engine.random.fraction();
-        let fills_up = {
-            let admission = self.admission();
-            admission.counts().connections() <= admission.limits().size
-        };
-        // After a start or an outage the pool fills up at once.
-        let part = if fills_up && !is_renewal { 0.9 } else { 0.1 };
-        recycle.mul_f64(1.0 - part * random)
     }
 
     pub(crate) fn resize(
@@ -584,54 +323,6 @@ impl Pool {
         });
         join_all(closing.collect::<Vec<_>>()).await;
     }
-}
-
-impl Pool {
-    fn refused(&self, refusal: Refusal<Arc<ConnectError>>) -> CheckoutError {
-        match refusal {
-            Refusal::Closed => CheckoutError::Closed,
-            Refusal::TooManyWaiting(waiting) => CheckoutError::TooManyWaiting { waiting },
-            Refusal::Unreachable(error) => self.cannot_connect(error),
-        }
-    }
-
-    fn timed_out(&self, started: Instant) -> CheckoutError {
-        let stats = self.stats();
-        CheckoutError::TimedOut {
-            after: started.elapsed(),
-            checked_out: stats.checked_out,
-            limit: stats.size + stats.max_overflow,
-            waiting: stats.waiting,
-            holders: Holders::of(&self.held()),
-            connect_error: self.admission().error(),
-        }
-    }
-
-    fn cannot_connect(&self, source: Arc<ConnectError>) -> CheckoutError {
-        CheckoutError::Connect {
-            server: self.engine.connector.server(),
-            source,
-        }
-    }
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        let caller = self.pool.admission().leave(self.waiting);
-        drop(caller);
-    }
-}
-
-fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
-    Some(match error {
-        CheckoutError::Closed => CheckoutFailure::Closed,
-        CheckoutError::Connect { .. } => CheckoutFailure::Connect,
-        CheckoutError::DeadlinePassed => CheckoutFailure::Deadline,
-        CheckoutError::Shed { .. } => CheckoutFailure::Shed,
-        CheckoutError::TimedOut { .. } => CheckoutFailure::TimedOut,
-        CheckoutError::TooManyWaiting { .. } => CheckoutFailure::TooManyWaiting,
-        CheckoutError::NotConfigured => return None,
-    })
 }
 
 impl managed::Manager for Manager {
