@@ -17,7 +17,6 @@ mod keeper;
 mod opening;
 mod place;
 mod pool;
-mod random;
 mod ready;
 mod run;
 mod session;

@@ -8,7 +8,7 @@ mod point_select;
 
 use std::time::Duration;
 
-use ruleiq_bench::{Case, Process, Target};
+use ruleiq_bench::{Case, Fault, Process, Target};
 
 pub(crate) use self::point_select::{PointSelect, Points, point_select};
 use self::{
@@ -96,4 +96,9 @@ fn goodput(name: &'static str, load: f64) -> Case<Env> {
         .subject(OURS.0, OURS.1, overload)
         .control(DEADPOOL.0, DEADPOOL.1, capacity)
         .build()
+}
+
+/// What becomes of a task that ends in its middle.
+fn panicked(_: tokio::task::JoinError) -> Fault {
+    Fault::Failed("an operation panicked".to_owned())
 }

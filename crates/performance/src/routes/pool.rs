@@ -30,8 +30,8 @@ pub(crate) struct PoolReport {
 /// A pool and what to think of it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Judged {
-    /// `size`, `max_overflow`, `checked_out`, `checked_in`, `overflow`, `waiting`, `connecting`,
-    /// `closing`, `utilization`.
+    /// `size`, `max_overflow`, `checked_out`, `checked_in`, `overflow`, `waiting`,
+    /// `oldest_wait_seconds`, `connecting`, `closing`, `utilization`.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     stats: ResourceStats,

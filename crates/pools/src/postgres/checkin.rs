@@ -113,11 +113,8 @@ impl Leaving {
 
     /// Gives the connection back to the pool after all.
     fn stay(mut self) {
-        if let (Some(mut connection), Some(place)) = (self.connection.take(), self.place.take()) {
-            let now = Instant::now();
-            connection.rest(now);
-            drop(connection);
-            place.stay(now);
+        if let (Some(connection), Some(place)) = (self.connection.take(), self.place.take()) {
+            keep(connection, place, Instant::now());
         }
     }
 }

@@ -30,7 +30,8 @@ pub struct PostgresConfig {
     pub idle_check: Duration,
     /// How long a caller waits for a connection. Default 30 s. A deadline of the scope shortens it.
     pub timeout: Duration,
-    /// How many callers may wait. Default 10,000. Beyond it they are refused at once.
+    /// How many callers of each bulkhead may wait for others, besides those for whom a connection is
+    /// being opened. Default 10,000. Beyond it they are refused at once.
     pub max_waiting: usize,
     /// The age at which a connection is replaced, less a random part of up to a tenth, so that not
     /// all are replaced at once; of those that fill up the pool after a start or an outage, up to nine

@@ -3,11 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret as _;
-use tokio::{
-    runtime::Handle,
-    task::{AbortHandle, JoinHandle},
-    time,
-};
+use tokio::{runtime::Handle, task::JoinHandle, time};
 use tokio_postgres::{
     CancelToken, Client, Config, SimpleQueryMessage,
     config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
@@ -18,7 +14,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     ConnectError, PostgresConfig,
     endpoint::{Address, Endpoint, Socket, SocketOptions, endpoints},
-    random::Random,
     unverified::unverified,
     wire::{Tap, TapTls, Wire},
 };
@@ -40,7 +35,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// Sockets live on this runtime, whatever runtime their users are on.
 pub(crate) struct Connector {
-    login: Arc<Login>,
+    login: Login,
     connect_timeout: Duration,
     runtime: Handle,
 }
@@ -51,7 +46,6 @@ struct Login {
     endpoints: Vec<Endpoint>,
     options: SocketOptions,
     tls: MakeRustlsConnect,
-    random: Random,
 }
 
 /// An open connection.
@@ -96,10 +90,9 @@ impl Connector {
             options: SocketOptions::of(&driver),
             config: driver,
             tls: MakeRustlsConnect::new(tls),
-            random: Random::new(),
         };
         Ok(Connector {
-            login: Arc::new(login),
+            login,
             connect_timeout: config.connect_timeout,
             runtime,
         })
@@ -109,15 +102,12 @@ impl Connector {
         &self.runtime
     }
 
-    /// Opens a connection. Dropping the future ends the attempt.
+    /// Opens a connection, which lives on the runtime that this is polled on: the pool's. Dropping the
+    /// future ends the attempt.
     pub(crate) async fn connect(&self) -> Result<Opened, ConnectError> {
-        let (login, limit) = (Arc::clone(&self.login), self.connect_timeout);
-        let attempt = self.runtime.spawn(async move {
-            let connecting = time::timeout(limit, login.connect()).await;
-            connecting.unwrap_or(Err(ConnectError::TimedOut { after: limit }))
-        });
-        let _abort = AbortOnDrop(attempt.abort_handle());
-        attempt.await.unwrap_or(Err(ConnectError::RuntimeEnded))
+        let limit = self.connect_timeout;
+        let connecting = time::timeout(limit, self.login.connect()).await;
+        connecting.unwrap_or(Err(ConnectError::TimedOut { after: limit }))
     }
 
     /// Asks the server to stop what the connection runs.
@@ -255,21 +245,13 @@ impl Login {
     /// In the given order, or in any where the URL says so.
     fn in_order<T>(&self, mut list: Vec<T>) -> Vec<T> {
         if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
-            self.random.shuffle(&mut list);
+            fastrand::shuffle(&mut list);
         }
         list
     }
 }
 
 type RustlsTo<S> = <MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect;
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 fn driver_config(config: &PostgresConfig) -> Result<(Config, Vec<Endpoint>), BuildError> {
     // The driver's error may quote a part of the password, and is dropped.

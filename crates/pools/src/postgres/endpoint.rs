@@ -73,24 +73,28 @@ pub(super) fn endpoints(config: &Config) -> Option<Vec<Endpoint>> {
     let endpoint = |at: usize| {
         let port = ports.get(at).or(ports.first()).copied();
         let port = port.unwrap_or(DEFAULT_PORT);
-        let address = addresses.get(at).map(ToString::to_string);
-        match (hosts.get(at), address) {
-            (Some(Host::Unix(folder)), None) => {
-                Endpoint::Unix(folder.join(format!(".s.PGSQL.{port}")))
+        let name = match hosts.get(at) {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(_)) | None => String::new(),
+        };
+        match (addresses.get(at), hosts.get(at)) {
+            (Some(address), _) => Some(Endpoint::Tcp {
+                name,
+                target: address.to_string(),
+                port,
+            }),
+            (None, Some(Host::Tcp(target))) => Some(Endpoint::Tcp {
+                name,
+                target: target.clone(),
+                port,
+            }),
+            (None, Some(Host::Unix(folder))) => {
+                Some(Endpoint::Unix(folder.join(format!(".s.PGSQL.{port}"))))
             }
-            (Some(Host::Tcp(name)), address) => Endpoint::Tcp {
-                name: name.clone(),
-                target: address.unwrap_or_else(|| name.clone()),
-                port,
-            },
-            (_, address) => Endpoint::Tcp {
-                name: String::new(),
-                target: address.unwrap_or_default(),
-                port,
-            },
+            (None, None) => None,
         }
     };
-    Some((0..count).map(endpoint).collect())
+    (0..count).map(endpoint).collect()
 }
 
 impl Endpoint {

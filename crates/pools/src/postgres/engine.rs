@@ -2,9 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize, time::Duration};
 
-use super::{
-    PostgresConfig, connect::Connector, counters::Counters, holders::Links, random::Random,
-};
+use super::{PostgresConfig, connect::Connector, counters::Counters, holders::Links};
 
 /// The server stops a statement at its own limit. Where its answer is not here this much later, it
 /// will not come.
@@ -17,7 +15,6 @@ pub(crate) struct Engine {
     pub(crate) connector: Connector,
     pub(crate) counters: Counters,
     pub(crate) links: Links,
-    pub(crate) random: Random,
     pub(crate) prepared_statements: NonZeroUsize,
     /// The longest that a statement is waited for.
     pub(crate) statement_limit: Duration,
@@ -31,7 +28,6 @@ impl Engine {
             connector,
             counters,
             links: Links::default(),
-            random: Random::new(),
             prepared_statements: config.prepared_statements,
             statement_limit: config
                 .statement_timeout

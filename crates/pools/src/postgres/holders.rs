@@ -14,10 +14,7 @@ use std::{
 use ruleiq_scope::Scope;
 use tokio::time::Instant;
 
-use super::{
-    connection::Link,
-    wire::{Status, Wire},
-};
+use super::{connection::Link, wire::Wire};
 
 /// How many lines of code an error names.
 const NAMED: usize = 3;
@@ -153,10 +150,7 @@ impl HeldConnection {
             call_site: holder.call_site,
             route: route.map(str::to_owned),
             held_for: now.saturating_duration_since(holder.since),
-            transaction_for: match wire.status() {
-                Status::Idle => None,
-                Status::Open | Status::Failed => wire.transaction_age(),
-            },
+            transaction_for: wire.transaction_age(),
             is_running: wire.is_busy(),
         }
     }

@@ -29,7 +29,9 @@ pub(super) fn keep(pool: Weak<Pool>, config: &PostgresConfig) -> impl Future<Out
         Some(config.recycle),
         leak_after,
     ];
-    let soonest = soonest.into_iter().flatten().min().unwrap_or(EVERY);
+    // What is done at once needs nobody to look.
+    let soonest = soonest.into_iter().flatten().filter(|it| !it.is_zero());
+    let soonest = soonest.min().unwrap_or(EVERY);
     let every = (soonest / 4).clamp(AT_MOST_EVERY, EVERY);
     async move {
         loop {
@@ -108,13 +110,12 @@ impl Pool {
     /// are not replaced together.
     pub(super) fn lifetime(&self, is_renewal: bool) -> Duration {
         let recycle = self.engine().recycle;
-        let random = self.engine().random.fraction();
         let fills_up = {
             let admission = self.admission();
             admission.counts().connections() <= admission.limits().size
         };
         // After a start or an outage the pool fills up at once.
         let part = if fills_up && !is_renewal { 0.9 } else { 0.1 };
-        recycle.mul_f64(1.0 - part * random)
+        recycle.mul_f64(1.0 - part * fastrand::f64())
     }
 }

@@ -53,7 +53,7 @@ impl Pool {
     fn could_not_open(self: &Arc<Self>, error: ConnectError, is_renewal: bool) {
         self.engine().counters.connects_failed.inc();
         let error = Arc::new(error);
-        let random = self.engine().random.fraction();
+        let random = fastrand::f64();
         let (failed, was_broken) = {
             let mut admission = self.admission();
             let was_broken = admission.error().is_some();

@@ -1,6 +1,6 @@
 //! The right to hold one connection.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -55,30 +55,23 @@ impl Place {
         }
     }
 
-    /// Gives the place back, with a connection that is in the pool again.
+    /// Gives the place back, with a connection that is in the pool again, also after all.
     pub(super) fn give_back(mut self, now: Instant) {
-        self.end(now);
-    }
-
-    fn end(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.stage, Stage::GivenBack) {
+        match mem::replace(&mut self.stage, Stage::GivenBack) {
             Stage::CheckedOut => self.pool.came_back(Some(self.class), now),
-            Stage::Closing => self.pool.closed_one(),
+            Stage::Closing => self.pool.came_back(None, now),
             Stage::GivenBack => {}
         }
-    }
-
-    /// Gives the place back after all, with a connection that is in the pool again.
-    pub(super) fn stay(mut self, now: Instant) {
-        self.stage = Stage::GivenBack;
-        self.pool.came_back(None, now);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.stage != Stage::GivenBack {
-            self.end(Instant::now());
+        match self.stage {
+            // Nobody has taken its connection out of the pool.
+            Stage::CheckedOut => self.pool.came_back(Some(self.class), Instant::now()),
+            Stage::Closing => self.pool.closed_one(),
+            Stage::GivenBack => {}
         }
     }
 }

@@ -107,6 +107,19 @@ async fn callers_wait_no_longer_than_the_time_out() {
 }
 
 #[tokio::test]
+async fn a_caller_without_patience_has_what_is_there() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(PostgresConfig {
+        timeout: Duration::ZERO,
+        ..single(database.url())
+    });
+    let error = pools.session().await.unwrap_err();
+    assert!(matches!(error, CheckoutError::TimedOut { .. }), "{error:?}");
+    eventually(PATIENCE, || async { stats(&pools).checked_in == 1 }).await;
+    pools.session().await.unwrap();
+}
+
+#[tokio::test]
 async fn no_more_callers_wait_than_may() {
     let database = TestDatabase::empty().await;
     let pools = manager(PostgresConfig {

@@ -13,7 +13,7 @@ use super::point_select::{PointSelect, Points};
 use crate::{
     Env,
     around::keeping,
-    postgres::{Pooled, counted, warm},
+    postgres::{Pooled, counted},
 };
 
 /// Statements of one request, all on the connection that it has waited for.
@@ -26,15 +26,7 @@ pub(super) async fn concurrent_requests<P: Pooled>(
     env: Arc<Env>,
     settings: Arc<PointSelect>,
 ) -> Result<Box<dyn Arm>, Fault> {
-    let points = Arc::new(Points::create(&env, &settings).await?);
-    let key = points.key();
-    let pool: P = warm(
-        env.database_url()?,
-        &settings.pool,
-        &points.statement,
-        &[&key],
-    )
-    .await?;
+    let (points, pool) = Points::behind::<P>(&env, &settings).await?;
     let waits = Waits::default();
 
     let (mine, its_pool, its_waits) = (Arc::clone(&points), pool.clone(), waits.clone());

@@ -5,14 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::try_join_all;
 use ruleiq_bench::{Arm, Budget, Doing, Fault, Tally};
+use tokio::task::JoinSet;
 
-use super::point_select::{PointSelect, Points, select};
+use super::{
+    panicked,
+    point_select::{PointSelect, Points, select},
+};
 use crate::{
     Env,
     around::keeping,
-    postgres::{Pooled, counted, warm},
+    postgres::{Pooled, counted},
 };
 
 /// A side: the statement of [`point_select`](super::point_select) through the pool `P`, by tasks
@@ -21,15 +24,7 @@ pub(super) async fn fairness<P: Pooled>(
     env: Arc<Env>,
     settings: Arc<PointSelect>,
 ) -> Result<Box<dyn Arm>, Fault> {
-    let points = Arc::new(Points::create(&env, &settings).await?);
-    let key = points.key();
-    let pool: P = warm(
-        env.database_url()?,
-        &settings.pool,
-        &points.statement,
-        &[&key],
-    )
-    .await?;
+    let (points, pool) = Points::behind::<P>(&env, &settings).await?;
     let arm = Tasks {
         pool,
         points: Arc::clone(&points),
@@ -48,22 +43,22 @@ impl<P: Pooled> Tasks<P> {
     async fn run_all(&self, (limit, most): (Duration, u64)) -> Result<Tally, Fault> {
         let started = Instant::now();
         let each = most.div_ceil(self.tasks as u64);
-        let tasks = (0..self.tasks).map(|_| {
+        let mut tasks = JoinSet::new();
+        for _ in 0..self.tasks {
             let (pool, points) = (self.pool.clone(), Arc::clone(&self.points));
-            async move {
-                let task = tokio::spawn(async move {
-                    let mut done = 0_u64;
-                    while done < each && started.elapsed() < limit {
-                        pool.request(select(&pool, &points)).await?;
-                        done += 1;
-                    }
-                    Ok::<u64, Fault>(done)
-                });
-                task.await
-                    .map_err(|_| Fault::Failed("an operation panicked".to_owned()))?
-            }
-        });
-        let done = try_join_all(tasks).await?;
+            tasks.spawn(async move {
+                let mut done = 0_u64;
+                while done < each && started.elapsed() < limit {
+                    pool.request(select(&pool, &points)).await?;
+                    done += 1;
+                }
+                Ok::<u64, Fault>(done)
+            });
+        }
+        let mut done = Vec::new();
+        while let Some(task) = tasks.join_next().await {
+            done.push(task.map_err(panicked)??);
+        }
         let mut tally = Tally {
             operations: done.iter().sum(),
             ..Tally::default()

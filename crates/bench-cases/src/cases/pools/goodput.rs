@@ -12,6 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::panicked;
 use crate::{
     Env,
     postgres::{Bare, Ours, PoolSettings, Pooled, warm},
@@ -67,10 +68,8 @@ pub(super) async fn overload(
     let capacity = Capacity::create(&env, &settings).await?;
     let served = capacity.serve(CALIBRATION).await?;
     let per_second = served / CALIBRATION.as_secs_f64();
-    let ours: Ours = warm(env.database_url()?, &settings.pool, STATEMENT, &[]).await?;
     Ok(Box::new(Overloaded {
-        pools: ours.pools().clone(),
-        _ours: ours,
+        ours: warm(env.database_url()?, &settings.pool, STATEMENT, &[]).await?,
         interval: Duration::from_secs_f64(1.0 / (per_second * settings.load)),
     }))
 }
@@ -81,8 +80,7 @@ struct Capacity {
 }
 
 struct Overloaded {
-    pools: PoolManager,
-    _ours: Ours,
+    ours: Ours,
     interval: Duration,
 }
 
@@ -152,7 +150,7 @@ impl Overloaded {
         let mut due = started;
         while due < started + time {
             sleep_until(due).await;
-            let pools = self.pools.clone();
+            let pools = self.ours.pools().clone();
             requests.spawn(async move { (request(&pools, due).await, Instant::now()) });
             due += self.interval;
         }
@@ -180,7 +178,7 @@ impl Overloaded {
 impl Arm for Overloaded {
     fn check(&mut self) -> Doing<'_, ()> {
         Box::pin(async {
-            match request(&self.pools, Instant::now()).await? {
+            match request(self.ours.pools(), Instant::now()).await? {
                 Answer::InTime => Ok(()),
                 other => Err(Fault::Failed(format!("a single request was {other:?}"))),
             }
@@ -233,8 +231,4 @@ fn tally(served: f64, per_second: f64) -> Tally {
     };
     tally.figures.insert("goodput_per_s".to_owned(), per_second);
     tally
-}
-
-fn panicked(_: tokio::task::JoinError) -> Fault {
-    Fault::Failed("a request panicked".to_owned())
 }

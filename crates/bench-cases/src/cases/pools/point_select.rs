@@ -71,6 +71,23 @@ impl Points {
         })
     }
 
+    /// A table, and a pool that is warm for its statement.
+    pub(super) async fn behind<P: Pooled>(
+        env: &Env,
+        settings: &PointSelect,
+    ) -> Result<(Arc<Points>, P), Fault> {
+        let points = Points::create(env, settings).await?;
+        let key = points.key();
+        let pool = warm(
+            env.database_url()?,
+            &settings.pool,
+            &points.statement,
+            &[&key],
+        )
+        .await?;
+        Ok((Arc::new(points), pool))
+    }
+
     /// The next key.
     pub(super) fn key(&self) -> i64 {
         *self.keys.next()
@@ -91,15 +108,7 @@ pub(crate) async fn point_select<P: Pooled>(
     env: Arc<Env>,
     settings: Arc<PointSelect>,
 ) -> Result<Box<dyn Arm>, Fault> {
-    let points = Arc::new(Points::create(&env, &settings).await?);
-    let key = points.key();
-    let pool: P = warm(
-        env.database_url()?,
-        &settings.pool,
-        &points.statement,
-        &[&key],
-    )
-    .await?;
+    let (points, pool) = Points::behind::<P>(&env, &settings).await?;
     let plain = Arc::new(connect(env.owner_url()?).await?);
 
     let (mine, its_pool) = (Arc::clone(&points), pool.clone());

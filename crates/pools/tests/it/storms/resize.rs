@@ -1,16 +1,13 @@
 //! A pool whose size changes all the time, under load.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use futures_util::future::join_all;
 use ruleiq_pools::{PoolManager, PostgresConfig};
 use ruleiq_query::Read as _;
 use ruleiq_test_support::{TestDatabase, eventually};
 
-use super::{
-    Bar::{AtLeast, AtMost},
-    Random, is_full, report,
-};
+use super::{Bar::AtMost, Random, is_full, report};
 use crate::fixture::{
     MAX_OVERFLOW, PATIENCE, PLACES, SIZE, config, connections, every_place_is_usable, manager,
     stats,
@@ -36,7 +33,7 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
     });
     let observer = database.client().await;
     let is_over = AtomicBool::new(false);
-    let (mut random, mut most, mut above) = (Random(SEED), 0, 0);
+    let (mut random, most, mut above) = (Random(SEED), AtomicI64::new(0), 0);
 
     let load = join_all((0..CALLERS).map(|_| caller(&pools, &is_over)));
     let resizing = async {
@@ -48,10 +45,15 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
             // What is in use or being opened goes as it comes back,
             eventually(PATIENCE, || async { stats(&pools).connections() <= limit }).await;
             let limit = i64::try_from(limit).unwrap();
-            eventually(PATIENCE, || async { connections(&observer).await <= limit }).await;
+            eventually(PATIENCE, || async {
+                let seen = connections(&observer).await;
+                most.fetch_max(seen, Relaxed);
+                seen <= limit
+            })
+            .await;
             // and no other comes.
             let seen = connections(&observer).await;
-            most = most.max(seen);
+            most.fetch_max(seen, Relaxed);
             above += usize::from(seen > limit);
         }
         is_over.store(true, Relaxed);
@@ -60,11 +62,10 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
 
     pools.resize(SIZE, MAX_OVERFLOW).unwrap();
     every_place_is_usable(&pools).await;
-    report("resize_storm", resizes, "resizes", AtLeast(resizes));
-    report("resize_storm_above_limit", above, "looks", AtMost(0));
+    report("resize_storm", above, "looks", AtMost(0));
     report(
         "resize_storm_most",
-        most,
+        most.into_inner(),
         "connections",
         AtMost(PLACES as i64),
     );

@@ -7,10 +7,7 @@ use ruleiq_pools::PoolManager;
 use ruleiq_query::Read as _;
 use ruleiq_test_support::TestDatabase;
 
-use super::{
-    Bar::{AtLeast, AtMost},
-    is_full, report,
-};
+use super::{Bar::AtMost, is_full, report};
 use crate::fixture::{config, every_place_is_usable, manager};
 
 const CALLERS: usize = 50;
@@ -76,9 +73,8 @@ async fn nobody_who_reads_sees_the_schema_change() {
     tokio::join!(load, changing);
 
     every_place_is_usable(&pools).await;
-    report("ddl_under_load", changes, "changes", AtLeast(changes));
     report(
-        "ddl_under_load_errors",
+        "ddl_under_load",
         figures.errors.into_inner(),
         "errors",
         AtMost(0),
