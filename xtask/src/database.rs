@@ -103,11 +103,7 @@ impl Database {
 
     /// Host and port of a server.
     pub(crate) fn endpoint(&self, which: Which) -> Option<(String, u16)> {
-        let url = match which {
-            Which::Postgres => self.supervised.postgres_url(),
-            Which::Redis => self.supervised.redis_url(),
-        };
-        let address = Address::parse(url?).ok()?;
+        let address = Address::parse(self.supervised.url(which)?).ok()?;
         Some((address.host, address.port))
     }
 

@@ -92,6 +92,7 @@ fn start(home: Home, program: PathBuf) -> anyhow::Result<Database> {
     let spec = Spec {
         postgres: Some(PostgresSpec::kept(home.postgres()).durable()),
         redis: Some(RedisSpec::kept(home.redis())),
+        ..Spec::default()
     };
     Database::start(home, program, &spec)
 }

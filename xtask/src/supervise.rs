@@ -10,7 +10,7 @@ use crate::services;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Arguments {
-    /// Which servers, such as `postgres redis` or `postgres=FOLDER postgres:durable`
+    /// Which servers, such as `postgres redis` or `postgres=FOLDER postgres:durable pgbouncer`
     #[arg(trailing_var_arg = true, value_name = "WORD")]
     words: Vec<OsString>,
 }

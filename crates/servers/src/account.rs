@@ -1,22 +1,22 @@
 //! The user that a server runs as, and which folders that user can reach.
 
 use std::{
-    fs::{self, DirBuilder, Metadata, Permissions},
+    fs::{self, DirBuilder, File, Metadata, Permissions},
     io,
     os::unix::{
-        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown},
+        fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown, fchown},
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
     process::Command,
 };
 
-use crate::{Error, Which};
+use crate::{Error, Which, which::Product};
 
 /// Where folders go that survive a restart of the machine and that every user reaches.
 const SHARED_FOLDER: &str = "/var/tmp";
 
-/// PostgreSQL refuses to run as root, and nothing that listens should.
+/// PostgreSQL and `PgBouncer` refuse to run as root, and nothing that listens should.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Account {
     /// Whoever we are.
@@ -32,11 +32,9 @@ impl Account {
             return Ok(Account::Own);
         }
         let users = fs::read_to_string("/etc/passwd").map_err(Error::io("read", "/etc/passwd"))?;
-        let names: &[&str] = match which {
-            Which::Postgres => &["postgres", "_postgres", "nobody"],
-            Which::Redis => &["redis", "valkey", "_redis", "nobody"],
-        };
-        names
+        which
+            .product()
+            .users()
             .iter()
             .find_map(|name| lookup(&users, name))
             .ok_or(Error::NoAccount(which))
@@ -50,13 +48,22 @@ impl Account {
         }
     }
 
-    /// Makes the file or folder this user's.
-    pub(crate) fn own(self, path: &Path) -> Result<(), Error> {
+    /// Makes the folder this user's.
+    pub(crate) fn own(self, folder: &Path) -> Result<(), Error> {
         match self {
             Account::Own => Ok(()),
             Account::Other { uid, gid } => {
-                chown(path, Some(uid), Some(gid)).map_err(Error::io("give away", path))
+                chown(folder, Some(uid), Some(gid)).map_err(Error::io("give away", folder))
             }
+        }
+    }
+
+    /// Makes the file this user's. It is named by its descriptor: in a folder where this user may
+    /// write, its path may lead elsewhere by now.
+    pub(crate) fn own_file(self, file: &File) -> io::Result<()> {
+        match self {
+            Account::Own => Ok(()),
+            Account::Other { uid, gid } => fchown(file, Some(uid), Some(gid)),
         }
     }
 
@@ -94,6 +101,18 @@ impl Account {
             .chain(real.iter().flat_map(|it| it.ancestors()))
             .filter_map(|it| fs::metadata(it).ok())
             .all(|it| may_pass((it.uid(), it.gid(), it.mode()), uid, gid))
+    }
+}
+
+impl Product {
+    /// The users that may run it, the preferred one first. Debian's `PgBouncer` has no user but that
+    /// of PostgreSQL.
+    pub(crate) fn users(self) -> &'static [&'static str] {
+        match self {
+            Product::Postgres => &["postgres", "_postgres", "nobody"],
+            Product::PgBouncer => &["pgbouncer", "postgres", "_postgres", "nobody"],
+            Product::Redis => &["redis", "valkey", "_redis", "nobody"],
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Which;
+use crate::{Which, which::Product};
 
 /// The error of this crate. It never holds an address or a password.
 #[derive(Debug)]
@@ -23,6 +23,13 @@ pub enum Error {
     NoClient,
     /// A word of the command line or of a command means nothing.
     Word(String),
+    /// A word asks for something beside a server that the spec leaves out.
+    Unmet {
+        /// The word, such as `pgbouncer`.
+        word: &'static str,
+        /// The server.
+        needs: Which,
+    },
     /// The folder is held by another supervisor.
     Held {
         /// The folder.
@@ -112,6 +119,11 @@ impl fmt::Display for Error {
                  macOS: brew install libpq, and put its folder on PATH",
             ),
             Error::Word(word) => write!(out, "`{word}` is none of the words that are known here"),
+            Error::Unmet { word, needs } => write!(
+                out,
+                "`{word}` needs {}, which is not asked for; add `{needs}`",
+                needs.name()
+            ),
             Error::Held { folder, holder } => write!(
                 out,
                 "`{}` is in use by the process {holder}; stop that one first",
@@ -139,22 +151,23 @@ impl fmt::Display for Error {
             ),
             Error::NoAccount(which) => write!(
                 out,
-                "{} must not run as root, and `/etc/passwd` has no user `{which}` or `nobody`",
-                name(*which)
+                "{} must not run as root, and `/etc/passwd` has no user `{}` or `nobody`",
+                which.name(),
+                which.product().users()[0]
             ),
             Error::NoPort => out.write_str("no port between 15000 and 29999 is free on 127.0.0.1"),
             Error::Start { which, log } => {
                 write!(
                     out,
                     "{} did not start; its log ends with\n{log}",
-                    name(*which)
+                    which.name()
                 )
             }
             Error::TimedOut { step, after } => {
                 write!(out, "{step} took more than {} s", after.as_secs())
             }
-            Error::NotRunning(which) => write!(out, "{} does not run", name(*which)),
-            Error::Running(which) => write!(out, "{} runs already", name(*which)),
+            Error::NotRunning(which) => write!(out, "{} does not run", which.name()),
+            Error::Running(which) => write!(out, "{} runs already", which.name()),
             Error::Supervisor(message) => out.write_str(message),
             Error::Io { step, .. } => write!(out, "failed to {step}"),
         }
@@ -170,28 +183,22 @@ impl error::Error for Error {
     }
 }
 
-fn name(which: Which) -> &'static str {
-    match which {
-        Which::Postgres => "PostgreSQL",
-        Which::Redis => "Redis",
-    }
-}
-
 fn missing(out: &mut fmt::Formatter<'_>, which: Which, install: Option<&str>) -> fmt::Result {
-    let (programs, debian, fedora, macos, variable) = match which {
-        Which::Postgres => (
+    let (programs, debian, fedora, macos, variable) = match which.product() {
+        Product::Postgres => (
             "`initdb` and `postgres`, version 14 or later,",
             "postgresql",
             "postgresql-server postgresql-contrib",
             "postgresql@17",
-            crate::DATABASE_URL_VARIABLE,
+            Some(crate::DATABASE_URL_VARIABLE),
         ),
-        Which::Redis => (
+        Product::PgBouncer => ("`pgbouncer`", "pgbouncer", "pgbouncer", "pgbouncer", None),
+        Product::Redis => (
             "`redis-server` or `valkey-server`",
             "redis-server",
             "valkey",
             "redis",
-            crate::REDIS_URL_VARIABLE,
+            Some(crate::REDIS_URL_VARIABLE),
         ),
     };
     write!(
@@ -200,10 +207,15 @@ fn missing(out: &mut fmt::Formatter<'_>, which: Which, install: Option<&str>) ->
          Debian, Ubuntu: sudo apt-get update && \
          sudo apt-get install --no-install-recommends {debian}\n  \
          Fedora: sudo dnf install {fedora}\n  \
-         macOS: brew install {macos}\n\
-         or start it with Docker, as `deploy/compose.yaml` says, and set {variable}",
-        name(which)
+         macOS: brew install {macos}",
+        which.name()
     )?;
+    if let Some(variable) = variable {
+        write!(
+            out,
+            "\nor start it with Docker, as `deploy/compose.yaml` says, and set {variable}"
+        )?;
+    }
     match install {
         Some(reason) => write!(out, "\n(installing without being asked failed: {reason})"),
         None => Ok(()),
@@ -238,6 +250,12 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("apt-get install --no-install-recommends postgresql\n"));
         assert!(text.ends_with("set TEST_DATABASE_URL"), "{text}");
+        let error = Error::Missing {
+            which: Which::PgBouncer,
+            install: None,
+        };
+        let text = error.to_string();
+        assert!(text.ends_with("brew install pgbouncer"), "{text}");
     }
 
     #[test]

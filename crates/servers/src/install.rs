@@ -12,8 +12,9 @@ use crate::{
     Error, Which,
     account::make_folder,
     process::wait_until,
-    programs::{PostgresPrograms, find_redis, is_on_path},
+    programs::{PostgresPrograms, find_pgbouncer, find_redis, is_on_path},
     run::run,
+    which::Product,
 };
 
 const LIMIT: Duration = Duration::from_secs(900);
@@ -58,19 +59,30 @@ pub(crate) fn postgres(
 
 /// Redis's server program.
 pub(crate) fn redis(home: &Path, notices: &mut dyn Write) -> Result<PathBuf, Error> {
-    if let Some(program) = find_redis() {
+    program(home, Which::Redis, find_redis, notices)
+}
+
+/// The program of `PgBouncer`.
+pub(crate) fn pgbouncer(home: &Path, notices: &mut dyn Write) -> Result<PathBuf, Error> {
+    program(home, Which::PgBouncer, find_pgbouncer, notices)
+}
+
+fn program(
+    home: &Path,
+    which: Which,
+    find: fn() -> Option<PathBuf>,
+    notices: &mut dyn Write,
+) -> Result<PathBuf, Error> {
+    if let Some(program) = find() {
         return Ok(program);
     }
     let _lock = lock(home)?;
-    if let Some(program) = find_redis() {
+    if let Some(program) = find() {
         return Ok(program);
     }
-    let install = packages(Which::Redis)
-        .and_then(|(manager, packages)| manager.install(packages, notices).err());
-    find_redis().ok_or(Error::Missing {
-        which: Which::Redis,
-        install,
-    })
+    let install =
+        packages(which).and_then(|(manager, packages)| manager.install(packages, notices).err());
+    find().ok_or(Error::Missing { which, install })
 }
 
 /// Adds `HypoPG` where a package of it fits. It is not essential: what went wrong is told once and
@@ -112,11 +124,12 @@ fn hypopg_package(programs: &PostgresPrograms) -> Option<String> {
 /// The packages of a server, if they can be installed without asking.
 fn packages(which: Which) -> Option<(Manager, &'static [&'static str])> {
     let manager = Manager::find()?;
-    let packages: &[&str] = match (manager.family, which) {
-        (Family::Debian, Which::Postgres) => &["postgresql"],
-        (Family::Debian, Which::Redis) => &["redis-server"],
-        (Family::Fedora, Which::Postgres) => &["postgresql-server", "postgresql-contrib"],
-        (Family::Fedora, Which::Redis) => &["valkey"],
+    let packages: &[&str] = match (manager.family, which.product()) {
+        (Family::Debian, Product::Postgres) => &["postgresql"],
+        (Family::Debian, Product::Redis) => &["redis-server"],
+        (Family::Fedora, Product::Postgres) => &["postgresql-server", "postgresql-contrib"],
+        (Family::Fedora, Product::Redis) => &["valkey"],
+        (_, Product::PgBouncer) => &["pgbouncer"],
     };
     Some((manager, packages))
 }

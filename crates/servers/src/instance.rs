@@ -22,6 +22,14 @@ use crate::{
 
 /// Where data are made before they are moved to `data`, so that a crash leaves no half of them.
 pub(crate) const UNFINISHED: &str = "unfinished";
+/// What may run in a folder, by the names in the process table. A sentinel is a `redis-server`.
+const PROGRAMS: &[&str] = &[
+    "initdb",
+    "postgres",
+    "pgbouncer",
+    "redis-server",
+    "valkey-server",
+];
 const HOME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A locked folder.
@@ -100,11 +108,27 @@ impl Instance {
         Ok(path)
     }
 
-    /// Writes a file that is the server's alone.
+    /// Writes a file that is the server's alone, in the place of one that is there.
     pub(crate) fn write_for_server(&self, name: &str, text: &str) -> Result<PathBuf, Error> {
         let path = self.path(name);
-        write_private(&path, text)?;
-        self.account.own(&path)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &path)(error));
+            }
+            _ => {}
+        }
+        // In its data folder the server's user may have put a link to a file that only we may
+        // write: a file that was not there is none.
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| {
+                self.account.own_file(&file)?;
+                file.write_all(text.as_bytes())
+            })
+            .map_err(Error::io("write", &path))?;
         Ok(path)
     }
 
@@ -288,7 +312,7 @@ fn end_leftovers(folder: &Path) {
         let Ok(folder) = &folder.canonicalize() else {
             continue;
         };
-        for name in ["initdb", "postgres", "redis-server", "valkey-server"] {
+        for name in PROGRAMS {
             for process in table::working_in(folder, name) {
                 process.kill();
             }
@@ -319,4 +343,28 @@ fn write_private(path: &Path, text: &str) -> Result<(), Error> {
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_is_replaced_and_not_followed() {
+        let home = std::env::temp_dir().join(format!("ruleiq-instance-{}", process::id()));
+        let instance = Instance::open(&home, Which::Redis, &DataDir::Temporary).unwrap();
+        instance.make_private_folder("data").unwrap();
+        let victim = home.join("victim");
+        fs::write(&victim, "mine").unwrap();
+        symlink(&victim, instance.path("data/redis.conf")).unwrap();
+
+        let written = instance.write_for_server("data/redis.conf", "theirs");
+
+        let texts = [victim, written.unwrap()].map(|path| fs::read_to_string(path).unwrap());
+        drop(instance);
+        fs::remove_dir_all(&home).unwrap();
+        assert_eq!(texts, ["mine", "theirs"]);
+    }
 }

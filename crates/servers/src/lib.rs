@@ -5,9 +5,12 @@
 )]
 
 mod account;
+mod addresses;
+mod companions;
 mod error;
 mod install;
 mod instance;
+mod pgbouncer;
 mod port;
 mod postgres;
 mod process;
@@ -21,15 +24,18 @@ mod shared_memory;
 mod spec;
 mod supervised;
 mod supervisor;
+mod which;
 
 pub use crate::{
+    addresses::Addresses,
     error::Error,
     instance::remove_kept,
     programs::psql,
     services::{Running, Services, State},
-    spec::{DataDir, PostgresSpec, RedisSpec, Spec, Which},
+    spec::{DataDir, PostgresSpec, RedisSpec, Spec},
     supervised::Supervised,
     supervisor::supervise,
+    which::Which,
 };
 
 /// The environment variable with the address of the tests' PostgreSQL, a superuser's.

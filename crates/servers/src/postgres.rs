@@ -12,7 +12,7 @@ use crate::{
 
 const INITDB_LIMIT: Duration = Duration::from_secs(120);
 /// A name on which every tool agrees.
-const SUPERUSER: &str = "postgres";
+pub(crate) const SUPERUSER: &str = "postgres";
 
 /// The settings of every instance. Sockets are off: the port is the only way in, and it asks for
 /// the password.

@@ -100,6 +100,18 @@ fn psql_in(mut folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
 
 /// The server program of Redis, or of Valkey, which is Redis by another name.
 pub(crate) fn find_redis() -> Option<PathBuf> {
+    ["redis-server", "valkey-server"]
+        .iter()
+        .find_map(|name| find(name, "redis"))
+}
+
+/// The program of `PgBouncer`.
+pub(crate) fn find_pgbouncer() -> Option<PathBuf> {
+    find("pgbouncer", "pgbouncer")
+}
+
+/// A program by its name; `formula` is that of its package with Homebrew.
+fn find(name: &str, formula: &str) -> Option<PathBuf> {
     let mut folders = path();
     folders.extend(
         [
@@ -107,14 +119,14 @@ pub(crate) fn find_redis() -> Option<PathBuf> {
             "/usr/sbin",
             "/usr/local/bin",
             "/opt/homebrew/bin",
-            "/opt/homebrew/opt/redis/bin",
-            "/usr/local/opt/redis/bin",
         ]
         .map(PathBuf::from),
     );
-    ["redis-server", "valkey-server"]
+    folders.push(format!("/opt/homebrew/opt/{formula}/bin").into());
+    folders.push(format!("/usr/local/opt/{formula}/bin").into());
+    folders
         .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .map(|folder| folder.join(name))
         .find(|program| is_program(program))
 }
 

@@ -1,31 +1,66 @@
-//! Redis: its settings, how it is started, and when it is ready.
+//! Redis in each of its parts: how it is started, and when it is ready.
+
+mod connection;
+mod settings;
 
 use std::{
-    fmt::Write as _,
-    io::{self, BufRead as _, BufReader, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    io,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use crate::{DataDir, Error, RedisSpec, install::redis as find, instance::Instance};
+pub(crate) use self::{connection::Connection, settings::MASTER_NAME};
+use crate::{DataDir, Error, RedisSpec, Which, install::redis as find, instance::Instance, port};
+
+/// In the folder that the server's user may write: a sentinel notes there what it has learnt, and a
+/// server what a sentinel has made of it.
+const SETTINGS_FILE: &str = "data/redis.conf";
+const PING_LIMIT: Duration = Duration::from_millis(500);
 
 /// One instance that is wanted, and the program to run it with.
 #[derive(Debug)]
 pub(crate) struct Redis {
     program: PathBuf,
+    role: Role,
     spec: RedisSpec,
+}
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    /// A server by itself, or the first primary of others.
+    Primary,
+    /// Replicates the server on the port.
+    Replica { of: u16 },
+    /// Watches the primary on the port.
+    Sentinel { number: u8, of: u16 },
+    /// Becomes part of a cluster.
+    ClusterNode { number: u8 },
 }
 
 impl Redis {
     pub(crate) fn find(
         home: &Path,
+        role: Role,
         spec: RedisSpec,
         notices: &mut dyn io::Write,
     ) -> Result<Redis, Error> {
         let program = find(home, notices)?;
-        Ok(Redis { program, spec })
+        Ok(Redis {
+            program,
+            role,
+            spec,
+        })
+    }
+
+    pub(crate) fn which(&self) -> Which {
+        match self.role {
+            Role::Primary => Which::Redis,
+            Role::Replica { .. } => Which::RedisReplica,
+            Role::Sentinel { number, .. } => Which::Sentinel(number),
+            Role::ClusterNode { number } => Which::ClusterNode(number),
+        }
     }
 
     pub(crate) fn data(&self) -> &DataDir {
@@ -37,84 +72,48 @@ impl Redis {
         instance.make_private_folder("data").map(drop)
     }
 
-    /// The command that runs the server in the foreground. The password goes by a file: command
-    /// lines are for all to see.
-    pub(crate) fn server(
+    /// Writes the settings. The password goes by a file: command lines are for all to see.
+    pub(crate) fn configure(
         &self,
         instance: &Instance,
         port: u16,
         password: &str,
-    ) -> Result<Command, Error> {
-        let settings = settings(&self.spec, &instance.data(), port, password);
-        let file = instance.write_for_server("redis.conf", &settings)?;
+    ) -> Result<(), Error> {
+        let data = instance.data();
+        let text = match self.role {
+            Role::Sentinel { of, .. } => settings::sentinel(&data, port, password, of),
+            Role::Primary => settings::server(&self.spec, &data, port, password, ""),
+            Role::Replica { of } => {
+                let more = settings::replica(of);
+                settings::server(&self.spec, &data, port, password, &more)
+            }
+            Role::ClusterNode { .. } => {
+                let more = settings::cluster_node(port::free()?);
+                settings::server(&self.spec, &data, port, password, &more)
+            }
+        };
+        instance.write_for_server(SETTINGS_FILE, &text).map(drop)
+    }
+
+    /// The command that runs the server in the foreground, with the settings that are there.
+    pub(crate) fn server(&self, instance: &Instance) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg(file).env("LC_ALL", "C");
-        command.current_dir(instance.data());
-        Ok(command)
+        command.arg(instance.path(SETTINGS_FILE));
+        if let Role::Sentinel { .. } = self.role {
+            command.arg("--sentinel");
+        }
+        command.env("LC_ALL", "C").current_dir(instance.data());
+        command
     }
 
     /// Whether a server on the port takes our password and answers.
     pub(crate) fn is_ready(port: u16, password: &str) -> bool {
-        ping(port, password).is_ok_and(|answers| answers == ["+OK", "+PONG"])
+        Connection::open(port, password, PING_LIMIT)
+            .and_then(|mut connection| connection.ask("PING"))
+            .is_ok_and(|answer| answer == "PONG")
     }
 
     pub(crate) fn url(password: &str, port: u16) -> String {
         format!("redis://:{password}@127.0.0.1:{port}")
-    }
-}
-
-fn settings(spec: &RedisSpec, data: &Path, port: u16, password: &str) -> String {
-    let keeps = spec.durable || matches!(spec.data, DataDir::Kept(_));
-    let mut text = format!(
-        "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndaemonize no\ndir {}\nsave \"\"\n",
-        quoted(data)
-    );
-    text.push_str(match (keeps, spec.durable) {
-        (false, _) => "appendonly no\n",
-        (true, false) => "appendonly yes\nappendfsync everysec\n",
-        (true, true) => "appendonly yes\nappendfsync always\n",
-    });
-    for (name, value) in &spec.settings {
-        // Writing to a string cannot fail.
-        writeln!(text, "{name} {value}").ok();
-    }
-    text
-}
-
-fn quoted(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn ping(port: u16, password: &str) -> io::Result<[String; 2]> {
-    let limit = Duration::from_millis(500);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, limit)?;
-    stream.set_read_timeout(Some(limit))?;
-    stream.set_write_timeout(Some(limit))?;
-    stream.write_all(format!("AUTH {password}\r\nPING\r\n").as_bytes())?;
-    let mut lines = BufReader::new(stream).lines();
-    let mut line = || lines.next().unwrap_or_else(|| Ok(String::new()));
-    Ok([line()?, line()?])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_follow_the_spec() {
-        let text = |spec: &RedisSpec| settings(spec, Path::new("/a b/\"c\""), 15001, "secret");
-        let temporary = text(&RedisSpec::default());
-        assert!(temporary.contains("dir \"/a b/\\\"c\\\"\"\n"));
-        assert!(temporary.contains("requirepass secret\n"));
-        assert!(temporary.contains("appendonly no\n"));
-        assert!(text(&RedisSpec::kept("/data")).contains("appendfsync everysec\n"));
-        assert!(text(&RedisSpec::default().durable()).contains("appendfsync always\n"));
-        let spec = RedisSpec {
-            settings: vec![("maxmemory".to_owned(), "16mb".to_owned())],
-            ..RedisSpec::default()
-        };
-        assert!(text(&spec).ends_with("maxmemory 16mb\n"));
     }
 }

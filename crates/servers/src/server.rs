@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::Write,
+    io::{self, Write},
     os::unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     path::Path,
     process::{Child, Command, Stdio},
@@ -14,16 +14,20 @@ use rustix::process::Signal;
 use crate::{
     DataDir, Error, PostgresSpec, RedisSpec, Which,
     instance::Instance,
+    pgbouncer::PgBouncer,
     port,
     postgres::Postgres,
     process::{Process, wait_until},
-    redis::Redis,
+    redis::{Connection, Redis, Role},
     run::tail,
+    which::Product,
 };
 
 /// Recovery of kept data included.
 const START_LIMIT: Duration = Duration::from_secs(120);
 const DISCARD_LIMIT: Duration = Duration::from_secs(10);
+/// Saving on a busy disk included.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
 /// How often another port is tried when somebody was faster.
 const PORT_TRIES: u32 = 10;
 
@@ -37,9 +41,11 @@ pub(crate) struct Server {
     running: Option<(Process, Child)>,
 }
 
+/// What is to run, and with which programs.
 #[derive(Debug)]
-enum Engine {
+pub(crate) enum Engine {
     Postgres(Postgres),
+    PgBouncer(PgBouncer),
     Redis(Redis),
 }
 
@@ -57,7 +63,7 @@ impl Server {
         notices: &mut dyn Write,
     ) -> Result<Server, Error> {
         let engine = Postgres::find(home, spec.clone(), notices)?;
-        Server::start(home, Engine::Postgres(engine))
+        Server::start(home, Engine::Postgres(engine), None)
     }
 
     /// Finds Redis and starts it.
@@ -66,13 +72,21 @@ impl Server {
         spec: &RedisSpec,
         notices: &mut dyn Write,
     ) -> Result<Server, Error> {
-        let engine = Redis::find(home, spec.clone(), notices)?;
-        Server::start(home, Engine::Redis(engine))
+        let engine = Redis::find(home, Role::Primary, spec.clone(), notices)?;
+        Server::start(home, Engine::Redis(engine), None)
     }
 
-    fn start(home: &Path, engine: Engine) -> Result<Server, Error> {
+    /// Starts what was found, with a password of its own or that of the server it belongs to.
+    pub(crate) fn start(
+        home: &Path,
+        engine: Engine,
+        password: Option<&str>,
+    ) -> Result<Server, Error> {
         let instance = Instance::open(home, engine.which(), engine.data())?;
-        let password = instance.password()?;
+        let password = match password {
+            Some(password) => password.to_owned(),
+            None => instance.password()?,
+        };
         let port = instance.port();
         let mut server = Server {
             engine,
@@ -81,16 +95,14 @@ impl Server {
             port: 0,
             running: None,
         };
-        match &server.engine {
-            Engine::Postgres(it) => it.prepare(&server.instance, &server.password)?,
-            Engine::Redis(_) => Redis::prepare(&server.instance)?,
-        }
+        server.prepare()?;
         for attempt in 0..PORT_TRIES {
             // Bookmarks and open tools go on working when kept data keep their port.
             server.port = match port {
                 Some(port) if attempt == 0 => port,
                 _ => port::free()?,
             };
+            server.configure()?;
             if let Launch::Ready(process, child) = server.launch()? {
                 server.running = Some((process, child));
                 return Ok(server);
@@ -103,14 +115,24 @@ impl Server {
         self.engine.which()
     }
 
-    pub(crate) fn url(&self) -> String {
-        match self.engine {
-            Engine::Postgres(_) => Postgres::url(&self.password, self.port),
-            Engine::Redis(_) => Redis::url(&self.password, self.port),
-        }
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
-    /// Starts the server again, on its port.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.which().product().url(&self.password, self.port)
+    }
+
+    /// Logs in, where it is a Redis.
+    pub(crate) fn connect(&self) -> io::Result<Connection> {
+        Connection::open(self.port, &self.password, COMMAND_LIMIT)
+    }
+
+    /// Starts the server again, on its port and with the settings that it has by now.
     pub(crate) fn start_again(&mut self) -> Result<(), Error> {
         if self.running().is_ok() {
             return Err(Error::Running(self.which()));
@@ -188,6 +210,23 @@ impl Server {
         }
     }
 
+    fn prepare(&self) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Postgres(it) => it.prepare(&self.instance, &self.password),
+            Engine::PgBouncer(_) => PgBouncer::prepare(&self.instance),
+            Engine::Redis(_) => Redis::prepare(&self.instance),
+        }
+    }
+
+    fn configure(&self) -> Result<(), Error> {
+        match &self.engine {
+            // All that it needs stands on its command line.
+            Engine::Postgres(_) => Ok(()),
+            Engine::PgBouncer(it) => it.configure(&self.instance, self.port, &self.password),
+            Engine::Redis(it) => it.configure(&self.instance, self.port, &self.password),
+        }
+    }
+
     fn launch(&self) -> Result<Launch, Error> {
         let mut command = self.command()?;
         let mut child = command.spawn().map_err(|source| Error::Io {
@@ -225,7 +264,8 @@ impl Server {
     fn command(&self) -> Result<Command, Error> {
         let mut command = match &self.engine {
             Engine::Postgres(it) => it.server(&self.instance, self.port),
-            Engine::Redis(it) => it.server(&self.instance, self.port, &self.password)?,
+            Engine::PgBouncer(it) => it.server(&self.instance),
+            Engine::Redis(it) => it.server(&self.instance),
         };
         self.instance.account().apply(&mut command);
         let path = self.instance.path("log");
@@ -249,6 +289,7 @@ impl Server {
     fn is_ready(&self, process: &Process) -> bool {
         match self.engine {
             Engine::Postgres(_) => Postgres::is_ready(&self.instance, process.pid()),
+            Engine::PgBouncer(_) => PgBouncer::is_ready(&self.log(), self.port),
             Engine::Redis(_) => Redis::is_ready(self.port, &self.password),
         }
     }
@@ -287,18 +328,31 @@ impl Which {
     /// What to send, and how long to wait for the end, so that nothing acknowledged is lost.
     pub(crate) fn stop_signals(self) -> &'static [(Signal, Duration)] {
         const LIMIT: Duration = Duration::from_secs(30);
-        match self {
-            Which::Postgres => &[(Signal::INT, LIMIT), (Signal::QUIT, DISCARD_LIMIT)],
-            Which::Redis => &[(Signal::TERM, LIMIT)],
+        match self.product() {
+            Product::Postgres => &[(Signal::INT, LIMIT), (Signal::QUIT, DISCARD_LIMIT)],
+            // From 1.23 on, it lets its clients finish and may wait for them for ever.
+            Product::PgBouncer => &[(Signal::TERM, DISCARD_LIMIT)],
+            Product::Redis => &[(Signal::TERM, LIMIT)],
         }
     }
 
     /// The same where the data go with the server. Asked this way, PostgreSQL writes nothing out
-    /// and frees its shared memory; Redis has nothing to free and is killed.
+    /// and frees its shared memory; the others have nothing to free and are killed.
     pub(crate) fn discard_signals(self) -> &'static [(Signal, Duration)] {
+        match self.product() {
+            Product::Postgres => &[(Signal::QUIT, DISCARD_LIMIT)],
+            Product::PgBouncer | Product::Redis => &[],
+        }
+    }
+}
+
+impl Product {
+    /// The address of one whose port and password are these. `PgBouncer` is to clients what
+    /// PostgreSQL is.
+    pub(crate) fn url(self, password: &str, port: u16) -> String {
         match self {
-            Which::Postgres => &[(Signal::QUIT, DISCARD_LIMIT)],
-            Which::Redis => &[],
+            Product::Postgres | Product::PgBouncer => Postgres::url(password, port),
+            Product::Redis => Redis::url(password, port),
         }
     }
 }
@@ -307,13 +361,15 @@ impl Engine {
     fn which(&self) -> Which {
         match self {
             Engine::Postgres(_) => Which::Postgres,
-            Engine::Redis(_) => Which::Redis,
+            Engine::PgBouncer(_) => Which::PgBouncer,
+            Engine::Redis(it) => it.which(),
         }
     }
 
     fn data(&self) -> &DataDir {
         match self {
             Engine::Postgres(it) => it.data(),
+            Engine::PgBouncer(it) => it.data(),
             Engine::Redis(it) => it.data(),
         }
     }

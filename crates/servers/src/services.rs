@@ -10,8 +10,6 @@ use crate::{
     DATABASE_URL_VARIABLE, Error, PostgresSpec, REDIS_URL_VARIABLE, RedisSpec, Which,
     XTASK_VARIABLE,
     instance::{self, lock_home, remove_kept, resolve},
-    postgres::Postgres,
-    redis::Redis,
     server::Server,
 };
 
@@ -63,20 +61,11 @@ impl Services {
     pub fn up(&self, notices: &mut dyn Write) -> Result<Running, Error> {
         let _lock = lock_home(&self.all())?;
         instance::sweep(&self.home)?;
-        for which in BOTH {
-            if self.state(which) != State::Down {
-                continue;
-            }
-            let folder = self.folder(which);
-            // Without `fsync`, nobody knows how whole the data of the last time are.
-            remove_kept(&folder)?;
-            let server = match which {
-                Which::Postgres => {
-                    Server::postgres(&self.home, &PostgresSpec::kept(folder), notices)?
-                }
-                Which::Redis => Server::redis(&self.home, &RedisSpec::kept(folder), notices)?,
-            };
-            server.leave();
+        if let Some(folder) = self.cleared(Which::Postgres)? {
+            Server::postgres(&self.home, &PostgresSpec::kept(folder), notices)?.leave();
+        }
+        if let Some(folder) = self.cleared(Which::Redis)? {
+            Server::redis(&self.home, &RedisSpec::kept(folder), notices)?.leave();
         }
         self.running()
     }
@@ -137,7 +126,18 @@ impl Services {
     }
 
     fn folder(&self, which: Which) -> PathBuf {
-        self.all().join(which.word())
+        self.all().join(which.to_string())
+    }
+
+    /// The folder of a server that does not run, without data: without `fsync`, nobody knows how
+    /// whole those of the last time are.
+    fn cleared(&self, which: Which) -> Result<Option<PathBuf>, Error> {
+        if self.state(which) != State::Down {
+            return Ok(None);
+        }
+        let folder = self.folder(which);
+        remove_kept(&folder)?;
+        Ok(Some(folder))
     }
 
     fn state(&self, which: Which) -> State {
@@ -157,10 +157,7 @@ impl Services {
         };
         let path = resolve(&self.folder(which)).join("password");
         let password = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        Ok(match which {
-            Which::Postgres => Postgres::url(&password, port),
-            Which::Redis => Redis::url(&password, port),
-        })
+        Ok(which.product().url(&password, port))
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fmt,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::PathBuf,
-    str::FromStr,
 };
 
-use crate::Error;
+use crate::{Error, Which};
+
+const PGBOUNCER: &str = "pgbouncer";
+const SENTINELS: &str = "sentinels";
+const CLUSTER: &str = "cluster";
 
 /// The servers that one supervisor holds.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -17,6 +19,12 @@ pub struct Spec {
     pub postgres: Option<PostgresSpec>,
     /// Redis, if it is wanted.
     pub redis: Option<RedisSpec>,
+    /// Whether a `PgBouncer` that pools by transaction stands in front of PostgreSQL.
+    pub pgbouncer: bool,
+    /// Whether Redis has a replica, and three sentinels that promote it when Redis is gone.
+    pub sentinels: bool,
+    /// Whether there is a Redis Cluster of three masters with a replica each, apart from `redis`.
+    pub cluster: bool,
 }
 
 /// How PostgreSQL is to be run. The default is for tests: temporary and fast.
@@ -55,21 +63,13 @@ pub enum DataDir {
     Kept(PathBuf),
 }
 
-/// One of the two servers.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Which {
-    /// PostgreSQL.
-    Postgres,
-    /// Redis.
-    Redis,
-}
-
 impl Spec {
     /// A temporary PostgreSQL and a temporary Redis.
     pub fn temporary() -> Spec {
         Spec {
             postgres: Some(PostgresSpec::default()),
             redis: Some(RedisSpec::default()),
+            ..Spec::default()
         }
     }
 
@@ -108,11 +108,19 @@ impl Spec {
                 &spec.settings,
             );
         }
+        for (is_wanted, word) in [
+            (self.pgbouncer, PGBOUNCER),
+            (self.sentinels, SENTINELS),
+            (self.cluster, CLUSTER),
+        ] {
+            words.extend(is_wanted.then(|| word.into()));
+        }
         words
     }
 
     /// Reads what [`to_words`](Spec::to_words) writes: `postgres` or `postgres=FOLDER`,
-    /// then `postgres:durable` and any number of `postgres:NAME=VALUE`; the same for `redis`.
+    /// then `postgres:durable` and any number of `postgres:NAME=VALUE`; the same for `redis`;
+    /// `pgbouncer`, `sentinels`, `cluster`.
     ///
     /// # Errors
     ///
@@ -129,7 +137,40 @@ impl Spec {
         Ok(spec)
     }
 
+    /// Refuses what cannot be started, such as a pooler in front of nothing.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        for (is_wanted, word, is_met, needs) in [
+            (
+                self.pgbouncer,
+                PGBOUNCER,
+                self.postgres.is_some(),
+                Which::Postgres,
+            ),
+            (
+                self.sentinels,
+                SENTINELS,
+                self.redis.is_some(),
+                Which::Redis,
+            ),
+        ] {
+            if is_wanted && !is_met {
+                return Err(Error::Unmet { word, needs });
+            }
+        }
+        Ok(())
+    }
+
     fn read_word(&mut self, word: &OsStr) -> Option<()> {
+        match word.to_str() {
+            Some(PGBOUNCER) => self.pgbouncer = true,
+            Some(SENTINELS) => self.sentinels = true,
+            Some(CLUSTER) => self.cluster = true,
+            _ => return self.read_server_word(word),
+        }
+        Some(())
+    }
+
+    fn read_server_word(&mut self, word: &OsStr) -> Option<()> {
         let bytes = word.as_bytes();
         let end = bytes
             .iter()
@@ -137,16 +178,14 @@ impl Spec {
             .unwrap_or(bytes.len());
         let which: Which = std::str::from_utf8(&bytes[..end]).ok()?.parse().ok()?;
         let Some((&separator, rest)) = bytes[end..].split_first() else {
-            self.add(which, DataDir::Temporary);
-            return Some(());
+            return self.add(which, DataDir::Temporary);
         };
         if separator == b'=' {
             let folder = PathBuf::from(OsString::from_vec(rest.to_vec()));
             if !folder.is_absolute() {
                 return None;
             }
-            self.add(which, DataDir::Kept(folder));
-            return Some(());
+            return self.add(which, DataDir::Kept(folder));
         }
         let (durable, settings) = self.options(which)?;
         let rest = std::str::from_utf8(rest).ok()?;
@@ -160,7 +199,7 @@ impl Spec {
         Some(())
     }
 
-    fn add(&mut self, which: Which, data: DataDir) {
+    fn add(&mut self, which: Which, data: DataDir) -> Option<()> {
         match which {
             Which::Postgres => {
                 self.postgres = Some(PostgresSpec {
@@ -174,7 +213,9 @@ impl Spec {
                     ..RedisSpec::default()
                 });
             }
+            _ => return None,
         }
+        Some(())
     }
 
     fn options(&mut self, which: Which) -> Option<(&mut bool, &mut Vec<(String, String)>)> {
@@ -187,6 +228,7 @@ impl Spec {
                 let spec = self.redis.as_mut()?;
                 Some((&mut spec.durable, &mut spec.settings))
             }
+            _ => None,
         }
     }
 }
@@ -229,34 +271,6 @@ impl RedisSpec {
     }
 }
 
-impl Which {
-    /// The word for it: `postgres` or `redis`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Which::Postgres => "postgres",
-            Which::Redis => "redis",
-        }
-    }
-}
-
-impl fmt::Display for Which {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.word())
-    }
-}
-
-impl FromStr for Which {
-    type Err = Error;
-
-    fn from_str(word: &str) -> Result<Which, Error> {
-        match word {
-            "postgres" => Ok(Which::Postgres),
-            "redis" => Ok(Which::Redis),
-            _ => Err(Error::Word(word.to_owned())),
-        }
-    }
-}
-
 fn push_words(
     words: &mut Vec<OsString>,
     which: Which,
@@ -264,7 +278,7 @@ fn push_words(
     data: &DataDir,
     settings: &[(String, String)],
 ) {
-    let mut first = OsString::from(which.word());
+    let mut first = OsString::from(which.to_string());
     if let DataDir::Kept(folder) = data {
         first.push("=");
         first.push(folder);
@@ -291,8 +305,15 @@ mod tests {
                 settings: vec![("search_path".to_owned(), "a=b, c".to_owned())],
             }),
             redis: Some(RedisSpec::default()),
+            pgbouncer: true,
+            sentinels: true,
+            cluster: false,
         };
-        for spec in [spec, Spec::default(), Spec::temporary()] {
+        let cluster = Spec {
+            cluster: true,
+            ..Spec::default()
+        };
+        for spec in [spec, cluster, Spec::default(), Spec::temporary()] {
             assert_eq!(Spec::from_words(spec.to_words()).unwrap(), spec);
         }
     }
@@ -306,10 +327,35 @@ mod tests {
             "postgres:durable",
             "redis:",
             "redis:=x",
+            "redis-replica",
+            "sentinel-0",
+            "cluster=/srv",
+            "pgbouncer:durable",
         ] {
             let error = Spec::from_words(["redis", word]).unwrap_err();
             assert!(matches!(error, Error::Word(told) if told == word), "{word}");
         }
+    }
+
+    #[test]
+    fn what_stands_beside_a_server_needs_that_server() {
+        let check = |words: &[&str], expect: Option<(&str, Which)>| {
+            let unmet = match Spec::from_words(words).unwrap().check() {
+                Err(Error::Unmet { word, needs }) => Some((word, needs)),
+                _ => None,
+            };
+            assert_eq!(unmet, expect, "{words:?}");
+        };
+        check(
+            &["pgbouncer", "redis"],
+            Some(("pgbouncer", Which::Postgres)),
+        );
+        check(
+            &["sentinels", "postgres"],
+            Some(("sentinels", Which::Redis)),
+        );
+        check(&["sentinels", "redis", "pgbouncer", "postgres"], None);
+        check(&["cluster"], None);
     }
 
     #[test]

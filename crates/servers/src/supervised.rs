@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, Spec, Which, process::wait_until, supervisor::unescaped};
+use crate::{Addresses, Error, Spec, Which, process::wait_until, supervisor::unescaped};
 
 /// Longer than all that a supervisor may do before it answers: installing what is missing.
 const START_LIMIT: Duration = Duration::from_secs(3600);
@@ -24,8 +24,7 @@ pub struct Supervised {
     /// Closed, it ends the supervisor.
     commands: Option<ChildStdin>,
     answers: Receiver<String>,
-    postgres_url: Option<String>,
-    redis_url: Option<String>,
+    addresses: Addresses,
 }
 
 impl Supervised {
@@ -37,8 +36,10 @@ impl Supervised {
     ///
     /// # Errors
     ///
-    /// When the program cannot be started or a server does not start.
+    /// [`Error::Unmet`] when the spec lacks a server that another one needs; else when the program
+    /// cannot be started or a server does not start.
     pub fn start(program: &Path, spec: &Spec) -> Result<Supervised, Error> {
+        spec.check()?;
         let mut supervisor = Command::new(program)
             .arg("supervise")
             .args(spec.to_words())
@@ -62,23 +63,49 @@ impl Supervised {
             supervisor,
             commands,
             answers,
-            postgres_url: None,
-            redis_url: None,
+            addresses: Addresses::default(),
         };
-        supervised.read_greeting()?;
+        supervised.addresses = supervised.read_greeting()?;
         Ok(supervised)
     }
 
-    /// The superuser's address of PostgreSQL, if there is one. It stays when the server is started
-    /// again.
-    pub fn postgres_url(&self) -> Option<&str> {
-        self.postgres_url.as_deref()
+    /// The addresses of all servers. They stay when a server is started again.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
-    /// The address of Redis, password included, if there is one. It stays when the server is
-    /// started again.
+    /// The address of one server, if there is one.
+    pub fn url(&self, which: Which) -> Option<&str> {
+        self.addresses.of(which)
+    }
+
+    /// The superuser's address of PostgreSQL, if there is one.
+    pub fn postgres_url(&self) -> Option<&str> {
+        self.url(Which::Postgres)
+    }
+
+    /// The superuser's address of PostgreSQL through `PgBouncer`, if there is one. It lets nobody
+    /// else in.
+    pub fn pgbouncer_url(&self) -> Option<&str> {
+        self.url(Which::PgBouncer)
+    }
+
+    /// The address of Redis, password included, if there is one.
     pub fn redis_url(&self) -> Option<&str> {
-        self.redis_url.as_deref()
+        self.url(Which::Redis)
+    }
+
+    /// The address by which the sentinels say who is the primary, if there are any:
+    /// `redis-sentinel://:PASSWORD@HOST:PORT?node=HOST:PORT…&sentinelServiceName=ruleiq`, and
+    /// `&sentinelPassword=PASSWORD`, the same.
+    pub fn sentinel_url(&self) -> Option<&str> {
+        self.addresses.sentinels()
+    }
+
+    /// The address of the Redis Cluster, if there is one:
+    /// `redis-cluster://:PASSWORD@HOST:PORT?node=HOST:PORT…` with all its nodes.
+    pub fn cluster_url(&self) -> Option<&str> {
+        self.addresses.cluster()
     }
 
     /// Kills the server: it flushes nothing and tells nobody.
@@ -100,6 +127,10 @@ impl Supervised {
     }
 
     /// Starts a killed or stopped server again, on the same port with the same data.
+    ///
+    /// A Redis is waited for until it answers: who is the primary, sentinels and nodes settle
+    /// later. One that is not durable has lost its data; if it is still the primary, so will its
+    /// replica.
     ///
     /// # Errors
     ///
@@ -126,14 +157,17 @@ impl Supervised {
         self.command("resume", which)
     }
 
-    fn read_greeting(&mut self) -> Result<(), Error> {
+    fn read_greeting(&self) -> Result<Addresses, Error> {
+        let mut single = Vec::new();
         loop {
             let line = self.answer("starting the servers", START_LIMIT)?;
-            match line.split_once(' ') {
-                _ if line == "ready" => return Ok(()),
-                Some(("postgres", url)) => self.postgres_url = Some(url.to_owned()),
-                Some(("redis", url)) => self.redis_url = Some(url.to_owned()),
-                _ => return Err(refusal(&line)),
+            if line == "ready" {
+                return Ok(Addresses::new(single));
+            }
+            let server = line.split_once(' ');
+            match server.and_then(|(word, url)| Some((word.parse().ok()?, url.to_owned()))) {
+                Some(server) => single.push(server),
+                None => return Err(refusal(&line)),
             }
         }
     }

@@ -1,14 +1,15 @@
 //! The process that holds servers for its parent.
 //!
 //! The pipe to the parent is the life line: however the parent ends, the system closes it. Answers
-//! are lines: `postgres URL`, `redis URL`, `ready`, then `ok` or `error MESSAGE` to each command.
+//! are lines: `postgres URL`, `redis URL` and so on for each server, `ready`, then `ok` or
+//! `error MESSAGE` to each command.
 
 use std::{
     io::{BufRead, Write},
     path::Path,
 };
 
-use crate::{Error, Spec, Which, instance, server::Server};
+use crate::{Error, Spec, Which, companions, instance, server::Server};
 
 /// Starts the servers, says their addresses on `output`, obeys the commands of `input`, and stops
 /// the servers when `input` ends. `home` is the folder for temporary data, one per checkout; what
@@ -48,14 +49,35 @@ fn start(
     home: &Path,
     notices: &mut dyn Write,
 ) -> Result<(), Error> {
+    spec.check()?;
     instance::sweep(home)?;
     if let Some(spec) = &spec.postgres {
         servers.push(Server::postgres(home, spec, notices)?);
     }
-    if let Some(spec) = &spec.redis {
-        servers.push(Server::redis(home, spec, notices)?);
+    if spec.pgbouncer {
+        let postgres = find(servers, Which::Postgres)?;
+        let pgbouncer = companions::pgbouncer(home, postgres, notices)?;
+        servers.push(pgbouncer);
+    }
+    if let Some(redis) = &spec.redis {
+        servers.push(Server::redis(home, redis, notices)?);
+        if spec.sentinels {
+            let primary = find(servers, Which::Redis)?;
+            let sentinels = companions::sentinels(home, redis, primary, notices)?;
+            servers.extend(sentinels);
+        }
+    }
+    if spec.cluster {
+        servers.extend(companions::cluster(home, notices)?);
     }
     Ok(())
+}
+
+fn find(servers: &mut [Server], which: Which) -> Result<&mut Server, Error> {
+    servers
+        .iter_mut()
+        .find(|it| it.which() == which)
+        .ok_or(Error::NotRunning(which))
 }
 
 fn greet(servers: &[Server], output: &mut impl Write) -> std::io::Result<()> {
@@ -84,10 +106,7 @@ fn command(servers: &mut [Server], line: &str) -> Result<(), Error> {
     let unknown = || Error::Word(line.to_owned());
     let (verb, which) = line.split_once(' ').ok_or_else(unknown)?;
     let which: Which = which.parse()?;
-    let server = servers
-        .iter_mut()
-        .find(|it| it.which() == which)
-        .ok_or(Error::NotRunning(which))?;
+    let server = find(servers, which)?;
     match verb {
         "kill" => server.kill(),
         "stop" => server.stop(),
@@ -139,7 +158,7 @@ mod tests {
 
     #[test]
     fn commands_that_mean_nothing_are_refused() {
-        for line in ["", "kill", "kill mysql", "kill postgres"] {
+        for line in ["", "kill", "kill mysql", "kill sentinel-0"] {
             assert!(command(&mut [], line).is_err(), "{line}");
         }
     }

@@ -9,21 +9,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ruleiq_servers::{Error, Spec, Supervised, Which, XTASK_VARIABLE};
+use ruleiq_servers::{Addresses, Error, Spec, Supervised, Which, XTASK_VARIABLE};
 
 use crate::{
     background,
     error::{SetupError, or_panic},
 };
 
-/// A PostgreSQL, a Redis, or both, for one test alone. They end with this value.
+/// Servers for one test alone: a PostgreSQL, a Redis, or what stands beside them. They end with
+/// this value.
 ///
 /// Their addresses stay the same when they are started again.
 pub struct OwnServers {
     /// A command waits for its answer, so that one at a time is all that is possible.
     supervised: Arc<Mutex<Supervised>>,
-    postgres_url: Option<String>,
-    redis_url: Option<String>,
+    addresses: Addresses,
 }
 
 impl OwnServers {
@@ -47,8 +47,7 @@ impl OwnServers {
             source,
         })?;
         Ok(OwnServers {
-            postgres_url: supervised.postgres_url().map(str::to_owned),
-            redis_url: supervised.redis_url().map(str::to_owned),
+            addresses: supervised.addresses().clone(),
             supervised: Arc::new(Mutex::new(supervised)),
         })
     }
@@ -59,8 +58,16 @@ impl OwnServers {
     ///
     /// When the spec asked for none.
     pub fn postgres_url(&self) -> &str {
-        let url = self.postgres_url.as_deref();
-        url.expect("the spec of these servers asks for a PostgreSQL")
+        self.url(Which::Postgres)
+    }
+
+    /// The superuser's address of PostgreSQL through `PgBouncer`, which pools by transaction.
+    ///
+    /// # Panics
+    ///
+    /// When the spec asked for none.
+    pub fn pgbouncer_url(&self) -> &str {
+        self.url(Which::PgBouncer)
     }
 
     /// The address of Redis, with its password.
@@ -69,8 +76,42 @@ impl OwnServers {
     ///
     /// When the spec asked for none.
     pub fn redis_url(&self) -> &str {
-        let url = self.redis_url.as_deref();
-        url.expect("the spec of these servers asks for a Redis")
+        self.url(Which::Redis)
+    }
+
+    /// The address by which the sentinels of Redis say who is the primary, with the passwords.
+    ///
+    /// # Panics
+    ///
+    /// When the spec asked for none.
+    pub fn sentinel_url(&self) -> &str {
+        let url = self.addresses.sentinels();
+        url.expect("the spec of these servers asks for sentinels")
+    }
+
+    /// The address of the Redis Cluster, with its password and all its nodes.
+    ///
+    /// # Panics
+    ///
+    /// When the spec asked for none.
+    pub fn cluster_url(&self) -> &str {
+        let url = self.addresses.cluster();
+        url.expect("the spec of these servers asks for a Redis Cluster")
+    }
+
+    /// The address of one server, with its password.
+    ///
+    /// # Panics
+    ///
+    /// When the spec asked for none.
+    pub fn url(&self, which: Which) -> &str {
+        let url = self.addresses.of(which);
+        url.unwrap_or_else(|| {
+            panic!(
+                "the spec of these servers does not ask for {}",
+                which.name()
+            )
+        })
     }
 
     /// Kills a server: it flushes nothing and tells nobody.
@@ -136,11 +177,10 @@ impl OwnServers {
 }
 
 impl fmt::Debug for OwnServers {
-    /// Leaves out the addresses, which hold passwords.
+    /// Names the servers; their addresses hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnServers")
-            .field("postgres", &self.postgres_url.is_some())
-            .field("redis", &self.redis_url.is_some())
+            .field("servers", &self.addresses)
             .finish_non_exhaustive()
     }
 }

@@ -137,6 +137,7 @@ impl Servers {
         let spec = Spec {
             postgres: needs.postgres.then_some(postgres),
             redis: needs.redis.then_some(redis),
+            ..Spec::default()
         };
         if needs.postgres {
             let server = server.context("the data need `ruleiq-server`")?;

@@ -32,10 +32,7 @@ impl Outage {
 
     /// Notes that the server is gone, or starts it again when that was long enough ago.
     pub(super) fn look(&mut self, database: &mut Database) {
-        let name = match self.which {
-            Which::Postgres => "PostgreSQL",
-            Which::Redis => "Redis",
-        };
+        let name = self.which.name();
         match self.start_again_at {
             None if self.is_reachable() => {}
             None => {

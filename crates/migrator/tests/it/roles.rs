@@ -13,7 +13,7 @@ use tokio_postgres::NoTls;
 async fn databases_that_are_migrated_at_once_make_the_roles_on_a_bare_server() {
     let servers = OwnServers::start(Spec {
         postgres: Some(PostgresSpec::default()),
-        redis: None,
+        ..Spec::default()
     })
     .await;
     let url = servers.postgres_url();

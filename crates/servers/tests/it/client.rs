@@ -1,7 +1,7 @@
-//! Clients of the two servers.
+//! Clients of PostgreSQL and Redis.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead, BufReader, Write as _},
     net::TcpStream,
     time::Duration,
 };
@@ -32,7 +32,8 @@ pub(crate) fn sql(url: &str, statements: &[&str]) -> Result<String, tokio_postgr
     })
 }
 
-/// Sends one command to Redis, with the password of the address, and answers the last line.
+/// Sends one command to Redis, with the password of the address, and answers the reply. The parts of
+/// a list stand in lines.
 pub(crate) fn redis(url: &str, command: &str) -> io::Result<String> {
     let (password, address) = url
         .strip_prefix("redis://:")
@@ -40,17 +41,36 @@ pub(crate) fn redis(url: &str, command: &str) -> io::Result<String> {
         .split_once('@')
         .unwrap();
     let stream = connect(address)?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut replies = BufReader::new(stream.try_clone()?);
     let mut send = |text: &str| -> io::Result<String> {
         (&stream).write_all(format!("{text}\r\n").as_bytes())?;
-        let line = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-        if line.starts_with('$') && line != "$-1" {
-            return lines.next().ok_or(io::ErrorKind::UnexpectedEof)?;
-        }
-        Ok(line)
+        read_reply(&mut replies)
     };
     send(&format!("AUTH {password}"))?;
     send(command)
+}
+
+fn read_reply(replies: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    replies.read_line(&mut line)?;
+    let line = line
+        .strip_suffix("\r\n")
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    if let Some(count) = line.strip_prefix('*') {
+        let count: usize = count.parse().unwrap();
+        let parts: io::Result<Vec<String>> = (0..count).map(|_| read_reply(replies)).collect();
+        return Ok(parts?.join("\n"));
+    }
+    match line.strip_prefix('$') {
+        None | Some("-1") => Ok(line.to_owned()),
+        Some(length) => {
+            let length: usize = length.parse().unwrap();
+            let mut bytes = vec![0; length + "\r\n".len()];
+            replies.read_exact(&mut bytes)?;
+            bytes.truncate(length);
+            Ok(String::from_utf8(bytes).unwrap())
+        }
+    }
 }
 
 /// A connection on which nothing is waited for longer than a second.

@@ -68,6 +68,7 @@ fn kept_data_survive_a_killed_supervisor() {
     let spec = Spec {
         postgres: Some(PostgresSpec::kept(&postgres)),
         redis: Some(RedisSpec::kept(&cache).durable()),
+        ..Spec::default()
     };
     let servers = home.start(&spec);
     let url = servers.postgres_url().unwrap().to_owned();
@@ -94,7 +95,7 @@ fn a_process_that_only_has_the_number_is_left_alone() {
     let folder = home.path().join("pg");
     let spec = Spec {
         postgres: Some(PostgresSpec::kept(&folder)),
-        redis: None,
+        ..Spec::default()
     };
     drop(home.start(&spec));
     let mut innocent = Command::new("sleep").arg("600").spawn().unwrap();

@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod companions;
 mod crash;
 mod home;
 mod neighbours;

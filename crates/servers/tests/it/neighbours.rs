@@ -50,8 +50,8 @@ fn a_kept_folder_is_refused_while_another_supervisor_holds_it() {
     let home = Home::new();
     let folder = home.path().join("redis");
     let spec = Spec {
-        postgres: None,
         redis: Some(RedisSpec::kept(&folder)),
+        ..Spec::default()
     };
     let holder = home.start(&spec);
 
@@ -78,8 +78,8 @@ fn a_folder_with_other_files_is_neither_used_nor_removed() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("holiday.jpg"), "").unwrap();
     let spec = Spec {
-        postgres: None,
         redis: Some(RedisSpec::kept(&folder)),
+        ..Spec::default()
     };
 
     let refused = Supervised::start(&home.program(), &spec).unwrap_err();
@@ -95,6 +95,7 @@ fn kept_data_and_the_password_survive_a_restart_and_another_port() {
     let spec = Spec {
         postgres: Some(PostgresSpec::kept(home.path().join("pg"))),
         redis: Some(RedisSpec::kept(home.path().join("redis"))),
+        ..Spec::default()
     };
     let servers = home.start(&spec);
     let before = servers.postgres_url().unwrap().to_owned();

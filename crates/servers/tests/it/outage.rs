@@ -15,6 +15,7 @@ fn what_was_acknowledged_survives_a_kill_on_the_same_port() {
     let mut servers = home.start(&Spec {
         postgres: Some(PostgresSpec::default().durable()),
         redis: Some(RedisSpec::default().durable()),
+        ..Spec::default()
     });
     let database = servers.postgres_url().unwrap().to_owned();
     let cache = servers.redis_url().unwrap().to_owned();

@@ -64,7 +64,7 @@ fn settings_reach_the_server_and_durable_means_fsync() {
     let show = |spec: PostgresSpec, name: &str| {
         let servers = home.start(&Spec {
             postgres: Some(spec),
-            redis: None,
+            ..Spec::default()
         });
         sql(servers.postgres_url().unwrap(), &[&format!("SHOW {name}")]).unwrap()
     };
@@ -89,7 +89,7 @@ fn a_server_that_does_not_start_tells_its_log_and_leaves_nothing() {
     };
     let spec = Spec {
         postgres: Some(spec),
-        redis: None,
+        ..Spec::default()
     };
     let error = Supervised::start(&home.program(), &spec).unwrap_err();
     assert!(matches!(error, Error::Supervisor(_)));

@@ -211,7 +211,7 @@ async fn what_a_killed_process_has_left_is_swept_and_what_a_living_one_has_stays
 async fn many_processes_make_one_template_on_a_server_that_has_nothing() {
     let servers = OwnServers::start(Spec {
         postgres: Some(PostgresSpec::default()),
-        redis: None,
+        ..Spec::default()
     })
     .await;
     let url = servers.postgres_url();

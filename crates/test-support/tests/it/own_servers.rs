@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::interfaces::ClientLike as _;
+use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use ruleiq_test_support::{OwnServers, PostgresSpec, RedisSpec, Spec, Which, eventually};
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
@@ -19,7 +19,7 @@ async fn connect(servers: &OwnServers) -> Result<Client, tokio_postgres::Error> 
 async fn a_killed_postgresql_is_away_until_it_is_started_again_and_keeps_what_was_committed() {
     let servers = OwnServers::start(Spec {
         postgres: Some(PostgresSpec::default().durable()),
-        redis: None,
+        ..Spec::default()
     })
     .await;
     let client = connect(&servers).await.unwrap();
@@ -47,8 +47,8 @@ async fn a_killed_postgresql_is_away_until_it_is_started_again_and_keeps_what_wa
 #[tokio::test]
 async fn a_stopped_redis_is_away_until_it_is_started_again() {
     let servers = OwnServers::start(Spec {
-        postgres: None,
         redis: Some(RedisSpec::default()),
+        ..Spec::default()
     })
     .await;
     let ping = || async {
@@ -65,4 +65,38 @@ async fn a_stopped_redis_is_away_until_it_is_started_again() {
     servers.start_again(Which::Redis).await;
     eventually(PATIENCE, || async { ping().await.is_ok() }).await;
     assert!(!format!("{servers:?}").contains("redis://"));
+}
+
+#[tokio::test]
+async fn clients_understand_the_addresses_of_sentinels_and_clusters() {
+    let servers = OwnServers::start(Spec {
+        redis: Some(RedisSpec::default()),
+        sentinels: true,
+        cluster: true,
+        ..Spec::default()
+    })
+    .await;
+    for url in [servers.sentinel_url(), servers.cluster_url()] {
+        let config = fred::types::config::Config::from_url(url).unwrap();
+        let client = fred::types::Builder::from_config(config).build().unwrap();
+        timeout(PATIENCE, client.init()).await.unwrap().unwrap();
+        for key in ["a", "b", "c"] {
+            client
+                .set::<(), _, _>(key, 1, None, None, false)
+                .await
+                .unwrap();
+        }
+    }
+    let primary = fred::types::config::Config::from_url(servers.redis_url()).unwrap();
+    let client = fred::types::Builder::from_config(primary).build().unwrap();
+    client.init().await.unwrap();
+    assert_eq!(
+        client.exists::<u32, _>(vec!["a", "b", "c"]).await.unwrap(),
+        3
+    );
+    let text = format!("{servers:?}");
+    assert!(
+        text.contains("Sentinel(2)") && !text.contains("127.0.0.1"),
+        "{text}"
+    );
 }

@@ -54,7 +54,7 @@ async fn an_outage_is_not_answered_by_a_storm_of_logins() {
     };
     let servers = OwnServers::start(Spec {
         postgres: Some(PostgresSpec::default()),
-        redis: None,
+        ..Spec::default()
     })
     .await;
     let registry = Registry::new();
