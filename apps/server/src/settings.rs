@@ -70,6 +70,7 @@ pub(crate) struct Database {
     pub(crate) pool_autosize: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) statement_timeout: Option<Duration>,
+    pub(crate) transaction_pooling: bool,
     pub(crate) ca_file: Option<PathBuf>,
 }
 
@@ -255,9 +256,14 @@ impl Database {
                 .value(
                     "DATABASE_STATEMENT_TIMEOUT",
                     Off::On(Duration::from_secs(60)),
-                    "Seconds until the server stops a statement, or `off`, as a pooler needs it",
+                    "Seconds until the server stops a statement, or `off`",
                 )
                 .into(),
+            transaction_pooling: from.value(
+                "DATABASE_TRANSACTION_POOLING",
+                false,
+                "Whether a pooler in transaction mode stands between, such as PgBouncer",
+            ),
             ca_file: ca_file(from),
             url: SecretString::default(),
         };

@@ -13,17 +13,22 @@ mod tls;
 mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
-
 #[cfg(feature = "postgres")]
-pub use crate::postgres::{
-    Bulkhead, BulkheadConfig, BulkheadStats, CheckoutError, ConnectError, HeldConnection, Holders,
-    PostgresConfig, ResizeError, Session, Transaction, autosized,
-};
+mod retries;
+
 #[cfg(feature = "redis")]
 pub use crate::redis::{RedisConfig, RedisInfo};
 pub use crate::{
     builder::{BuildError, Builder},
     manager::PoolManager,
     metrics::PoolMetrics,
-    stats::{Health, PoolStats, ResourceStats},
+    stats::{ConnectionBudget, Health, PoolStats, ResourceStats, StatementCacheStats},
+};
+#[cfg(feature = "postgres")]
+pub use crate::{
+    postgres::{
+        Bulkhead, BulkheadConfig, BulkheadStats, CheckoutError, ConnectError, HeldConnection,
+        Holders, PostgresConfig, ResizeError, Session, Transaction, autosized,
+    },
+    retries::Retries,
 };

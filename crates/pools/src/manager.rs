@@ -82,8 +82,7 @@ impl PoolManager {
     /// What the callers of each bulkhead have now.
     #[cfg(feature = "postgres")]
     pub fn bulkheads(&self) -> Vec<BulkheadStats> {
-        let pool = self.inner.postgres.as_ref();
-        pool.map_or_else(Vec::new, |pool| pool.bulkheads())
+        self.inner.bulkheads()
     }
 
     /// Who holds connections to the database, the longest first.
@@ -143,17 +142,18 @@ impl PoolManager {
     /// Asks each server for an answer, all at once and for at most two seconds.
     ///
     /// A database that is merely busy is healthy: where no connection comes free in time, an
-    /// answer to anybody's statement counts.
+    /// answer to anybody's statement counts. One that has fewer connections than the pool may open is
+    /// healthy as well; the [`budget`](Health::budget) tells, and so does the log.
     pub async fn health_check(&self) -> Health {
         #[cfg(feature = "postgres")]
         let database = async {
             match &self.inner.postgres {
-                Some(pool) => Some(pool.is_healthy().await),
-                None => None,
+                Some(pool) => pool.health().await,
+                None => (None, None),
             }
         };
         #[cfg(not(feature = "postgres"))]
-        let database = std::future::ready(None);
+        let database = std::future::ready((None, None));
         #[cfg(feature = "redis")]
         let redis = async {
             match &self.inner.redis {
@@ -163,8 +163,12 @@ impl PoolManager {
         };
         #[cfg(not(feature = "redis"))]
         let redis = std::future::ready(None);
-        let (database, redis) = futures_util::join!(database, redis);
-        Health { database, redis }
+        let ((database, budget), redis) = futures_util::join!(database, redis);
+        Health {
+            database,
+            redis,
+            budget,
+        }
     }
 
     /// Refuses checkouts from now on and closes what nobody uses. Sessions in use go on; their
@@ -182,12 +186,28 @@ impl PoolManager {
 }
 
 impl Inner {
+    #[cfg(feature = "postgres")]
+    pub(crate) fn bulkheads(&self) -> Vec<BulkheadStats> {
+        let pool = self.postgres.as_ref();
+        pool.map_or_else(Vec::new, |pool| pool.bulkheads())
+    }
+
+    /// How long the oldest open transaction has been open.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn oldest_transaction(&self) -> Option<std::time::Duration> {
+        self.postgres.as_ref()?.oldest_transaction()
+    }
+
     pub(crate) fn stats(&self) -> PoolStats {
         PoolStats {
             #[cfg(feature = "postgres")]
             database: self.postgres.as_ref().map(|pool| pool.stats()),
             #[cfg(not(feature = "postgres"))]
             database: None,
+            #[cfg(feature = "postgres")]
+            statements: self.postgres.as_ref().map(|pool| pool.statements()),
+            #[cfg(not(feature = "postgres"))]
+            statements: None,
             #[cfg(feature = "redis")]
             redis: self.redis.as_ref().map(Redis::stats),
             #[cfg(not(feature = "redis"))]

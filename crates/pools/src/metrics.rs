@@ -5,15 +5,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+#[cfg(feature = "postgres")]
+use prometheus::{Gauge, IntCounterVec};
 use prometheus::{
-    IntGaugeVec, Opts, Registry,
+    GaugeVec, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-#[cfg(feature = "postgres")]
-use crate::postgres::Counters;
 use crate::{ResourceStats, manager::Inner};
+#[cfg(feature = "postgres")]
+use crate::{StatementCacheStats, postgres::Counters};
 
 /// The metric families of the pools. Clones count together, and so do the managers that share one.
 #[derive(Clone)]
@@ -23,13 +25,26 @@ pub struct PoolMetrics {
     held: Held,
 }
 
-/// The gauges, which are read from the pools at each scrape.
+/// What is read from the pools at each scrape.
 #[derive(Clone)]
 struct Held {
     managers: Arc<Mutex<Vec<Weak<Inner>>>>,
     connections: IntGaugeVec,
     limit: IntGaugeVec,
     waiting: IntGaugeVec,
+    oldest_wait: GaugeVec,
+    #[cfg(feature = "postgres")]
+    database: Database,
+}
+
+/// What only the database's pool has.
+#[cfg(feature = "postgres")]
+#[derive(Clone)]
+struct Database {
+    oldest_transaction: Gauge,
+    statement_lookups: IntCounterVec,
+    bulkhead_connections: IntGaugeVec,
+    bulkhead_waiting: IntGaugeVec,
 }
 
 impl PoolMetrics {
@@ -76,24 +91,32 @@ impl fmt::Debug for PoolMetrics {
 
 impl Held {
     fn new() -> Result<Held, prometheus::Error> {
-        let gauge = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         Ok(Held {
             managers: Arc::default(),
-            connections: gauge(
+            connections: gauges(
                 "ruleiq_pools_connections",
                 "Connections by server and state.",
                 &["resource", "state"],
             )?,
-            limit: gauge(
+            limit: gauges(
                 "ruleiq_pools_connections_limit",
                 "The most connections there may be.",
                 &["resource"],
             )?,
-            waiting: gauge(
+            waiting: gauges(
                 "ruleiq_pools_waiting",
                 "Callers that wait for a connection, or commands that wait to be sent.",
                 &["resource"],
             )?,
+            oldest_wait: GaugeVec::new(
+                Opts::new(
+                    "ruleiq_pools_oldest_wait_seconds",
+                    "How long the first of the callers that wait has waited.",
+                ),
+                &["resource"],
+            )?,
+            #[cfg(feature = "postgres")]
+            database: Database::new()?,
         })
     }
 
@@ -102,17 +125,33 @@ impl Held {
         self.managers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn families(&self) -> [&IntGaugeVec; 3] {
-        [&self.connections, &self.limit, &self.waiting]
+    fn families(&self) -> Vec<&dyn Collector> {
+        #[cfg_attr(
+            not(feature = "postgres"),
+            expect(unused_mut, reason = "the database adds its own")
+        )]
+        let mut families: Vec<&dyn Collector> = vec![
+            &self.connections,
+            &self.limit,
+            &self.waiting,
+            &self.oldest_wait,
+        ];
+        #[cfg(feature = "postgres")]
+        families.extend(self.database.families());
+        families
+    }
+
+    fn reset(&self) {
+        for family in [&self.connections, &self.limit, &self.waiting] {
+            family.reset();
+        }
+        self.oldest_wait.reset();
+        #[cfg(feature = "postgres")]
+        self.database.reset();
     }
 
     fn add(&self, resource: &str, stats: Option<ResourceStats>) {
         let Some(stats) = stats else { return };
-        let add = |family: &IntGaugeVec, labels: &[&str], count: usize| {
-            family
-                .with_label_values(labels)
-                .add(i64::try_from(count).unwrap_or(i64::MAX));
-        };
         for (state, count) in [
             ("checked_in", stats.checked_in),
             ("checked_out", stats.checked_out),
@@ -123,7 +162,81 @@ impl Held {
         }
         add(&self.limit, &[resource], stats.size + stats.max_overflow);
         add(&self.waiting, &[resource], stats.waiting);
+        let oldest = self.oldest_wait.with_label_values(&[resource]);
+        oldest.set(oldest.get().max(stats.oldest_wait.as_secs_f64()));
     }
+}
+
+#[cfg(feature = "postgres")]
+impl Database {
+    fn new() -> Result<Database, prometheus::Error> {
+        Ok(Database {
+            oldest_transaction: Gauge::new(
+                "ruleiq_pools_oldest_transaction_seconds",
+                "How long the oldest open transaction has been open.",
+            )?,
+            statement_lookups: IntCounterVec::new(
+                Opts::new(
+                    "ruleiq_pools_statement_lookups_total",
+                    "Statements that were found prepared (hit) or had to be prepared (miss).",
+                ),
+                &["result"],
+            )?,
+            bulkhead_connections: gauges(
+                "ruleiq_pools_bulkhead_connections",
+                "Connections that the callers of a bulkhead have.",
+                &["bulkhead"],
+            )?,
+            bulkhead_waiting: gauges(
+                "ruleiq_pools_bulkhead_waiting",
+                "Callers of a bulkhead that wait for a connection.",
+                &["bulkhead"],
+            )?,
+        })
+    }
+
+    fn families(&self) -> [&dyn Collector; 4] {
+        [
+            &self.oldest_transaction,
+            &self.statement_lookups,
+            &self.bulkhead_connections,
+            &self.bulkhead_waiting,
+        ]
+    }
+
+    fn reset(&self) {
+        self.oldest_transaction.set(0.0);
+        self.statement_lookups.reset();
+        self.bulkhead_connections.reset();
+        self.bulkhead_waiting.reset();
+    }
+
+    fn add(&self, manager: &Inner, statements: Option<StatementCacheStats>) {
+        if let Some(age) = manager.oldest_transaction() {
+            let oldest = self.oldest_transaction.get().max(age.as_secs_f64());
+            self.oldest_transaction.set(oldest);
+        }
+        if let Some(statements) = statements {
+            for (result, count) in [("hit", statements.hits), ("miss", statements.misses)] {
+                let series = self.statement_lookups.with_label_values(&[result]);
+                series.inc_by(count);
+            }
+        }
+        for bulkhead in manager.bulkheads() {
+            let name = bulkhead.name.as_str();
+            add(&self.bulkhead_connections, &[name], bulkhead.checked_out);
+            add(&self.bulkhead_waiting, &[name], bulkhead.waiting);
+        }
+    }
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    IntGaugeVec::new(Opts::new(name, help), labels)
+}
+
+fn add(family: &IntGaugeVec, labels: &[&str], count: usize) {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    family.with_label_values(labels).add(count);
 }
 
 impl Collector for Held {
@@ -137,13 +250,13 @@ impl Collector for Held {
     fn collect(&self) -> Vec<MetricFamily> {
         // The lock makes scrapes take turns: between reset and read a gauge is half a sum.
         let managers = self.managers();
-        for family in self.families() {
-            family.reset();
-        }
+        self.reset();
         for manager in managers.iter().filter_map(Weak::upgrade) {
             let stats = manager.stats();
             self.add("database", stats.database);
             self.add("redis", stats.redis);
+            #[cfg(feature = "postgres")]
+            self.database.add(&manager, stats.statements);
         }
         self.families()
             .into_iter()

@@ -3,6 +3,7 @@
 mod admission;
 mod autosize;
 mod bulkhead;
+mod cancel;
 mod checkin;
 mod checkout;
 mod config;
@@ -17,6 +18,7 @@ mod keeper;
 mod opening;
 mod place;
 mod pool;
+mod pooler;
 mod ready;
 mod run;
 mod session;

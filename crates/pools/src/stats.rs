@@ -11,9 +11,24 @@ pub struct PoolStats {
     /// PostgreSQL, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<ResourceStats>,
+    /// The statements that the connections to PostgreSQL keep prepared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statements: Option<StatementCacheStats>,
     /// Redis, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<ResourceStats>,
+}
+
+/// How well the statements serve that the connections of a pool keep prepared.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StatementCacheStats {
+    /// Statements that are kept now, on all connections together.
+    pub kept: usize,
+    /// Texts that were found prepared, since the pool was built.
+    pub hits: u64,
+    /// Texts that had to be prepared, each for one more round trip.
+    pub misses: u64,
 }
 
 /// The connections to one server at one moment.
@@ -57,12 +72,56 @@ pub struct Health {
     /// Whether Redis answers, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<bool>,
+    /// How many connections PostgreSQL has for the pool, where it answered on one and no pooler stands
+    /// between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<ConnectionBudget>,
+}
+
+/// The connections that a pool may open, and those that its server would take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ConnectionBudget {
+    /// `size + max_overflow`.
+    pub wanted: usize,
+    /// `max_connections` of the server less what it reserves for superusers. All its other clients
+    /// share them.
+    pub allowed: usize,
+}
+
+impl ConnectionBudget {
+    /// Whether the pool would be refused connections even if nobody else had any.
+    pub fn is_exceeded(self) -> bool {
+        self.wanted > self.allowed
+    }
 }
 
 impl Health {
     /// Whether every server that there is answers.
     pub fn is_healthy(&self) -> bool {
         self.database != Some(false) && self.redis != Some(false)
+    }
+}
+
+impl StatementCacheStats {
+    /// `hits / (hits + misses)`; none before the first statement.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "nobody needs the rate to more digits"
+    )]
+    pub fn hit_rate(&self) -> Option<f64> {
+        let asked = self.hits + self.misses;
+        (asked > 0).then(|| self.hits as f64 / asked as f64)
+    }
+
+    /// These and those of another connection.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn and(self, other: StatementCacheStats) -> StatementCacheStats {
+        StatementCacheStats {
+            kept: self.kept + other.kept,
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
+        }
     }
 }
 

@@ -47,6 +47,15 @@ impl Error {
         self.as_db_error().map(DbError::code)
     }
 
+    /// Whether the server has undone the whole transaction because of others, so that it may be
+    /// repeated from its beginning: a deadlock, or a conflict of serializable transactions.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.sql_state(),
+            Some(&(SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE))
+        )
+    }
+
     /// Whether the connection is gone, so that another one may do better.
     ///
     /// The statement may have run all the same: only what is known not to have run may be repeated.

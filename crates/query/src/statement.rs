@@ -22,7 +22,7 @@ pub trait Sql: Sync {
     }
 }
 
-/// A statement that one connection has prepared.
+/// A statement that one connection has prepared, or has described.
 ///
 /// It knows its text and fingerprint, so that a log need not compute them for each run. On any
 /// other connection the server answers that it does not know the statement.
@@ -30,7 +30,9 @@ pub trait Sql: Sync {
 pub struct Statement {
     text: Arc<str>,
     fingerprint: Fingerprint,
-    prepared: tokio_postgres::Statement,
+    described: tokio_postgres::Statement,
+    /// Whether the server still knows it by name.
+    is_kept: bool,
 }
 
 impl Statement {
@@ -39,18 +41,29 @@ impl Statement {
         Statement {
             text: text.into(),
             fingerprint: Fingerprint::of(text),
-            prepared,
+            described: prepared,
+            is_kept: true,
+        }
+    }
+
+    /// Joins what the server has said of a text with it, where the server does not keep the statement:
+    /// it is sent as text each time. For poolers, behind which each transaction may meet another server
+    /// process.
+    pub fn unnamed(text: &str, described: tokio_postgres::Statement) -> Statement {
+        Statement {
+            is_kept: false,
+            ..Statement::new(text, described)
         }
     }
 
     /// The types of the parameters.
     pub fn params(&self) -> &[Type] {
-        self.prepared.params()
+        self.described.params()
     }
 
     /// The columns of the result.
     pub fn columns(&self) -> &[tokio_postgres::Column] {
-        self.prepared.columns()
+        self.described.columns()
     }
 }
 
@@ -60,7 +73,7 @@ impl Sql for Statement {
     }
 
     fn prepared(&self) -> Option<&tokio_postgres::Statement> {
-        Some(&self.prepared)
+        self.is_kept.then_some(&self.described)
     }
 
     fn fingerprint(&self) -> Fingerprint {

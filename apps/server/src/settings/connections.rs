@@ -20,6 +20,7 @@ impl Database {
             autosize: self.pool_autosize,
             connect_timeout: self.connect_timeout,
             statement_timeout: self.statement_timeout,
+            transaction_pooling: self.transaction_pooling,
             ca_file: self.ca_file.clone(),
             application_name: Some("ruleiq-server".to_owned()),
             ..PostgresConfig::new(self.url.clone())

@@ -90,6 +90,7 @@ impl Pool {
                     scope,
                     since,
                     is_reported: false,
+                    is_reported_in_transaction: false,
                 });
                 Ok(Session::new(connection, place, call_site))
             }

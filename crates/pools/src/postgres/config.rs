@@ -43,14 +43,23 @@ pub struct PostgresConfig {
     /// several hosts each has its share to be reached in.
     pub connect_timeout: Duration,
     /// The longest that a statement may run, set once at connect and kept by the server. Default
-    /// 60 s. `None` where a pooler stands between: poolers refuse it. Use `ALTER ROLE` there.
+    /// 60 s. With `transaction_pooling` it is kept by this side alone; use `ALTER ROLE` there.
     pub statement_timeout: Option<Duration>,
     /// How many statements each connection keeps prepared. Default 256. Each costs the server a
     /// few kilobytes per connection.
     pub prepared_statements: NonZeroUsize,
+    /// Whether a pooler in transaction mode stands between, such as `PgBouncer` with
+    /// `pool_mode = transaction`. Default no. Then nothing is kept prepared, since each transaction may
+    /// meet another server process: statements are sent as text, in one round trip, once the types of
+    /// their parameters were asked for. Wrongly off, statements fail with the `SQLSTATE`s 26000 and 42P05;
+    /// needlessly on, the server plans each statement anew.
+    pub transaction_pooling: bool,
     /// How long a connection may be checked out before the log tells by whom. Default 60 s. `None`
     /// never tells.
     pub leak_after: Option<Duration>,
+    /// How long a transaction may be open before the log tells whose it is. Default 30 s: it keeps its
+    /// locks, and the server from cleaning up. `None` never tells.
+    pub long_transaction: Option<Duration>,
     /// Callers with a share of the connections that is theirs when they need it. Default: none, and
     /// everybody is equal. What they do not use is for all.
     pub bulkheads: Vec<BulkheadConfig>,
@@ -98,7 +107,9 @@ impl Default for PostgresConfig {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Some(Duration::from_secs(60)),
             prepared_statements: nonzero(256),
+            transaction_pooling: false,
             leak_after: Some(Duration::from_secs(60)),
+            long_transaction: Some(Duration::from_secs(30)),
             bulkheads: Vec::new(),
             ca_file: None,
             application_name: None,

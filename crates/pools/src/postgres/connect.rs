@@ -13,7 +13,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     ConnectError, PostgresConfig,
+    cancel::Asking,
     endpoint::{Address, Endpoint, Socket, SocketOptions, endpoints},
+    pooler,
     unverified::unverified,
     wire::{Tap, TapTls, Wire},
 };
@@ -37,6 +39,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Connector {
     login: Login,
     connect_timeout: Duration,
+    transaction_pooling: bool,
     runtime: Handle,
 }
 
@@ -94,6 +97,7 @@ impl Connector {
         Ok(Connector {
             login,
             connect_timeout: config.connect_timeout,
+            transaction_pooling: config.transaction_pooling,
             runtime,
         })
     }
@@ -106,7 +110,14 @@ impl Connector {
     /// future ends the attempt.
     pub(crate) async fn connect(&self) -> Result<Opened, ConnectError> {
         let limit = self.connect_timeout;
-        let connecting = time::timeout(limit, self.login.connect()).await;
+        let connecting = async {
+            let opened = self.login.connect().await?;
+            if self.transaction_pooling {
+                pooler::learn_types(&opened.client).await?;
+            }
+            Ok(opened)
+        };
+        let connecting = time::timeout(limit, connecting).await;
         connecting.unwrap_or(Err(ConnectError::TimedOut { after: limit }))
     }
 
@@ -220,8 +231,8 @@ impl Login {
             address,
             name,
         } = canceller;
-        let socket = self.open(address).await?;
-        let tls = self.tls::<Socket>(name)?;
+        let socket = Asking(self.open(address).await?);
+        let tls = self.tls::<Asking<Socket>>(name)?;
         Ok(token.cancel_query_raw(socket, tls).await?)
     }
 
@@ -263,7 +274,9 @@ fn driver_config(config: &PostgresConfig) -> Result<(Config, Vec<Endpoint>), Bui
     } else if driver.get_application_name().is_none() {
         driver.application_name(APPLICATION_NAME);
     }
-    if let Some(limit) = config.statement_timeout {
+    // Poolers refuse options: what they set would stay behind for the next client.
+    let limit = config.statement_timeout;
+    if let Some(limit) = limit.filter(|_| !config.transaction_pooling) {
         let limit = limit.as_millis().clamp(1, LONGEST_STATEMENT_MS);
         let ours = format!("-c statement_timeout={limit}");
         // What the URL says comes last and wins.
@@ -345,7 +358,7 @@ mod tests {
     #[test]
     fn behind_a_pooler_no_options_are_sent() {
         let config = PostgresConfig {
-            statement_timeout: None,
+            transaction_pooling: true,
             ..PostgresConfig::new("postgres://h/d")
         };
         let driver = driver(&config).unwrap();

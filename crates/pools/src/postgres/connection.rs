@@ -58,6 +58,8 @@ pub(crate) struct Link {
     is_rolling_back: AtomicBool,
     /// Whether something may have been sent that the wire has not seen yet.
     is_driven: AtomicBool,
+    /// Held while a transaction of our own is open, behind a pooler.
+    detour: tokio::sync::Mutex<()>,
 }
 
 /// What becomes of a connection that comes back.
@@ -90,6 +92,7 @@ impl Connection {
             timed_out: AtomicBool::new(false),
             is_rolling_back: AtomicBool::new(false),
             is_driven: AtomicBool::new(false),
+            detour: tokio::sync::Mutex::default(),
         });
         link.engine.links.add(&link);
         Connection {
@@ -206,7 +209,8 @@ impl Drop for Connection {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.engine.links.ended(&self.wire);
+        let statements = self.statements().stats();
+        self.engine.links.ended(&self.wire, statements);
     }
 }
 
@@ -223,6 +227,10 @@ impl Link {
     pub(crate) fn holder(&self) -> MutexGuard<'_, Option<Holder>> {
         // Nothing panics while it is held.
         self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn detour(&self) -> &tokio::sync::Mutex<()> {
+        &self.detour
     }
 
     pub(crate) fn wire(&self) -> &Wire {

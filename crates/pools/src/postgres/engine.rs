@@ -16,6 +16,7 @@ pub(crate) struct Engine {
     pub(crate) counters: Counters,
     pub(crate) links: Links,
     pub(crate) prepared_statements: NonZeroUsize,
+    pub(crate) transaction_pooling: bool,
     /// The longest that a statement is waited for.
     pub(crate) statement_limit: Duration,
     /// The age at which a connection is replaced.
@@ -29,6 +30,7 @@ impl Engine {
             counters,
             links: Links::default(),
             prepared_statements: config.prepared_statements,
+            transaction_pooling: config.transaction_pooling,
             statement_limit: config
                 .statement_timeout
                 .map_or(LONGEST, |limit| limit.min(LONGEST) + STATEMENT_GRACE),

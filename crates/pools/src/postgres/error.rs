@@ -75,6 +75,14 @@ pub enum CheckoutError {
     NotConfigured,
 }
 
+impl CheckoutError {
+    /// Whether another attempt may do better soon: the server could not be reached or refused the
+    /// connection. Where callers wait for each other, further attempts make it worse.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, CheckoutError::Connect { .. })
+    }
+}
+
 /// Why a connection could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

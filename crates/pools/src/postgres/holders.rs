@@ -15,6 +15,7 @@ use ruleiq_scope::Scope;
 use tokio::time::Instant;
 
 use super::{connection::Link, wire::Wire};
+use crate::StatementCacheStats;
 
 /// How many lines of code an error names.
 const NAMED: usize = 3;
@@ -27,6 +28,17 @@ pub(crate) struct Holder {
     pub(crate) since: Instant,
     /// Whether it was told of as a leak.
     pub(crate) is_reported: bool,
+    /// Whether it was told of for its transaction.
+    pub(crate) is_reported_in_transaction: bool,
+}
+
+/// From when on the log tells of a holder, if ever.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HoldLimits {
+    /// Time since the checkout.
+    pub(crate) checked_out: Option<Duration>,
+    /// Age of the transaction.
+    pub(crate) transaction: Option<Duration>,
 }
 
 /// A connection that is checked out, as [`PoolManager::held`](crate::PoolManager::held) tells it.
@@ -58,12 +70,14 @@ struct HeldAt {
     in_transaction: usize,
 }
 
-/// All connections that there are.
+/// All connections that there are, and the sums of those that are no more.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     links: Mutex<Vec<Weak<Link>>>,
-    /// Answers that the server has given to those that are no more.
+    /// Answers that the server has given.
     answers: AtomicU64,
+    statement_hits: AtomicU64,
+    statement_misses: AtomicU64,
 }
 
 impl Links {
@@ -92,31 +106,53 @@ impl Links {
         self.answers.load(Relaxed) + alive.sum::<u64>()
     }
 
-    /// Counts the answers of one that is no more.
-    pub(crate) fn ended(&self, wire: &Wire) {
-        self.answers.fetch_add(wire.answers(), Relaxed);
+    pub(crate) fn statements(&self) -> StatementCacheStats {
+        let ended = StatementCacheStats {
+            kept: 0,
+            hits: self.statement_hits.load(Relaxed),
+            misses: self.statement_misses.load(Relaxed),
+        };
+        let alive = self.alive();
+        let alive = alive.iter().map(|link| link.statements().stats());
+        alive.fold(ended, StatementCacheStats::and)
     }
 
-    /// Tells of each connection that has been out for too long, once.
-    pub(crate) fn report_leaks(&self, now: Instant, after: Duration) {
+    /// How long the transaction has been open that has been for longest.
+    pub(crate) fn oldest_transaction(&self) -> Option<Duration> {
+        let alive = self.alive();
+        let ages = alive
+            .iter()
+            .filter_map(|link| link.wire().transaction_age());
+        ages.max()
+    }
+
+    /// Counts what one that is no more has done.
+    pub(crate) fn ended(&self, wire: &Wire, statements: StatementCacheStats) {
+        self.answers.fetch_add(wire.answers(), Relaxed);
+        self.statement_hits.fetch_add(statements.hits, Relaxed);
+        self.statement_misses.fetch_add(statements.misses, Relaxed);
+    }
+
+    /// Tells of each connection that has been out, or in a transaction, for too long: once.
+    pub(crate) fn report(&self, now: Instant, limits: HoldLimits) {
+        let is_over = |age: Duration, limit: Option<Duration>| limit.is_some_and(|it| age >= it);
         for link in self.alive() {
             let mut holder = link.holder();
             let Some(holder) = holder.as_mut() else {
                 continue;
             };
-            if holder.is_reported || now.saturating_duration_since(holder.since) < after {
-                continue;
-            }
-            holder.is_reported = true;
             let held = HeldConnection::new(holder, link.wire(), now);
-            tracing::warn!(
-                call_site = %held.call_site,
-                route = held.route,
-                held_ms = millis(held.held_for),
-                transaction_ms = held.transaction_for.map(millis),
-                is_running = held.is_running,
-                "a connection has been checked out for long: is it leaked?"
-            );
+            if !holder.is_reported && is_over(held.held_for, limits.checked_out) {
+                holder.is_reported = true;
+                held.warn("a connection has been checked out for long: is it leaked?");
+            }
+            let transaction = held.transaction_for;
+            if !holder.is_reported_in_transaction
+                && transaction.is_some_and(|age| is_over(age, limits.transaction))
+            {
+                holder.is_reported_in_transaction = true;
+                held.warn("a transaction has been open for long: it keeps its locks");
+            }
         }
     }
 
@@ -153,6 +189,17 @@ impl HeldConnection {
             transaction_for: wire.transaction_age(),
             is_running: wire.is_busy(),
         }
+    }
+
+    fn warn(&self, message: &'static str) {
+        tracing::warn!(
+            call_site = %self.call_site,
+            route = self.route,
+            held_ms = millis(self.held_for),
+            transaction_ms = self.transaction_for.map(millis),
+            is_running = self.is_running,
+            "{message}"
+        );
     }
 }
 

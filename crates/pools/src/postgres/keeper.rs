@@ -13,6 +13,7 @@ use super::{
     admission::Renewal,
     connection::Connection,
     counters::Discard,
+    holders::HoldLimits,
     place::Place,
     pool::{Admissions, Pool},
 };
@@ -23,11 +24,15 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(20);
 
 /// Looks after the pool until it is closed or dropped.
 pub(super) fn keep(pool: Weak<Pool>, config: &PostgresConfig) -> impl Future<Output = ()> + use<> {
-    let leak_after = config.leak_after;
+    let limits = HoldLimits {
+        checked_out: config.leak_after,
+        transaction: config.long_transaction,
+    };
     let soonest = [
         Some(config.overflow_linger),
         Some(config.recycle),
-        leak_after,
+        limits.checked_out,
+        limits.transaction,
     ];
     // What is done at once needs nobody to look.
     let soonest = soonest.into_iter().flatten().filter(|it| !it.is_zero());
@@ -42,9 +47,7 @@ pub(super) fn keep(pool: Weak<Pool>, config: &PostgresConfig) -> impl Future<Out
             }
             let now = Instant::now();
             pool.tend(now);
-            if let Some(after) = leak_after {
-                pool.engine().links.report_leaks(now, after);
-            }
+            pool.engine().links.report(now, limits);
         }
     }
 }

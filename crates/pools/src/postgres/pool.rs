@@ -3,7 +3,10 @@
 use std::{
     future,
     panic::Location,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -30,7 +33,7 @@ use super::{
     place::Place,
     ready::Ready,
 };
-use crate::{BuildError, ResourceStats};
+use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
 
 /// How long a server may take to answer a health check.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,6 +58,8 @@ pub(crate) struct Pool {
     pub(super) idle_check: Duration,
     /// The most connections that deadpool was built for.
     built_for: usize,
+    /// Whether it was told that the server takes fewer.
+    is_over_budget: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -112,6 +117,7 @@ impl Pool {
             overflow_linger: config.overflow_linger.min(LONGEST),
             idle_check: config.idle_check.min(LONGEST),
             built_for: limit,
+            is_over_budget: AtomicBool::new(false),
         });
         runtime.spawn(keeper::keep(Arc::downgrade(&pool), config));
         Ok(pool)
@@ -253,6 +259,14 @@ impl Pool {
         .derive()
     }
 
+    pub(crate) fn statements(&self) -> StatementCacheStats {
+        self.engine.links.statements()
+    }
+
+    pub(crate) fn oldest_transaction(&self) -> Option<Duration> {
+        self.engine.links.oldest_transaction()
+    }
+
     pub(crate) fn bulkhead(self: &Arc<Self>, name: &str) -> Option<Bulkhead> {
         let class = self.bulkheads.find(name)?;
         Some(Bulkhead::new(Arc::clone(self), class))
@@ -279,26 +293,49 @@ impl Pool {
         self.admission().is_closed()
     }
 
-    /// Whether the server answers within a limit. Where no connection comes free, an answer to
-    /// somebody else counts.
+    /// Whether the server answers within a limit, and how many connections it has. Where no
+    /// connection comes free, an answer to somebody else counts.
     #[track_caller]
-    pub(crate) fn is_healthy(self: &Arc<Self>) -> impl Future<Output = bool> + Send + use<> {
+    pub(crate) fn health(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = (Option<bool>, Option<ConnectionBudget>)> + Send + use<> {
         let call_site = Location::caller();
         let pool = Arc::clone(self);
         async move {
             let engine = Arc::clone(&pool.engine);
             let before = engine.links.answers();
             let answer = time::timeout(HEALTH_TIMEOUT, async {
-                match pool.checkout(DEFAULT_CLASS, call_site).await {
-                    Ok(session) => session.is_answering().await,
-                    Err(CheckoutError::Connect { .. } | CheckoutError::Closed) => false,
+                match Arc::clone(&pool).checkout(DEFAULT_CLASS, call_site).await {
+                    Ok(session) => session.connection_limit().await,
+                    Err(CheckoutError::Connect { .. } | CheckoutError::Closed) => Err(()),
                     // There is no connection to ask by: somebody else may have an answer in time.
                     Err(_) => future::pending().await,
                 }
             });
-            let answer = answer.await;
-            answer.unwrap_or_else(|_| engine.links.answers() > before)
+            match answer.await {
+                Ok(Ok(allowed)) => (Some(true), allowed.map(|it| pool.budget(it))),
+                Ok(Err(())) => (Some(false), None),
+                Err(_) => (Some(engine.links.answers() > before), None),
+            }
         }
+    }
+
+    /// What the server allows, beside what may be wanted of it. Tells of it, once, where that is more.
+    fn budget(&self, allowed: usize) -> ConnectionBudget {
+        let limits = self.admission().limits();
+        let budget = ConnectionBudget {
+            wanted: limits.size + limits.max_overflow,
+            allowed,
+        };
+        if budget.is_exceeded() && !self.is_over_budget.swap(true, Relaxed) {
+            tracing::warn!(
+                wanted = budget.wanted,
+                allowed,
+                "the pool may open more connections than the database takes: lower `size` or \
+                 `max_overflow`, or raise `max_connections`"
+            );
+        }
+        budget
     }
 
     pub(crate) async fn close(self: &Arc<Self>) {

@@ -12,14 +12,25 @@ use futures_util::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _};
 use ruleiq_query::{Error, Fingerprint, Sql, Statement};
 use ruleiq_scope::Scope;
 use tokio::time::{self, Instant, Sleep};
-use tokio_postgres::{Client, Row, RowStream, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, Row, RowStream, ToStatement, error::SqlState, types::ToSql};
 
-use super::connection::Link;
+use super::{connection::Link, pooler};
+
+/// The schema may change again before what was prepared anew is run.
+const HEALINGS: usize = 5;
 
 /// Where SQL text came from.
 pub(crate) type CallSite = &'static Location<'static>;
 
-type Driver<T> = Result<T, tokio_postgres::Error>;
+pub(super) type Driver<T> = Result<T, tokio_postgres::Error>;
+
+/// How a statement is sent.
+enum Form {
+    /// By its name on the server.
+    Named(tokio_postgres::Statement),
+    /// As text, behind a pooler.
+    Text(Statement),
+}
 
 /// A client whose statements are run by the rules of the pool.
 #[derive(Clone, Copy)]
@@ -66,7 +77,12 @@ impl<'a> Runner<'a> {
         call_site: CallSite,
     ) -> Result<Vec<Row>, Error> {
         let client = self.client;
-        let query = |it: tokio_postgres::Statement| async move { client.query(&it, params).await };
+        let query = |form: Form| async move {
+            match form {
+                Form::Named(it) => client.query(&it, params).await,
+                Form::Text(it) => Box::pin(pooler::query(client, &it, params)).await,
+            }
+        };
         let mut run = Run::begin(self, call_site)?;
         let rows = run.prepared(sql, query).await?;
         run.finish(rows, |rows| rows.len() as u64)
@@ -79,8 +95,12 @@ impl<'a> Runner<'a> {
         call_site: CallSite,
     ) -> Result<u64, Error> {
         let client = self.client;
-        let execute =
-            |it: tokio_postgres::Statement| async move { client.execute(&it, params).await };
+        let execute = |form: Form| async move {
+            match form {
+                Form::Named(it) => client.execute(&it, params).await,
+                Form::Text(it) => Box::pin(pooler::execute(client, &it, params)).await,
+            }
+        };
         let mut run = Run::begin(self, call_site)?;
         let rows = run.prepared(sql, execute).await?;
         run.finish(rows, |rows| *rows)
@@ -91,7 +111,17 @@ impl<'a> Runner<'a> {
         if run.scope.is_some() {
             run.fingerprint = Some(Fingerprint::of(sql));
         }
-        let result = run.limit(self.client.batch_execute(sql)).await?;
+        let client = self.client;
+        let result = match self.link.engine.transaction_pooling {
+            false => run.limit(client.batch_execute(sql)).await?,
+            true => {
+                let execute = async {
+                    self.turn().await;
+                    client.batch_execute(sql).await
+                };
+                run.limit(Box::pin(execute)).await?
+            }
+        };
         run.finish(result, |()| 0)
     }
 
@@ -101,22 +131,26 @@ impl<'a> Runner<'a> {
         chunks: impl Stream<Item = Bytes> + Send,
         call_site: CallSite,
     ) -> Result<u64, Error> {
-        let client = self.client;
         let mut run = Run::begin(self, call_site)?;
-        let result = match run.statement(sql).await? {
-            Ok((fingerprint, statement)) => {
-                run.fingerprint = Some(fingerprint);
-                let copy = async {
-                    let mut sink = pin!(client.copy_in::<_, Bytes>(&statement).await?);
-                    let mut chunks = pin!(chunks);
-                    while let Some(chunk) = chunks.next().await {
-                        sink.feed(chunk).await?;
-                    }
-                    sink.finish().await
-                };
-                run.limit(copy).await?
+        let result = if self.link.engine.transaction_pooling {
+            if run.scope.is_some() {
+                run.fingerprint = Some(Fingerprint::of(sql));
             }
-            Err(error) => Err(error),
+            let copy = self.copy(sql, chunks);
+            run.limit(Box::pin(pooler::in_one_transaction(self, copy)))
+                .await?
+        } else {
+            match run.statement(sql).await? {
+                Ok((fingerprint, Form::Named(statement))) => {
+                    run.fingerprint = Some(fingerprint);
+                    run.limit(self.copy(&statement, chunks)).await?
+                }
+                Ok((fingerprint, Form::Text(statement))) => {
+                    run.fingerprint = Some(fingerprint);
+                    run.limit(self.copy(statement.text(), chunks)).await?
+                }
+                Err(error) => Err(error),
+            }
         };
         run.finish(result, |rows| *rows)
     }
@@ -128,9 +162,14 @@ impl<'a> Runner<'a> {
         call_site: CallSite,
     ) -> Result<Rows<'a>, Error> {
         let client = self.client;
-        let start = |it: tokio_postgres::Statement| async move {
-            let params = params.iter().map(|it| *it as &(dyn ToSql + Sync));
-            client.query_raw(&it, params).await
+        let start = |form: Form| async move {
+            match form {
+                Form::Named(it) => {
+                    let params = params.iter().map(|it| *it as &(dyn ToSql + Sync));
+                    client.query_raw(&it, params).await
+                }
+                Form::Text(it) => Box::pin(pooler::stream(client, &it, params)).await,
+            }
         };
         let mut run = Run::begin(self, call_site)?;
         match run.prepared(sql, start).await? {
@@ -146,19 +185,57 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// The driver's handle for what is prepared already.
-    fn known(self, sql: &(impl Sql + ?Sized)) -> Option<(Fingerprint, tokio_postgres::Statement)> {
+    /// What is prepared or described already.
+    fn known(self, sql: &(impl Sql + ?Sized)) -> Option<(Fingerprint, Form)> {
         if let Some(prepared) = sql.prepared() {
-            return Some((sql.fingerprint(), prepared.clone()));
+            return Some((sql.fingerprint(), Form::Named(prepared.clone())));
         }
         let statement = self.link.statements().get(sql.text())?;
-        Some((statement.fingerprint(), handle(&statement)))
+        Some((statement.fingerprint(), Form::of(statement)))
+    }
+
+    async fn copy<S: ToStatement + ?Sized>(
+        self,
+        statement: &S,
+        chunks: impl Stream<Item = Bytes> + Send,
+    ) -> Driver<u64> {
+        let mut sink = pin!(self.client.copy_in::<_, Bytes>(statement).await?);
+        let mut chunks = pin!(chunks);
+        while let Some(chunk) = chunks.next().await {
+            sink.feed(chunk).await?;
+        }
+        sink.finish().await
     }
 
     async fn prepare_anew(self, sql: &str) -> Driver<Statement> {
-        let statement = Statement::new(sql, self.client.prepare(sql).await?);
+        let statement = match self.link.engine.transaction_pooling {
+            false => Statement::new(sql, self.client.prepare(sql).await?),
+            true => pooler::describe(self, sql).await?,
+        };
         self.link.statements().insert(sql, statement.clone());
         Ok(statement)
+    }
+
+    /// How often a statement that was spoiled is run again.
+    fn healings(self) -> usize {
+        match self.link.engine.transaction_pooling {
+            false => HEALINGS,
+            // It may as well be the caller's mistake.
+            true => 1,
+        }
+    }
+
+    /// Whether what is known of a statement is out of date, so that the server has refused it.
+    fn is_spoiled(self, error: &tokio_postgres::Error) -> bool {
+        match self.link.engine.transaction_pooling {
+            false => is_spoiled(error),
+            true => pooler::is_outdated(error),
+        }
+    }
+
+    /// Waits while a transaction of our own is open, with which anything else would end.
+    async fn turn(self) {
+        drop(self.link.detour().lock().await);
     }
 }
 
@@ -200,12 +277,15 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The driver's handle for a text or a prepared statement.
+    /// How a text or a prepared statement is sent.
     async fn statement(
         &mut self,
         sql: &(impl Sql + ?Sized),
-    ) -> Result<Driver<(Fingerprint, tokio_postgres::Statement)>, Error> {
+    ) -> Result<Driver<(Fingerprint, Form)>, Error> {
         if let Some(known) = self.runner.known(sql) {
+            if let (_, Form::Text(_)) = known {
+                self.limit(Box::pin(self.runner.turn())).await?;
+            }
             return Ok(Ok(known));
         }
         // On the heap, as it is rare, and all futures would be as large as this.
@@ -214,41 +294,40 @@ impl<'a> Run<'a> {
         if prepared.is_err() {
             self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
         }
-        Ok(prepared.map(|statement| (statement.fingerprint(), handle(&statement))))
+        Ok(prepared.map(|statement| (statement.fingerprint(), Form::of(statement))))
     }
 
-    /// Runs a statement by its prepared handle, and once more where the handle is known to be
-    /// spoiled: the server refuses it before it begins, so that nothing has happened yet.
+    /// Runs a statement by its prepared handle, and again where the handle is known to be spoiled: the server refuses it before it begins, so that nothing has happened yet.
     async fn prepared<T, F>(
         &mut self,
         sql: &(impl Sql + ?Sized),
-        run: impl Fn(tokio_postgres::Statement) -> F,
+        run: impl Fn(Form) -> F,
     ) -> Result<Driver<T>, Error>
     where
         F: Future<Output = Driver<T>>,
     {
         let runner = self.runner;
-        let (fingerprint, statement) = match self.statement(sql).await? {
+        let (fingerprint, form) = match self.statement(sql).await? {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
         self.fingerprint = Some(fingerprint);
-        let result = self.limit(run(statement)).await?;
-        let Err(error) = &result else {
-            return Ok(result);
-        };
-        if !is_spoiled(error) {
-            return Ok(result);
+        let mut result = self.limit(run(form)).await?;
+        for _ in 0..runner.healings() {
+            if !matches!(&result, Err(error) if runner.is_spoiled(error)) {
+                break;
+            }
+            runner.link.statements().forget(sql.text());
+            // There the transaction has failed with it.
+            if runner.link.is_in_transaction() {
+                break;
+            }
+            runner.link.engine.counters.statements_healed.inc();
+            // On the heap, as it is rare, and all futures would be as large as this.
+            let again = async { run(Form::of(runner.prepare_anew(sql.text()).await?)).await };
+            result = self.limit(Box::pin(again)).await?;
         }
-        runner.link.statements().forget(sql.text());
-        // There the transaction has failed with it.
-        if runner.link.is_in_transaction() {
-            return Ok(result);
-        }
-        runner.link.engine.counters.statements_healed.inc();
-        // On the heap, as it is rare, and all futures would be as large as this.
-        let again = async { run(handle(&runner.prepare_anew(sql.text()).await?)).await };
-        self.limit(Box::pin(again)).await
+        Ok(result)
     }
 
     /// The statement has its answer.
@@ -305,11 +384,13 @@ impl Stream for Rows<'_> {
     }
 }
 
-fn handle(statement: &Statement) -> tokio_postgres::Statement {
-    let prepared = Sql::prepared(statement);
-    prepared
-        .expect("a statement of a connection is prepared")
-        .clone()
+impl Form {
+    fn of(statement: Statement) -> Form {
+        match statement.prepared() {
+            Some(prepared) => Form::Named(prepared.clone()),
+            None => Form::Text(statement),
+        }
+    }
 }
 
 /// Whether the server refused a prepared statement because it does not know it (any more), or

@@ -5,7 +5,7 @@ use std::{fmt, panic::Location, sync::Arc};
 use bytes::Bytes;
 use futures_util::Stream;
 use ruleiq_query::{Error, Queries, Read, Sql, Statement};
-use tokio_postgres::{Client, Row, types::ToSql};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, types::ToSql};
 
 use super::{
     Transaction,
@@ -13,6 +13,12 @@ use super::{
     pool::Object,
     run::{CallSite, Runner},
 };
+
+/// The `reserved_connections` are of PostgreSQL 16.
+const CONNECTION_LIMIT: &str = "\
+    SELECT current_setting('max_connections')::int \
+        - current_setting('superuser_reserved_connections')::int \
+        - coalesce(current_setting('reserved_connections', true)::int, 0)";
 
 /// A connection that is checked out. Dropping it checks it in.
 ///
@@ -72,13 +78,20 @@ impl Session {
         connection.client()
     }
 
-    /// Whether the server answers. Bounding the wait is the caller's.
-    pub(crate) async fn is_answering(&self) -> bool {
+    /// How many connections the server has for all its clients; none where a pooler answers for it.
+    /// Fails where there is no answer. Bounding the wait is the caller's.
+    pub(crate) async fn connection_limit(&self) -> Result<Option<usize>, ()> {
         let connection = self.connection();
-        connection.link().statement_began();
-        let answer = connection.client().check_connection().await;
-        connection.link().statement_ended();
-        answer.is_ok()
+        let link = connection.link();
+        link.statement_began();
+        let answer = connection.client().simple_query(CONNECTION_LIMIT).await;
+        link.statement_ended();
+        let answer = answer.map_err(|_| ())?;
+        let limit = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+        Ok(limit.filter(|_| !link.engine.transaction_pooling))
     }
 
     fn connection(&self) -> &Object {

@@ -4,6 +4,8 @@ use std::{collections::HashMap, num::NonZeroUsize};
 
 use ruleiq_query::Statement;
 
+use crate::StatementCacheStats;
+
 /// Forgetting a statement closes it on the server, once nobody runs it any more.
 #[derive(Debug)]
 pub(crate) struct Statements {
@@ -11,6 +13,8 @@ pub(crate) struct Statements {
     /// Counts uses.
     clock: u64,
     kept: HashMap<Box<str>, Kept>,
+    hits: u64,
+    misses: u64,
 }
 
 #[derive(Debug)]
@@ -25,14 +29,28 @@ impl Statements {
             capacity,
             clock: 0,
             kept: HashMap::new(),
+            hits: 0,
+            misses: 0,
         }
     }
 
     pub(crate) fn get(&mut self, sql: &str) -> Option<Statement> {
-        let kept = self.kept.get_mut(sql)?;
+        let Some(kept) = self.kept.get_mut(sql) else {
+            self.misses += 1;
+            return None;
+        };
+        self.hits += 1;
         self.clock += 1;
         kept.used = self.clock;
         Some(kept.statement.clone())
+    }
+
+    pub(crate) fn stats(&self) -> StatementCacheStats {
+        StatementCacheStats {
+            kept: self.kept.len(),
+            hits: self.hits,
+            misses: self.misses,
+        }
     }
 
     pub(crate) fn insert(&mut self, sql: &str, statement: Statement) {

@@ -1,21 +1,29 @@
 //! The shared connections: connected when first asked for, reconnected for ever.
 
-use std::{fmt, sync::Once, time::Duration};
+use std::{
+    fmt,
+    sync::{Mutex, Once, PoisonError},
+    time::Duration,
+};
 
 use fred::{
     clients::{Client, Pool},
-    interfaces::{ClientLike as _, MetricsInterface as _},
+    interfaces::{ClientLike as _, EventInterface as _, MetricsInterface as _},
     types::{
         Builder, ClientState, InfoKind,
         config::{
-            Config, Options, ReconnectPolicy, TcpConfig, TlsConfig, TlsConnector,
+            Config, Options, ReconnectPolicy, Server, TcpConfig, TlsConfig, TlsConnector,
             UnresponsiveConfig,
         },
     },
 };
 use futures_util::future::join_all;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{runtime::Handle, time};
+use tokio::{
+    runtime::Handle,
+    sync::broadcast::{self, error::TryRecvError},
+    time,
+};
 
 use super::{RedisConfig, RedisInfo};
 use crate::{BuildError, ResourceStats, tls};
@@ -36,6 +44,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Redis {
     pool: Pool,
+    /// For each client of the pool.
+    in_flight: Vec<InFlight>,
     connected: Once,
     runtime: Handle,
     max_connections: usize,
@@ -45,8 +55,11 @@ impl Redis {
     pub(crate) fn new(config: &RedisConfig, runtime: Handle) -> Result<Redis, BuildError> {
         let size = config.max_connections.get().min(MAX_CONNECTIONS);
         let pool = builder(config)?.build_pool(size);
+        let pool = pool.map_err(|_| BuildError::RedisUrl)?;
+        let clients = pool.clients().iter();
         Ok(Redis {
-            pool: pool.map_err(|_| BuildError::RedisUrl)?,
+            in_flight: clients.map(InFlight::new).collect(),
+            pool,
             connected: Once::new(),
             runtime,
             max_connections: size,
@@ -66,11 +79,17 @@ impl Redis {
     pub(crate) fn stats(&self) -> ResourceStats {
         let clients = self.pool.clients();
         let count = |is: fn(&Client) -> bool| clients.iter().filter(|it| is(it)).count();
+        let connected = count(Client::is_connected);
+        let clients_in_flight = clients.iter().zip(&self.in_flight);
+        let busy = clients_in_flight.filter(|(client, in_flight)| {
+            client.is_connected() && (client.command_queue_len() > 0 || in_flight.of(client) > 0)
+        });
+        let checked_out = busy.count();
         ResourceStats {
             size: self.max_connections,
             max_overflow: 0,
-            checked_out: count(|it| it.is_connected() && it.command_queue_len() > 0),
-            checked_in: count(|it| it.is_connected() && it.command_queue_len() == 0),
+            checked_out,
+            checked_in: connected.saturating_sub(checked_out),
             overflow: 0,
             waiting: clients.iter().map(Client::command_queue_len).sum(),
             oldest_wait: Duration::ZERO,
@@ -128,6 +147,53 @@ impl fmt::Debug for Redis {
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
+}
+
+/// The commands of a client that Redis has not answered yet.
+///
+/// The driver counts the messages of either direction. What was under way when a connection broke is
+/// never answered, and is left out from when that is noticed.
+#[derive(Debug)]
+struct InFlight(Mutex<Lost>);
+
+#[derive(Debug)]
+struct Lost {
+    reconnected: broadcast::Receiver<Server>,
+    commands: u64,
+}
+
+impl InFlight {
+    fn new(client: &Client) -> InFlight {
+        InFlight(Mutex::new(Lost {
+            reconnected: client.reconnect_rx(),
+            commands: 0,
+        }))
+    }
+
+    fn of(&self, client: &Client) -> u64 {
+        // Nothing panics while it is held.
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unanswered = unanswered(client);
+        let mut has_reconnected = false;
+        while !matches!(
+            lost.reconnected.try_recv(),
+            Err(TryRecvError::Empty | TryRecvError::Closed)
+        ) {
+            has_reconnected = true;
+        }
+        // Where less is unanswered than was thought to be lost, less was.
+        if has_reconnected || unanswered < lost.commands {
+            lost.commands = unanswered;
+        }
+        unanswered - lost.commands
+    }
+}
+
+fn unanswered(client: &Client) -> u64 {
+    // In this order: what is answered in between was not under way any more.
+    let answers = client.read_res_size_metrics().samples;
+    let requests = client.read_req_size_metrics().samples;
+    requests.saturating_sub(answers)
 }
 
 fn builder(config: &RedisConfig) -> Result<Builder, BuildError> {

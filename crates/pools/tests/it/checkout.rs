@@ -174,7 +174,7 @@ async fn the_stats_say_who_has_what() {
     assert!(oldest_wait.as_f64().unwrap() > 0.0, "{oldest_wait}");
     assert_eq!(
         told,
-        serde_json::json!({ "database": {
+        serde_json::json!({ "statements": { "hits": 0, "kept": 0, "misses": 0 }, "database": {
             "size": SIZE, "max_overflow": MAX_OVERFLOW, "checked_out": PLACES, "checked_in": 0,
             "overflow": MAX_OVERFLOW, "waiting": 1, "connecting": 0, "closing": 0,
             "utilization": 1.0,

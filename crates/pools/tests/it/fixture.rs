@@ -73,8 +73,14 @@ pub(crate) async fn session_again(pools: &PoolManager) -> Session {
     }
 }
 
-/// Checks everything out at once, and sees that each connection answers and is in no transaction.
+/// Checks everything out at once, and sees that each connection answers and is in no transaction, and
+/// that there are as many server processes.
 pub(crate) async fn every_place_is_usable(pools: &PoolManager) {
+    assert_eq!(every_place_answers(pools).await.len(), PLACES);
+}
+
+/// The same where several may share one server process. Gives the processes.
+pub(crate) async fn every_place_answers(pools: &PoolManager) -> BTreeSet<i32> {
     let first = tokio::time::timeout(PATIENCE, session_again(pools)).await;
     let mut sessions = vec![first.expect("a place was lost")];
     for _ in 1..PLACES {
@@ -89,13 +95,13 @@ pub(crate) async fn every_place_is_usable(pools: &PoolManager) {
         });
         answer.await.expect("a busy connection was handed on");
     }
-    assert_eq!(backends.len(), PLACES);
     let stats = stats(pools);
     assert_eq!(
         (stats.checked_out, stats.connections()),
         (PLACES, PLACES),
         "{stats:?}"
     );
+    backends
 }
 
 /// Polls the future so many times, then drops it. Gives its output if it has one by then.

@@ -7,7 +7,10 @@ use ruleiq_query::{Queries as _, Read as _};
 use ruleiq_scope::Scope;
 use ruleiq_test_support::{TestDatabase, eventually};
 
-use crate::fixture::{PATIENCE, manager, single};
+use crate::{
+    fixture::{PATIENCE, manager, single},
+    log::Log,
+};
 
 #[tokio::test]
 async fn what_is_held_is_told_with_its_line_and_route() {
@@ -53,4 +56,35 @@ async fn a_time_out_names_the_lines_that_hold_everything() {
         "{message}"
     );
     assert!(message.contains("1 idle in a transaction"), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_held_for_long_is_told_of_once() {
+    let log = Log::begin();
+    let database = TestDatabase::empty().await;
+    let pools = manager(PostgresConfig {
+        leak_after: Some(Duration::from_millis(100)),
+        long_transaction: Some(Duration::from_millis(100)),
+        ..single(database.url())
+    });
+    let leak = "a connection has been checked out for long: is it leaked?";
+    let transaction = "a transaction has been open for long: it keeps its locks";
+
+    let scope = Scope::builder().route("/orders/{id}").build();
+    let session = scope.run(pools.session()).await.unwrap();
+    eventually(PATIENCE, || async { log.count(leak) == 1 }).await;
+    assert_eq!(log.count(transaction), 0);
+    session.batch_execute("BEGIN").await.unwrap();
+    eventually(PATIENCE, || async { log.count(transaction) == 1 }).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((log.count(leak), log.count(transaction)), (1, 1));
+    assert!(log.text().contains("/orders/{id}"), "{}", log.text());
+    assert!(log.text().contains("holders.rs"), "{}", log.text());
+
+    session.batch_execute("ROLLBACK").await.unwrap();
+    drop(session);
+    assert_eq!(
+        log.count("a connection that was checked out for long has come back"),
+        1
+    );
 }

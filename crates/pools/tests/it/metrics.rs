@@ -1,5 +1,5 @@
 use prometheus::{Registry, TextEncoder};
-use ruleiq_pools::{PoolManager, PoolMetrics};
+use ruleiq_pools::{BulkheadConfig, PoolManager, PoolMetrics, PostgresConfig};
 use ruleiq_query::{Queries as _, Read as _};
 use ruleiq_test_support::{TestDatabase, eventually};
 
@@ -24,7 +24,13 @@ async fn what_happens_is_counted_and_what_is_there_is_shown() {
     let registry = Registry::new();
     let metrics = PoolMetrics::register(&registry).unwrap();
     let pools = PoolManager::builder()
-        .postgres(single(database.url()))
+        .postgres(PostgresConfig {
+            bulkheads: vec![BulkheadConfig {
+                name: "reports".to_owned(),
+                share: 0.5,
+            }],
+            ..single(database.url())
+        })
         .metrics(metrics)
         .build()
         .unwrap();
@@ -45,8 +51,27 @@ async fn what_happens_is_counted_and_what_is_there_is_shown() {
             "ruleiq_pools_connects_total 1",
             "ruleiq_pools_driver_uses_total 1",
             "ruleiq_pools_statements_healed_total 1",
+            r#"ruleiq_pools_statement_lookups_total{result="hit"} 1"#,
+            r#"ruleiq_pools_statement_lookups_total{result="miss"} 1"#,
+            r#"ruleiq_pools_oldest_wait_seconds{resource="database"} 0"#,
+            "ruleiq_pools_oldest_transaction_seconds 0",
+            r#"ruleiq_pools_bulkhead_connections{bulkhead="reports"} 0"#,
+            r#"ruleiq_pools_bulkhead_waiting{bulkhead="reports"} 0"#,
         ],
     );
+    let statements = pools.stats().statements.unwrap();
+    assert_eq!(
+        (statements.kept, statements.hits, statements.misses),
+        (1, 1, 1)
+    );
+    assert_eq!(statements.hit_rate(), Some(0.5));
+
+    session.batch_execute("BEGIN").await.unwrap();
+    eventually(PATIENCE, || async {
+        !text(&registry).contains("ruleiq_pools_oldest_transaction_seconds 0\n")
+    })
+    .await;
+    session.batch_execute("COMMIT").await.unwrap();
 
     drop(session);
     eventually(PATIENCE, || async { stats(&pools).checked_in == 1 }).await;
@@ -58,6 +83,8 @@ async fn what_happens_is_counted_and_what_is_there_is_shown() {
             r#"ruleiq_pools_connections{resource="database",state="checked_in"} 0"#,
             r#"ruleiq_pools_connections_discarded_total{reason="closed"} 1"#,
             r#"ruleiq_pools_checkouts_failed_total{reason="closed"} 1"#,
+            // Those of a connection that is no more count too.
+            r#"ruleiq_pools_statement_lookups_total{result="hit"} 1"#,
         ],
     );
 

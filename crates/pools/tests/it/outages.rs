@@ -6,8 +6,12 @@ use ruleiq_scope::Scope;
 use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
 use tokio::time::Instant;
 
-use crate::fixture::{
-    PATIENCE, PLACES, config, every_place_is_usable, manager, single, stats, until_running,
+use crate::{
+    fixture::{
+        PATIENCE, PLACES, SIZE, config, every_place_is_usable, manager, single, stats,
+        until_running,
+    },
+    log::Log,
 };
 
 /// Whether anything below the error is a failure of the network.
@@ -193,4 +197,26 @@ async fn a_busy_database_is_healthy() {
         assert_eq!(health.database, Some(true));
         assert_eq!(stats(&pools).waiting, 0);
     }
+}
+
+#[tokio::test]
+async fn a_pool_that_may_open_more_than_the_server_takes_is_told_of() {
+    let log = Log::begin();
+    let database = TestDatabase::empty().await;
+    let check = async |max_overflow| {
+        let pools = manager(PostgresConfig {
+            max_overflow,
+            ..config(database.url())
+        });
+        let health = pools.health_check().await;
+        assert!(health.is_healthy());
+        pools.health_check().await;
+        health.budget.unwrap()
+    };
+    let fits = check(1).await;
+    assert!(!fits.is_exceeded() && fits.allowed > 0, "{fits:?}");
+    let exceeded = check(50_000).await;
+    assert!(exceeded.is_exceeded(), "{exceeded:?}");
+    assert_eq!(exceeded.wanted, SIZE + 50_000);
+    assert_eq!(log.count("than the database takes"), 1, "{}", log.text());
 }

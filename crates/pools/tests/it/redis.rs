@@ -4,7 +4,7 @@ use fred::{
     types::config::Options,
 };
 use ruleiq_pools::{BuildError, PoolManager, RedisConfig, ResourceStats};
-use ruleiq_test_support::{FaultProxy, TestRedis, eventually};
+use ruleiq_test_support::{FaultProxy, OwnServers, RedisSpec, Spec, TestRedis, Which, eventually};
 
 use crate::fixture::PATIENCE;
 
@@ -103,4 +103,83 @@ async fn a_url_of_something_else_is_refused() {
         .redis(RedisConfig::new("http://localhost"))
         .build();
     assert!(matches!(result, Err(BuildError::RedisUrl)), "{result:?}");
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_in_use() {
+    let redis = TestRedis::namespace().await;
+    let proxy = FaultProxy::in_front_of(redis.url()).await;
+    let pools = manager(&proxy.url(redis.url()));
+    let key = format!("{}n", redis.prefix());
+    eventually(PATIENCE, || works(&pools, &key)).await;
+    eventually(PATIENCE, || async { stats(&pools).checked_in == 2 }).await;
+
+    // Sent and not answered,
+    proxy.stall().await;
+    let asking = works(&pools, &key);
+    tokio::select! {
+        works = asking => assert!(!works),
+        () = eventually(PATIENCE, || async { stats(&pools).checked_out == 1 }) => {}
+    }
+    // until the connection is given up: what was lost with it is not under way any more.
+    proxy.cut().await;
+    proxy.heal().await;
+    eventually(PATIENCE, || works(&pools, &key)).await;
+    eventually(PATIENCE, || async { stats(&pools).checked_in == 2 }).await;
+}
+
+#[tokio::test]
+async fn a_failover_of_sentinels_is_followed() {
+    let servers = OwnServers::start(Spec {
+        redis: Some(RedisSpec::default()),
+        sentinels: true,
+        ..Spec::default()
+    })
+    .await;
+    let pools = manager(servers.sentinel_url());
+    eventually(PATIENCE, || works(&pools, "n")).await;
+    assert_eq!(pools.health_check().await.redis, Some(true));
+
+    servers.kill(Which::Redis).await;
+    assert!(!works(&pools, "n").await);
+    eventually(PATIENCE, || works(&pools, "n")).await;
+    // The old primary comes back as a replica, and nobody writes to it.
+    servers.start_again(Which::Redis).await;
+    eventually(PATIENCE, || async {
+        let old = manager(servers.redis_url());
+        let refused = old.redis().unwrap().incr::<u64, _>("n").await;
+        refused.is_err_and(|error| error.details().starts_with("READONLY"))
+    })
+    .await;
+    let before: u64 = pools.redis().unwrap().incr("n").await.unwrap();
+    for n in 1..=20 {
+        assert!(pools.redis().unwrap().incr::<u64, _>("n").await.unwrap() == before + n);
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_is_used_as_a_whole_and_its_failover_is_followed() {
+    let servers = OwnServers::start(Spec {
+        cluster: true,
+        ..Spec::default()
+    })
+    .await;
+    let pools = manager(servers.cluster_url());
+    let keys: Vec<String> = (0..60).map(|n| format!("key-{n}")).collect();
+    let all_work = || async {
+        let works = keys.iter().map(|key| works(&pools, key));
+        let works = futures_util::future::join_all(works).await;
+        works.into_iter().all(|it| it)
+    };
+    eventually(PATIENCE, all_work).await;
+    assert_eq!(pools.health_check().await.redis, Some(true));
+    assert_eq!(stats(&pools).size, 2);
+
+    servers.kill(Which::ClusterNode(0)).await;
+    eventually(PATIENCE, || async { !all_work().await }).await;
+    eventually(PATIENCE, all_work).await;
+    eventually(PATIENCE, || async {
+        pools.health_check().await.redis == Some(true)
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "the figures are the result")]
 
-mod cancellation;
+pub(crate) mod cancellation;
 mod outage;
 mod resize;
 mod schema_change;

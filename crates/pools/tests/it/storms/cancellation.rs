@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::join_all, pin_mut, stream};
-use ruleiq_pools::{PoolManager, Session};
+use ruleiq_pools::{PoolManager, PostgresConfig, Session};
 use ruleiq_query::{Error, Queries as _, Read as _};
 use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
 
@@ -16,7 +16,7 @@ use super::{
     Random, is_full, report,
 };
 use crate::fixture::{
-    PATIENCE, config, every_place_is_usable, is_outside_a_transaction, manager, poll_times,
+    PATIENCE, config, every_place_answers, is_outside_a_transaction, manager, poll_times,
     session_again, stats,
 };
 
@@ -98,16 +98,21 @@ async fn caller(pools: PoolManager, number: u64, rounds: usize, figures: &Figure
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_gives_up_hands_nothing_on() {
-    let rounds = if is_full() { 1_000 } else { 12 };
     let database = TestDatabase::empty().await;
-    database
-        .client()
-        .await
-        .batch_execute("CREATE TABLE t (n int)")
-        .await
-        .unwrap();
-    let proxy = FaultProxy::in_front_of(database.url()).await;
-    let pools = manager(config(&proxy.url(database.url())));
+    let create = "CREATE TABLE t (n int)";
+    database.client().await.batch_execute(create).await.unwrap();
+    let config = config(database.url());
+    storm("cancellation_storm", config, database.url()).await;
+}
+
+/// Lets callers give up on the database at the address, which has a table `t`.
+pub(crate) async fn storm(name: &str, config: PostgresConfig, url: &str) {
+    let rounds = if is_full() { 1_000 } else { 12 };
+    let proxy = FaultProxy::in_front_of(url).await;
+    let pools = manager(PostgresConfig {
+        url: proxy.url(url).into(),
+        ..config
+    });
     let figures = Figures::default();
 
     let callers = (0..CALLERS).map(|number| caller(pools.clone(), number, rounds, &figures));
@@ -136,16 +141,16 @@ async fn whoever_gives_up_hands_nothing_on() {
     .await;
     let after = stats(&pools);
     assert_eq!((after.checked_out, after.waiting), (0, 0), "{after:?}");
-    every_place_is_usable(&pools).await;
+    every_place_answers(&pools).await;
     let least = if is_full() { 10_000 } else { 50 };
     let given_up = figures.given_up.into_inner();
-    report("cancellation_storm", given_up, "steps", AtLeast(least));
-    report("cancellation_storm_cuts", cuts, "cuts", AtLeast(3));
+    report(name, given_up, "steps", AtLeast(least));
+    report(&format!("{name}_cuts"), cuts, "cuts", AtLeast(3));
     let busy = figures.handed_on_busy.into_inner();
-    report("cancellation_storm_busy", busy, "connections", AtMost(0));
+    report(&format!("{name}_busy"), busy, "connections", AtMost(0));
     let in_transaction = figures.handed_on_in_transaction.into_inner();
     report(
-        "cancellation_storm_in_transaction",
+        &format!("{name}_in_transaction"),
         in_transaction,
         "connections",
         AtMost(0),
