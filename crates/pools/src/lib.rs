@@ -22,7 +22,7 @@ pub use crate::{
     builder::{BuildError, Builder},
     manager::PoolManager,
     metrics::PoolMetrics,
-    stats::{ConnectionBudget, Health, PoolStats, ResourceStats, StatementCacheStats},
+    stats::{ConnectionBudget, Health, PoolStats, ResourceStats, StatementCacheStats, Verdict},
 };
 #[cfg(feature = "postgres")]
 pub use crate::{

@@ -62,6 +62,22 @@ pub struct ResourceStats {
     pub utilization: f64,
 }
 
+/// Whether a pool has enough connections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// There are connections to spare.
+    Ok,
+    /// More than 80 % of all that there may be are in use.
+    HighUtilization,
+    /// All that there may be are in use, and callers wait.
+    Exhausted,
+}
+
+/// Above it a pool wants to be larger, or its users faster.
+const HIGH_UTILIZATION: f64 = 0.8;
+
 /// Which servers answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -131,6 +147,18 @@ impl ResourceStats {
         self.checked_out + self.checked_in + self.connecting + self.closing
     }
 
+    /// Whether there are enough connections to PostgreSQL. Those to Redis are shared: how many of them are
+    /// in use says nothing of how many there should be.
+    pub fn verdict(&self) -> Verdict {
+        if self.waiting > 0 && self.connections() >= self.size + self.max_overflow {
+            Verdict::Exhausted
+        } else if self.utilization > HIGH_UTILIZATION {
+            Verdict::HighUtilization
+        } else {
+            Verdict::Ok
+        }
+    }
+
     /// Fills in what follows from the counts.
     #[cfg(any(feature = "postgres", feature = "redis"))]
     #[expect(
@@ -141,6 +169,23 @@ impl ResourceStats {
         self.overflow = self.connections().saturating_sub(self.size);
         self.utilization = self.checked_out as f64 / (self.size + self.max_overflow) as f64;
         self
+    }
+}
+
+impl Verdict {
+    /// What to do about it, if anything.
+    pub fn advice(self) -> Option<&'static str> {
+        match self {
+            Verdict::Ok => None,
+            Verdict::HighUtilization => Some(
+                "more than 80 % of the connections are in use: if that lasts, raise the pool's size, or \
+                 make its statements faster",
+            ),
+            Verdict::Exhausted => Some(
+                "callers wait for connections: find what holds these, such as a transaction that waits for \
+                 something else; then raise the pool's size if the database can bear it",
+            ),
+        }
     }
 }
 

@@ -1,15 +1,12 @@
 //! What the pools hold.
 
 use actix_web::{Error, HttpRequest, HttpResponse};
-use ruleiq_pools::ResourceStats;
+use ruleiq_pools::{ResourceStats, StatementCacheStats, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::parameters::{Nothing, query};
 use crate::{Performance, problem::Described};
-
-/// The guide's limit, above which a pool wants to be larger.
-const HIGH_UTILIZATION: f64 = 0.8;
 
 /// The connections at this moment.
 #[derive(Serialize, ToSchema)]
@@ -20,6 +17,10 @@ pub(crate) struct PoolReport {
     /// The connections through which statistics are read, where they are others.
     #[serde(skip_serializing_if = "Option::is_none")]
     monitor: Option<Judged>,
+    /// The statements that the application's connections keep prepared: `kept`, `hits`, `misses`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    statements: Option<StatementCacheStats>,
     /// The connections to Redis, which all callers share: how many are in use says nothing of how
     /// many there should be.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,23 +36,13 @@ pub(crate) struct Judged {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     stats: ResourceStats,
-    /// Whether there are enough connections.
+    /// Whether there are enough connections: `ok`, `high_utilization` (more than 80 % are in use) or
+    /// `exhausted` (all are, and callers wait).
+    #[schema(value_type = String)]
     verdict: Verdict,
     /// What to do, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<&'static str>,
-}
-
-/// Whether a pool has enough connections.
-#[derive(Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
-    /// There are connections to spare.
-    Ok,
-    /// More than 80 % of all that there may be are in use.
-    HighUtilization,
-    /// All that there may be are in use, and callers wait.
-    Exhausted,
 }
 
 /// What the pools hold, and whether it is enough.
@@ -74,34 +65,16 @@ pub(crate) async fn stats(
     Ok(HttpResponse::Ok().json(PoolReport {
         database: stats.database.map(judge),
         monitor: monitor.map(judge),
+        statements: stats.statements,
         redis: stats.redis,
     }))
 }
 
 fn judge(stats: ResourceStats) -> Judged {
-    let is_full = stats.connections() >= stats.size + stats.max_overflow;
-    let (verdict, advice) = if is_full && stats.waiting > 0 {
-        (
-            Verdict::Exhausted,
-            Some(
-                "callers wait for connections: find what holds these, as a transaction that waits \
-                 for something else; then raise the pool's size if the database can bear it",
-            ),
-        )
-    } else if stats.utilization > HIGH_UTILIZATION {
-        (
-            Verdict::HighUtilization,
-            Some(
-                "more than 80 % of the connections are in use: if that lasts, raise the pool's \
-                 size, or make its statements faster",
-            ),
-        )
-    } else {
-        (Verdict::Ok, None)
-    };
+    let verdict = stats.verdict();
     Judged {
         stats,
         verdict,
-        advice,
+        advice: verdict.advice(),
     }
 }

@@ -44,7 +44,8 @@ pub(super) enum Refused {
 /// A caller in the queue, who leaves it when this is dropped.
 struct Queued<'a> {
     pool: &'a Pool,
-    waiting: Waiting,
+    /// `None` once it has had its answer, and so is in the queue no more.
+    waiting: Option<Waiting>,
 }
 
 /// What a caller has at once.
@@ -171,7 +172,7 @@ impl Pool {
         let waiting = admission.wait(checkout.class, caller, checkout.started, patience);
         let queued = Queued {
             pool: self,
-            waiting,
+            waiting: Some(waiting),
         };
         let opening = admission.open_more();
         drop(admission);
@@ -182,11 +183,14 @@ impl Pool {
     async fn wait(
         &self,
         checkout: &Checkout,
-        queued: Queued<'_>,
+        mut queued: Queued<'_>,
         mut answer: oneshot::Receiver<Answer>,
     ) -> Result<Place, CheckoutError> {
         let answered = match time::timeout_at(checkout.until, &mut answer).await {
-            Ok(answered) => answered.ok(),
+            Ok(answered) => {
+                queued.waiting = None;
+                answered.ok()
+            }
             Err(_) => {
                 drop(queued);
                 // It may have come at the last moment.
@@ -245,8 +249,10 @@ impl Pool {
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        let caller = self.pool.admission().leave(self.waiting);
-        drop(caller);
+        if let Some(waiting) = self.waiting {
+            let caller = self.pool.admission().leave(waiting);
+            drop(caller);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use futures_util::future::join_all;
-use ruleiq_pools::{CheckoutError, PostgresConfig};
+use ruleiq_pools::{CheckoutError, PostgresConfig, Verdict};
 use ruleiq_query::Read as _;
 use ruleiq_scope::Scope;
 use ruleiq_test_support::{TestDatabase, eventually};
@@ -181,6 +181,8 @@ async fn the_stats_say_who_has_what() {
         }})
     );
 
+    assert_eq!(stats(&pools).verdict(), Verdict::Exhausted);
+
     sessions.clear();
     drop(waiting.await.unwrap().unwrap());
     eventually(PATIENCE, || async {
@@ -194,6 +196,7 @@ async fn the_stats_say_who_has_what() {
         (0, 0, SIZE)
     );
     assert!(stats.utilization.abs() < f64::EPSILON);
+    assert_eq!(stats.verdict(), Verdict::Ok);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@
 //! all, its patience, so that requests with a short deadline are told early and a batch job waits its
 //! turn. After a mere stall nobody is refused: the interval begins when connections come free again.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
@@ -25,7 +25,10 @@ pub(crate) type Ticket = u64;
 
 #[derive(Debug)]
 pub(crate) struct Queue<W> {
-    waiters: BTreeMap<Ticket, Waiter<W>>,
+    /// By ticket. The first has not left.
+    places: VecDeque<Place<W>>,
+    /// Places whose caller has left.
+    left: usize,
     /// When the first connection came free since the queue was empty.
     served_since: Option<Instant>,
     delays: Delays,
@@ -39,6 +42,13 @@ struct Delays([Option<Instant>; DELAYS]);
 const DELAYS: usize = 40;
 
 #[derive(Debug)]
+struct Place<W> {
+    ticket: Ticket,
+    /// `None` once the caller has left.
+    waiter: Option<Waiter<W>>,
+}
+
+#[derive(Debug)]
 struct Waiter<W> {
     caller: W,
     since: Instant,
@@ -47,49 +57,75 @@ struct Waiter<W> {
 
 impl<W> Queue<W> {
     pub(crate) fn len(&self) -> usize {
-        self.waiters.len()
+        self.places.len() - self.left
     }
 
     /// Since when the first has waited, and its ticket.
     pub(crate) fn oldest(&self) -> Option<(Ticket, Instant)> {
-        let (ticket, waiter) = self.waiters.first_key_value()?;
-        Some((*ticket, waiter.since))
+        let place = self.places.front()?;
+        Some((place.ticket, place.waiter.as_ref()?.since))
     }
 
+    /// Lets a caller wait behind the others, whose tickets are lower.
     pub(crate) fn push(&mut self, ticket: Ticket, caller: W, since: Instant, patience: Duration) {
-        let waiter = Waiter {
+        let waiter = Some(Waiter {
             caller,
             since,
             patience,
-        };
-        self.waiters.insert(ticket, waiter);
+        });
+        self.places.push_back(Place { ticket, waiter });
     }
 
     /// The caller with this ticket, who waits no more.
     pub(crate) fn leave(&mut self, ticket: Ticket) -> Option<W> {
-        let waiter = self.waiters.remove(&ticket)?;
+        let at = self.places.binary_search_by_key(&ticket, |it| it.ticket);
+        let waiter = self.places[at.ok()?].waiter.take()?;
+        self.left += 1;
+        // No more places are empty than not, so that this takes no longer than the leaving did.
+        if self.left > self.places.len() / 2 {
+            self.places.retain(|place| place.waiter.is_some());
+            self.left = 0;
+        }
+        self.skip_left();
         self.rest();
         Some(waiter.caller)
     }
 
     /// Whoever is next to have a connection. Those who are refused on the way are added to `shed`.
     pub(crate) fn next(&mut self, now: Instant, shed: &mut Vec<W>) -> Option<W> {
-        while let Some((_, waiter)) = self.waiters.pop_first() {
-            if !self.is_too_late(&waiter, now) {
-                self.rest();
-                return Some(waiter.caller);
+        let mut next = None;
+        while next.is_none()
+            && let Some(waiter) = self.pop()
+        {
+            match self.is_too_late(&waiter, now) {
+                true => shed.push(waiter.caller),
+                false => next = Some(waiter.caller),
             }
-            shed.push(waiter.caller);
         }
         self.rest();
-        None
+        next
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = W> + use<W> {
         self.served_since = None;
-        std::mem::take(&mut self.waiters)
-            .into_values()
-            .map(|waiter| waiter.caller)
+        self.left = 0;
+        std::mem::take(&mut self.places)
+            .into_iter()
+            .filter_map(|place| Some(place.waiter?.caller))
+    }
+
+    fn pop(&mut self) -> Option<Waiter<W>> {
+        let waiter = self.places.pop_front()?.waiter;
+        self.skip_left();
+        waiter
+    }
+
+    /// Removes the places in front whose callers have left.
+    fn skip_left(&mut self) {
+        while self.places.front().is_some_and(|it| it.waiter.is_none()) {
+            self.places.pop_front();
+            self.left -= 1;
+        }
     }
 
     /// Whether the caller is to be refused. Otherwise it leaves with a connection.
@@ -110,7 +146,7 @@ impl<W> Queue<W> {
 
     /// A queue that is empty is a healthy one.
     fn rest(&mut self) {
-        if self.waiters.is_empty() {
+        if self.places.is_empty() {
             self.served_since = None;
         }
     }
@@ -137,7 +173,8 @@ fn power(time: Duration) -> usize {
 impl<W> Default for Queue<W> {
     fn default() -> Queue<W> {
         Queue {
-            waiters: BTreeMap::new(),
+            places: VecDeque::new(),
+            left: 0,
             served_since: None,
             delays: Delays([None; DELAYS]),
         }
@@ -195,6 +232,28 @@ mod tests {
             // A deadline drop would serve them after 240 ms.
             assert!(longest <= ms(60), "{every:?}: {longest:?}");
         }
+    }
+
+    #[test]
+    fn whoever_leaves_is_passed_over_and_takes_no_room() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.push(0, 0, now, PATIENCE);
+        for ticket in 1..10_000 {
+            queue.push(ticket, ticket, now, PATIENCE);
+            if ticket % 10 != 0 {
+                assert_eq!(queue.leave(ticket), Some(ticket));
+                assert_eq!(queue.leave(ticket), None);
+            }
+        }
+        assert_eq!(queue.len(), 1_000);
+        assert!(queue.places.len() <= 2_000, "{}", queue.places.len());
+        assert_eq!(queue.leave(0), Some(0));
+        for ticket in (10..10_000).step_by(10) {
+            assert_eq!(queue.oldest(), Some((ticket, now)));
+            assert_eq!(queue.next(now, &mut Vec::new()), Some(ticket));
+        }
+        assert_eq!((queue.len(), queue.next(now, &mut Vec::new())), (0, None));
     }
 
     #[test]

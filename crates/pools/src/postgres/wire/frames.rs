@@ -58,11 +58,20 @@ impl Frames {
         mut bytes: &[u8],
         mut message: impl FnMut(u8, u8),
     ) -> Result<(), Garbled> {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let skipped = self.skip.min(bytes.len());
-                self.skip -= skipped;
-                bytes = &bytes[skipped..];
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            if self.have == 0
+                && !self.is_startup
+                && let Some((kind, first, body)) = whole_head(bytes)
+            {
+                let body = body?;
+                message(kind, first);
+                self.skip = 1 + LENGTH + body;
                 continue;
             }
             self.head[self.have] = bytes[0];
@@ -73,7 +82,6 @@ impl Frames {
                 false => self.typed(&mut message)?,
             }
         }
-        Ok(())
     }
 
     fn typed(&mut self, message: &mut impl FnMut(u8, u8)) -> Result<(), Garbled> {
@@ -108,8 +116,7 @@ impl Frames {
 
     /// The length of the body of the message whose length stands there.
     fn body(&self, at: usize) -> Result<usize, Garbled> {
-        let length = usize::try_from(self.number(at)).map_err(|_| Garbled)?;
-        length.checked_sub(LENGTH).ok_or(Garbled)
+        body(self.number(at))
     }
 
     fn number(&self, at: usize) -> u32 {
@@ -121,6 +128,24 @@ impl Frames {
         ];
         u32::from_be_bytes(bytes)
     }
+}
+
+/// The type, the first byte of the body, and the length of the body, where all of that is there: most
+/// messages come whole, and a byte at a time would cost as much as the rest of a request's way here.
+fn whole_head(bytes: &[u8]) -> Option<(u8, u8, Result<usize, Garbled>)> {
+    let (&[kind, a, b, c, d], rest) = bytes.split_first_chunk::<{ 1 + LENGTH }>()?;
+    let body = body(u32::from_be_bytes([a, b, c, d]));
+    match (rest.first(), &body) {
+        (_, Ok(0)) => Some((kind, 0, body)),
+        (Some(&first), _) => Some((kind, first, body)),
+        (None, _) => None,
+    }
+}
+
+/// The length of a body, of the length that stands before it and counts itself.
+fn body(length: u32) -> Result<usize, Garbled> {
+    let length = usize::try_from(length).map_err(|_| Garbled)?;
+    length.checked_sub(LENGTH).ok_or(Garbled)
 }
 
 #[cfg(test)]
