@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p ruleiq-pools --no-default-features --features postgres --example survive_outage -- URL SECONDS`
 
-use std::{error::Error, time::Duration};
+use std::{cell::Cell, error::Error, time::Duration};
 
 use ruleiq_pools::{PoolManager, PostgresConfig, Retries};
 use ruleiq_query::Read as _;
@@ -23,17 +23,16 @@ pub(crate) struct Outcome {
     pub(crate) healed: u32,
 }
 
-/// Asks until the time is over.
+/// Asks for ever, and keeps the outcome up to date.
 #[allow(clippy::print_stdout, reason = "it is for people")]
-pub(crate) async fn ask(url: &str, how_long: Duration) -> Result<Outcome, Box<dyn Error>> {
+pub(crate) async fn ask(url: &str, so_far: &Cell<Outcome>) -> Result<(), Box<dyn Error>> {
     let pools = PoolManager::builder()
         .postgres(PostgresConfig::new(url))
         .build()?;
-    let end = Instant::now() + how_long;
     let mut outcome = Outcome::default();
     let mut is_down = false;
     let mut ticks = time::interval(EVERY);
-    while Instant::now() < end {
+    loop {
         ticks.tick().await;
         let request = Scope::builder()
             .deadline(Instant::now() + PATIENCE)
@@ -57,11 +56,8 @@ pub(crate) async fn ask(url: &str, how_long: Duration) -> Result<Outcome, Box<dy
                 is_down = true;
             }
         }
+        so_far.set(outcome);
     }
-    let stats = pools.stats().database.ok_or("the manager has a database")?;
-    println!("{outcome:?}; {} connections", stats.connections());
-    pools.close().await;
-    Ok(outcome)
 }
 
 /// One request. A checkout that failed has done nothing, so it may be tried again; the deadline of the
@@ -79,12 +75,18 @@ async fn answer(pools: &PoolManager) -> Result<String, Box<dyn Error>> {
 }
 
 #[tokio::main]
+#[allow(clippy::print_stdout, reason = "it is for people")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let url = arguments.next();
     let url =
         url.ok_or("give the URL of a PostgreSQL database, and for how many seconds to ask")?;
     let seconds = arguments.next().map_or(Ok(60), |seconds| seconds.parse())?;
-    ask(&url, Duration::from_secs(seconds)).await?;
+    let outcome = Cell::default();
+    let asking = time::timeout(Duration::from_secs(seconds), ask(&url, &outcome));
+    if let Ok(ended) = asking.await {
+        ended?;
+    }
+    println!("{:?}", outcome.get());
     Ok(())
 }

@@ -37,7 +37,9 @@ pub enum BuildError {
     /// The URL of Redis cannot be read. The reason is not told: it may quote the password.
     #[error(
         "the Redis URL cannot be read: expected `redis://user:password@host:port/database`, with \
-         special characters of the password percent-encoded, or `rediss://` for TLS"
+         special characters of the password percent-encoded, `rediss://` for TLS, \
+         `redis-cluster://` with `?node=host:port`, or `redis-sentinel://` with \
+         `?node=host:port&sentinelServiceName=name`"
     )]
     RedisUrl,
 

@@ -142,7 +142,7 @@ impl PoolManager {
     /// Asks each server for an answer, all at once and for at most two seconds.
     ///
     /// A database that is merely busy is healthy: where no connection comes free in time, an
-    /// answer to anybody's statement counts. One that has fewer connections than the pool may open is
+    /// answer to anybody's statement counts, or to a stranger who asks whether there is TLS. One that has fewer connections than the pool may open is
     /// healthy as well; the [`budget`](Health::budget) tells, and so does the log.
     pub async fn health_check(&self) -> Health {
         #[cfg(feature = "postgres")]

@@ -6,16 +6,16 @@ use std::{
 };
 
 #[cfg(feature = "postgres")]
-use prometheus::{Gauge, IntCounterVec};
+use prometheus::Gauge;
 use prometheus::{
     GaugeVec, IntGaugeVec, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-use crate::{ResourceStats, manager::Inner};
 #[cfg(feature = "postgres")]
-use crate::{StatementCacheStats, postgres::Counters};
+use crate::postgres::Counters;
+use crate::{ResourceStats, manager::Inner};
 
 /// The metric families of the pools. Clones count together, and so do the managers that share one.
 #[derive(Clone)]
@@ -42,7 +42,6 @@ struct Held {
 #[derive(Clone)]
 struct Database {
     oldest_transaction: Gauge,
-    statement_lookups: IntCounterVec,
     bulkhead_connections: IntGaugeVec,
     bulkhead_waiting: IntGaugeVec,
 }
@@ -175,13 +174,6 @@ impl Database {
                 "ruleiq_pools_oldest_transaction_seconds",
                 "How long the oldest open transaction has been open.",
             )?,
-            statement_lookups: IntCounterVec::new(
-                Opts::new(
-                    "ruleiq_pools_statement_lookups_total",
-                    "Statements that were found prepared (hit) or had to be prepared (miss).",
-                ),
-                &["result"],
-            )?,
             bulkhead_connections: gauges(
                 "ruleiq_pools_bulkhead_connections",
                 "Connections that the callers of a bulkhead have.",
@@ -195,10 +187,9 @@ impl Database {
         })
     }
 
-    fn families(&self) -> [&dyn Collector; 4] {
+    fn families(&self) -> [&dyn Collector; 3] {
         [
             &self.oldest_transaction,
-            &self.statement_lookups,
             &self.bulkhead_connections,
             &self.bulkhead_waiting,
         ]
@@ -206,21 +197,14 @@ impl Database {
 
     fn reset(&self) {
         self.oldest_transaction.set(0.0);
-        self.statement_lookups.reset();
         self.bulkhead_connections.reset();
         self.bulkhead_waiting.reset();
     }
 
-    fn add(&self, manager: &Inner, statements: Option<StatementCacheStats>) {
+    fn add(&self, manager: &Inner) {
         if let Some(age) = manager.oldest_transaction() {
             let oldest = self.oldest_transaction.get().max(age.as_secs_f64());
             self.oldest_transaction.set(oldest);
-        }
-        if let Some(statements) = statements {
-            for (result, count) in [("hit", statements.hits), ("miss", statements.misses)] {
-                let series = self.statement_lookups.with_label_values(&[result]);
-                series.inc_by(count);
-            }
         }
         for bulkhead in manager.bulkheads() {
             let name = bulkhead.name.as_str();
@@ -256,7 +240,7 @@ impl Collector for Held {
             self.add("database", stats.database);
             self.add("redis", stats.redis);
             #[cfg(feature = "postgres")]
-            self.database.add(&manager, stats.statements);
+            self.database.add(&manager);
         }
         self.families()
             .into_iter()

@@ -58,7 +58,8 @@ pub struct ResourceStats {
     pub connecting: usize,
     /// Connections that are being rolled back or closed, and hold their places until it is done.
     pub closing: usize,
-    /// `checked_out / (size + max_overflow)`, between 0 and 1.
+    /// `checked_out / (size + max_overflow)`: between 0 and 1, and above 1 until those come back that are
+    /// too many since a [`resize`](crate::PoolManager::resize).
     pub utilization: f64,
 }
 

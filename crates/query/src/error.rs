@@ -23,6 +23,11 @@ pub enum Error {
     #[error("the deadline had passed before the statement was sent")]
     DeadlinePassed,
 
+    /// An earlier statement has left the connection in a state that nobody can rely on; it is closed when
+    /// the session ends. The statement was not sent.
+    #[error("the connection cannot be used any more: an earlier statement on it broke off")]
+    Unusable,
+
     /// `query_one` found no row, or `query_one` or `query_opt` found more than one.
     #[error("expected {expected} row, found {found}")]
     RowCount {
@@ -74,6 +79,7 @@ impl Error {
                 }
                 None => source.is_closed() || is_io(source),
             },
+            Error::Unusable => true,
             _ => false,
         }
     }

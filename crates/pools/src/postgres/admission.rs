@@ -434,7 +434,8 @@ impl<W, E: Clone> Admission<W, E> {
     )]
     fn has_less_than_its_share(&self, class: &Class<W>) -> bool {
         let share = class.share * self.limits.connections() as f64;
-        ((class.checked_out + 1) as f64) <= share
+        // A part of a connection is a whole one; what a float cannot hold is none.
+        (class.checked_out as f64) < share - 1e-9
     }
 
     fn check_out(&mut self, class: ClassId) {

@@ -55,7 +55,7 @@ impl Pool {
     }
 
     /// Waits for the last answer, then keeps or closes the connection.
-    fn settle(self: &Arc<Self>, connection: Object, mut place: Place) {
+    pub(super) fn settle(self: &Arc<Self>, connection: Object, mut place: Place) {
         place.close();
         let pool = Arc::clone(self);
         let mut leaving = Leaving::new(connection, place);

@@ -150,6 +150,12 @@ impl Pool {
                     if is_alive {
                         return Ok((connection, place, now));
                     }
+                    if now >= checkout.until {
+                        // Too late for this caller says nothing of the connection.
+                        connection.link().note_driven();
+                        self.settle(connection, place);
+                        return Err(self.too_late(checkout));
+                    }
                     self.retire(connection, place, Discard::Lost);
                 }
                 Condition::Unsettled => self.retire(connection, place, Discard::Busy),
@@ -205,8 +211,14 @@ impl Pool {
                 after: checkout.started.elapsed(),
                 waiting: self.admission().waiting(),
             }),
-            None if checkout.is_deadline => Err(CheckoutError::DeadlinePassed),
-            None => Err(self.timed_out(checkout.started)),
+            None => Err(self.too_late(checkout)),
+        }
+    }
+
+    fn too_late(&self, checkout: &Checkout) -> CheckoutError {
+        match checkout.is_deadline {
+            true => CheckoutError::DeadlinePassed,
+            false => self.timed_out(checkout.started),
         }
     }
 

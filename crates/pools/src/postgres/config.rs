@@ -43,7 +43,8 @@ pub struct PostgresConfig {
     /// several hosts each has its share to be reached in.
     pub connect_timeout: Duration,
     /// The longest that a statement may run, set once at connect and kept by the server. Default
-    /// 60 s. With `transaction_pooling` it is kept by this side alone; use `ALTER ROLE` there.
+    /// 60 s. With `transaction_pooling` it is kept by this side alone; use `ALTER ROLE` there. An option
+    /// of the URL may change what the server keeps; this side gives up 5 s after the time that stands here.
     pub statement_timeout: Option<Duration>,
     /// How many statements each connection keeps prepared. Default 256. Each costs the server a
     /// few kilobytes per connection.

@@ -3,7 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret as _;
-use tokio::{runtime::Handle, task::JoinHandle, time};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    runtime::Handle,
+    task::JoinHandle,
+    time,
+};
 use tokio_postgres::{
     CancelToken, Client, Config, SimpleQueryMessage,
     config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
@@ -30,6 +35,8 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that `statement_timeout` takes: 24 days.
 const LONGEST_STATEMENT_MS: u128 = i32::MAX as u128;
+/// Its length and its code.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// How long asking a server to stop a statement may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -48,6 +55,8 @@ struct Login {
     config: Config,
     endpoints: Vec<Endpoint>,
     options: SocketOptions,
+    /// How long one host may take.
+    share: Duration,
     tls: MakeRustlsConnect,
 }
 
@@ -57,9 +66,29 @@ pub(crate) struct Opened {
     pub(crate) client: Client,
     /// What moves the bytes. It ends by itself, with a word to the server, when the client is
     /// dropped and all that was sent is answered.
-    pub(crate) task: JoinHandle<()>,
+    pub(crate) task: Driving,
     pub(crate) wire: Arc<Wire>,
     pub(crate) canceller: Canceller,
+}
+
+/// The task of a connection that is nobody's yet. Dropped, it ends at once: by itself it would wait for
+/// answers that may never come.
+#[derive(Debug)]
+pub(crate) struct Driving(Option<JoinHandle<()>>);
+
+impl Driving {
+    /// It ends by itself from now on.
+    pub(crate) fn let_go(mut self) -> JoinHandle<()> {
+        self.0.take().expect("only this takes it, and consumes it")
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
 }
 
 /// What it takes to ask the server to stop what a connection runs.
@@ -89,6 +118,7 @@ impl Connector {
             false => unverified(),
         };
         let login = Login {
+            share: share(config, &endpoints),
             endpoints,
             options: SocketOptions::of(&driver),
             config: driver,
@@ -130,6 +160,12 @@ impl Connector {
         }
     }
 
+    /// Whether a server answers to whoever comes, which takes none of its connections. Bounding the wait
+    /// is the caller's.
+    pub(crate) async fn is_answered(&self) -> bool {
+        self.login.ask_for_tls().await.is_ok()
+    }
+
     /// Hosts and ports, for people.
     pub(crate) fn server(&self) -> String {
         let endpoints = self.login.endpoints.iter();
@@ -154,9 +190,13 @@ impl Login {
                 }
             };
             for address in self.in_order(addresses) {
-                match self.connect_to(endpoint, address).await {
-                    Ok(opened) => return Ok(opened),
-                    Err(failed) => error = Some(failed),
+                // One that has vanished, or takes the connection and says nothing, must not take the time
+                // of all.
+                let connecting = time::timeout(self.share, self.connect_to(endpoint, address));
+                match connecting.await {
+                    Ok(Ok(opened)) => return Ok(opened),
+                    Ok(Err(failed)) => error = Some(failed),
+                    Err(_) => error = Some(ConnectError::TimedOut { after: self.share }),
                 }
             }
         }
@@ -186,12 +226,12 @@ impl Login {
             }
             Address::Tcp(_) => self.config.connect_raw(tap, tls).await?,
         };
-        let task = tokio::spawn(async move {
+        let task = Driving(Some(tokio::spawn(async move {
             // Whoever runs a statement gets the error too, and it belongs to them.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to the database broke");
             }
-        });
+        })));
         self.check_role(&client, &address).await?;
         Ok(Opened {
             canceller: Canceller {
@@ -203,6 +243,28 @@ impl Login {
             task,
             wire,
         })
+    }
+
+    /// Asks whether there is TLS, which a server answers before it knows anybody (53.2.10).
+    async fn ask_for_tls(&self) -> Result<(), ConnectError> {
+        let mut error = ConnectError::NoAddress;
+        for endpoint in &self.endpoints {
+            for address in endpoint.addresses().await.unwrap_or_default() {
+                let asking = async {
+                    let mut socket = self.options.open(&address).await?;
+                    socket.write_all(&SSL_REQUEST).await?;
+                    socket.read_u8().await
+                };
+                match asking.await {
+                    Ok(_) => return Ok(()),
+                    Err(source) => {
+                        let address = address.to_string();
+                        error = ConnectError::Unreachable { address, source };
+                    }
+                }
+            }
+        }
+        Err(error)
     }
 
     /// Whether the server may be written to, where the URL wants to know.
@@ -286,18 +348,28 @@ fn driver_config(config: &PostgresConfig) -> Result<(Config, Vec<Endpoint>), Bui
         };
         driver.options(options);
     }
-    let hosts = endpoints.len();
-    if hosts > 1 && driver.get_connect_timeout().is_none() {
-        // One that has vanished must not take the time of all.
-        let hosts = u32::try_from(hosts).unwrap_or(u32::MAX);
-        driver.connect_timeout(config.connect_timeout / hosts);
+    if endpoints.len() > 1 && driver.get_connect_timeout().is_none() {
+        driver.connect_timeout(share(config, &endpoints));
     }
-    driver
-        .keepalives_idle(KEEPALIVE_IDLE)
-        .keepalives_interval(KEEPALIVE_INTERVAL)
-        .keepalives_retries(KEEPALIVE_RETRIES)
-        .tcp_user_timeout(TCP_USER_TIMEOUT);
+    // Where the URL does not say otherwise.
+    if driver.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        driver.keepalives_idle(KEEPALIVE_IDLE);
+    }
+    if driver.get_keepalives_interval().is_none() {
+        driver.keepalives_interval(KEEPALIVE_INTERVAL);
+    }
+    if driver.get_keepalives_retries().is_none() {
+        driver.keepalives_retries(KEEPALIVE_RETRIES);
+    }
+    if driver.get_tcp_user_timeout().is_none() {
+        driver.tcp_user_timeout(TCP_USER_TIMEOUT);
+    }
     Ok((driver, endpoints))
+}
+
+/// How long one of several hosts may take.
+fn share(config: &PostgresConfig, endpoints: &[Endpoint]) -> Duration {
+    config.connect_timeout / u32::try_from(endpoints.len().max(1)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -336,6 +408,20 @@ mod tests {
             driver.get_options(),
             Some("-c statement_timeout=60000 -c x=1")
         );
+    }
+
+    #[test]
+    fn what_the_url_says_of_a_silent_peer_is_kept() {
+        let url = "postgres://h/d?keepalives_idle=1&keepalives_interval=2&keepalives_retries=3\
+                   &tcp_user_timeout=4";
+        let mine = driver(&PostgresConfig::new(url)).unwrap();
+        assert_eq!(mine.get_keepalives_idle(), Duration::from_secs(1));
+        assert_eq!(mine.get_keepalives_interval(), Some(Duration::from_secs(2)));
+        assert_eq!(mine.get_keepalives_retries(), Some(3));
+        assert_eq!(mine.get_tcp_user_timeout(), Some(&Duration::from_secs(4)));
+        let ours = driver(&PostgresConfig::new("postgres://h/d")).unwrap();
+        assert_eq!(ours.get_keepalives_idle(), KEEPALIVE_IDLE);
+        assert_eq!(ours.get_keepalives_retries(), Some(KEEPALIVE_RETRIES));
     }
 
     #[test]

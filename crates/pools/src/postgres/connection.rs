@@ -54,6 +54,8 @@ pub(crate) struct Link {
     pending: AtomicUsize,
     /// Whether a statement ran out of time, so that the connection will be closed.
     timed_out: AtomicBool,
+    /// Whether nobody knows any more which answer belongs to which statement.
+    is_unusable: AtomicBool,
     /// Whether a transaction was dropped, so that its rollback is on the way.
     is_rolling_back: AtomicBool,
     /// Whether something may have been sent that the wire has not seen yet.
@@ -90,6 +92,7 @@ impl Connection {
             holder: Mutex::default(),
             pending: AtomicUsize::new(0),
             timed_out: AtomicBool::new(false),
+            is_unusable: AtomicBool::new(false),
             is_rolling_back: AtomicBool::new(false),
             is_driven: AtomicBool::new(false),
             detour: tokio::sync::Mutex::default(),
@@ -97,7 +100,7 @@ impl Connection {
         link.engine.links.add(&link);
         Connection {
             client: Some(client),
-            task,
+            task: task.let_go(),
             link,
             expires: now + lives,
             idle_since: now,
@@ -118,7 +121,7 @@ impl Connection {
         let link = &self.link;
         if self.client().is_closed() {
             Condition::Doomed(Discard::Lost)
-        } else if link.pending.load(Relaxed) > 0 || link.timed_out.load(Relaxed) {
+        } else if link.pending.load(Relaxed) > 0 || link.has_timed_out() || link.is_unusable() {
             Condition::Doomed(Discard::Busy)
         } else if link.is_unsettled() {
             Condition::Unsettled
@@ -261,26 +264,41 @@ impl Link {
         runtime.spawn(async move { engine.connector.cancel(&canceller).await });
     }
 
-    /// Notes that a rollback was sent whose answer nobody waits for.
-    pub(crate) fn rolls_back(&self) {
-        self.is_rolling_back.store(true, Relaxed);
+    pub(crate) fn is_unusable(&self) -> bool {
+        self.is_unusable.load(Relaxed)
+    }
+
+    /// Notes that nothing more may be sent.
+    pub(crate) fn note_unusable(&self) {
+        self.is_unusable.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_rolling_back(&self) -> bool {
+        self.is_rolling_back.load(Relaxed)
+    }
+
+    /// Notes that a rollback was sent whose answer nobody waits for, or that it was answered.
+    pub(crate) fn note_rolling_back(&self, is_under_way: bool) {
+        self.is_rolling_back.store(is_under_way, Relaxed);
     }
 
     /// Notes that things may be sent which this does not count.
-    pub(crate) fn is_driven(&self) {
+    pub(crate) fn note_driven(&self) {
         self.is_driven.store(true, Relaxed);
     }
 
     /// Whether a COMMIT would be answered by a rollback, or may be: a statement whose future was
     /// dropped may still fail, and one that has failed says so before the transaction does.
     pub(crate) fn may_have_failed(&self) -> bool {
-        self.wire.status() == Status::Failed
-            || self.wire.is_busy()
-            || self.pending.load(Relaxed) > 0
+        self.has_failed() || self.wire.is_busy() || self.pending.load(Relaxed) > 0
     }
 
     pub(crate) fn is_in_transaction(&self) -> bool {
         self.wire.status() != Status::Idle
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.wire.status() == Status::Failed
     }
 
     fn is_unsettled(&self) -> bool {

@@ -20,6 +20,9 @@ pub(crate) struct Counters {
     pub(crate) statements_timed_out: IntCounter,
     pub(crate) statements_healed: IntCounter,
     pub(crate) driver_uses: IntCounter,
+    statement_lookups: IntCounterVec,
+    statement_hits: IntCounter,
+    statement_misses: IntCounter,
 }
 
 /// A family whose labels are resolved, so that each series is there before its first event.
@@ -63,7 +66,17 @@ impl Counters {
             "ruleiq_pools_checkout_wait_seconds",
             "Time until a checkout had its connection or failed.",
         );
+        let statement_lookups = IntCounterVec::new(
+            Opts::new(
+                "ruleiq_pools_statement_lookups_total",
+                "Statements that were found prepared (hit) or had to be prepared (miss).",
+            ),
+            &["result"],
+        )?;
         Ok(Counters {
+            statement_hits: statement_lookups.with_label_values(&["hit"]),
+            statement_misses: statement_lookups.with_label_values(&["miss"]),
+            statement_lookups,
             checkout_wait: Histogram::with_opts(wait.buckets(WAIT_BUCKETS.to_vec()))?,
             checkouts_failed: ByReason::new(
                 "ruleiq_pools_checkouts_failed_total",
@@ -99,7 +112,7 @@ impl Counters {
     }
 
     pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        let families: [Box<dyn Collector>; 8] = [
+        let families: [Box<dyn Collector>; 9] = [
             Box::new(self.checkout_wait.clone()),
             Box::new(self.checkouts_failed.family.clone()),
             Box::new(self.connections_discarded.family.clone()),
@@ -108,6 +121,7 @@ impl Counters {
             Box::new(self.statements_timed_out.clone()),
             Box::new(self.statements_healed.clone()),
             Box::new(self.driver_uses.clone()),
+            Box::new(self.statement_lookups.clone()),
         ];
         families
             .into_iter()
@@ -116,6 +130,13 @@ impl Counters {
 
     pub(crate) fn checkout_failed(&self, why: CheckoutFailure) {
         self.checkouts_failed.series[why as usize].inc();
+    }
+
+    pub(crate) fn statement_looked_up(&self, is_hit: bool) {
+        match is_hit {
+            true => self.statement_hits.inc(),
+            false => self.statement_misses.inc(),
+        }
     }
 
     pub(crate) fn discarded(&self, why: Discard) {

@@ -73,9 +73,10 @@ pub(super) fn endpoints(config: &Config) -> Option<Vec<Endpoint>> {
     let endpoint = |at: usize| {
         let port = ports.get(at).or(ports.first()).copied();
         let port = port.unwrap_or(DEFAULT_PORT);
-        let name = match hosts.get(at) {
-            Some(Host::Tcp(name)) => name.clone(),
-            Some(Host::Unix(_)) | None => String::new(),
+        let name = match (hosts.get(at), addresses.get(at)) {
+            (Some(Host::Tcp(name)), _) => name.clone(),
+            (None, Some(address)) => address.to_string(),
+            _ => String::new(),
         };
         match (addresses.get(at), hosts.get(at)) {
             (Some(address), _) => Some(Endpoint::Tcp {

@@ -147,6 +147,8 @@ impl Links {
                 held.warn("a connection has been checked out for long: is it leaked?");
             }
             let transaction = held.transaction_for;
+            // The next one is another.
+            holder.is_reported_in_transaction &= transaction.is_some();
             if !holder.is_reported_in_transaction
                 && transaction.is_some_and(|age| is_over(age, limits.transaction))
             {

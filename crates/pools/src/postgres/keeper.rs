@@ -77,7 +77,7 @@ impl Pool {
     }
 
     fn has_idle(&self, is_wanted: impl Fn(&Connection) -> bool) -> bool {
-        let mut found = false;
+        let mut found = self.ready().any(&is_wanted);
         self.connections.retain(|connection, _| {
             found = found || is_wanted(connection);
             true

@@ -35,8 +35,10 @@ use super::{
 };
 use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
 
-/// How long a server may take to answer a health check.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a server may take to answer a health check,
+const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// and how long one may take whose connections are all at work.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// More connections than any server takes.
 const MOST_CONNECTIONS: usize = 100_000;
 /// The class of those who name none.
@@ -294,7 +296,7 @@ impl Pool {
     }
 
     /// Whether the server answers within a limit, and how many connections it has. Where no
-    /// connection comes free, an answer to somebody else counts.
+    /// connection comes free, an answer to somebody else counts, or to whoever knocks.
     #[track_caller]
     pub(crate) fn health(
         self: &Arc<Self>,
@@ -315,7 +317,11 @@ impl Pool {
             match answer.await {
                 Ok(Ok(allowed)) => (Some(true), allowed.map(|it| pool.budget(it))),
                 Ok(Err(())) => (Some(false), None),
-                Err(_) => (Some(engine.links.answers() > before), None),
+                Err(_) if engine.links.answers() > before => (Some(true), None),
+                Err(_) => {
+                    let answer = time::timeout(ANSWER_TIMEOUT, engine.connector.is_answered());
+                    (Some(answer.await == Ok(true)), None)
+                }
             }
         }
     }

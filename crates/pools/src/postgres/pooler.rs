@@ -7,7 +7,7 @@
 //! driver asks for types of the database's own by prepared statements, which it keeps by name; so all
 //! of them are learned when a connection is opened, again in one transaction.
 
-use std::iter;
+use std::{iter, pin::pin, task::Poll};
 
 use futures_util::{FutureExt as _, future::join};
 use ruleiq_query::Statement;
@@ -31,6 +31,7 @@ const COMMIT_AND_FORGET: &str = "DEALLOCATE ALL; COMMIT";
 /// A name that is taken was left by somebody who died; the next attempt has another.
 const ATTEMPTS: usize = 3;
 /// The database's own types, and the arrays of them. A row of a table is no type that anybody sends.
+/// Each costs a round trip or two when a connection is opened, hence the limit.
 const OWN_TYPES: &str = "\
     WITH own AS ( \
         SELECT t.oid, t.typarray FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid \
@@ -39,7 +40,7 @@ const OWN_TYPES: &str = "\
                OR c.relkind = 'c')) \
     SELECT oid::regtype::text FROM own \
     UNION ALL SELECT typarray::regtype::text FROM own WHERE typarray <> 0 \
-    LIMIT 1600";
+    LIMIT 256";
 
 /// A transaction of our own, in which several messages meet the same server process. Dropped before its
 /// end, it is rolled back.
@@ -72,7 +73,7 @@ impl Drop for Detour<'_> {
     fn drop(&mut self) {
         if !self.done {
             // The driver sends when it is polled first.
-            self.link.rolls_back();
+            self.link.note_rolling_back(true);
             drop(self.client.batch_execute(FORGET).now_or_never());
         }
     }
@@ -112,7 +113,7 @@ pub(super) async fn learn_types(client: &Client) -> Driver<()> {
 
 /// What the server says of a text.
 pub(super) async fn describe(runner: Runner<'_>, sql: &str) -> Driver<Statement> {
-    if runner.link.is_in_transaction() {
+    if is_in_transaction(runner).await? {
         let described = runner.client.prepare(sql).await?;
         runner.client.batch_execute("DEALLOCATE ALL").await?;
         return Ok(Statement::unnamed(sql, described));
@@ -135,84 +136,108 @@ pub(super) async fn describe(runner: Runner<'_>, sql: &str) -> Driver<Statement>
     }
 }
 
-/// Does what takes several messages where they meet the same server process.
+/// Does what takes several messages where they meet the same server process. After an error the
+/// connection must not be used any more.
 pub(super) async fn in_one_transaction<T>(
     runner: Runner<'_>,
     work: impl Future<Output = Driver<T>>,
 ) -> Driver<T> {
-    if runner.link.is_in_transaction() {
+    if is_in_transaction(runner).await? {
         let done = work.await?;
         runner.client.batch_execute("DEALLOCATE ALL").await?;
         return Ok(done);
     }
-    let detour = Detour::begin(runner).await;
+    let mut detour = Detour::begin(runner).await;
     runner.client.batch_execute("BEGIN").await?;
-    let result = work.await;
-    let end = match &result {
-        Ok(_) => COMMIT_AND_FORGET,
-        Err(_) => FORGET,
-    };
-    detour.end(end).await?;
-    result
+    match work.await {
+        Ok(done) => {
+            detour.end(COMMIT_AND_FORGET).await?;
+            Ok(done)
+        }
+        Err(error) => {
+            detour.done = true;
+            Err(error)
+        }
+    }
+}
+
+/// Sends what the future sends when it is polled first, while no transaction of our own is open.
+pub(super) async fn in_turn<T>(runner: Runner<'_>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let turn = runner.link.detour().lock().await;
+    let first = futures_util::poll!(work.as_mut());
+    drop(turn);
+    match first {
+        Poll::Ready(done) => done,
+        Poll::Pending => work.await,
+    }
+}
+
+/// Whether a transaction of the caller's is open. The answer to a rollback may still be on its way.
+async fn is_in_transaction(runner: Runner<'_>) -> Driver<bool> {
+    if runner.link.is_rolling_back() {
+        runner.client.check_connection().await?;
+        runner.link.note_rolling_back(false);
+    }
+    Ok(runner.link.is_in_transaction())
 }
 
 pub(super) async fn query(
     client: &Client,
-    statement: &Statement,
+    text: &str,
+    statement: Option<&Statement>,
     params: &[&(dyn ToSql + Sync)],
 ) -> Driver<Vec<Row>> {
-    client
-        .query_typed(text(statement), &typed(statement, params))
-        .await
+    client.query_typed(text, &typed(statement, params)).await
 }
 
 pub(super) async fn execute(
     client: &Client,
-    statement: &Statement,
+    text: &str,
+    statement: Option<&Statement>,
     params: &[&(dyn ToSql + Sync)],
 ) -> Driver<u64> {
-    client
-        .execute_typed(text(statement), &typed(statement, params))
-        .await
+    client.execute_typed(text, &typed(statement, params)).await
 }
 
 pub(super) async fn stream(
     client: &Client,
-    statement: &Statement,
+    text: &str,
+    statement: Option<&Statement>,
     params: &[&(dyn ToSql + Sync)],
 ) -> Driver<RowStream> {
-    client
-        .query_typed_raw(text(statement), typed(statement, params))
-        .await
+    client.query_typed_raw(text, typed(statement, params)).await
 }
 
-/// Whether the types that were sent along do not fit (any more). Outside of a transaction nothing has
-/// happened then.
+/// Whether the types that were sent along do not fit (any more). Nothing has happened then: what a
+/// function or procedure says while it runs comes with a context.
 pub(super) fn is_outdated(error: &tokio_postgres::Error) -> bool {
     let Some(refusal) = error.as_db_error() else {
         let source = std::error::Error::source(error);
         return source.is_some_and(<dyn std::error::Error>::is::<WrongType>);
     };
-    matches!(
-        *refusal.code(),
-        SqlState::AMBIGUOUS_PARAMETER
-            | SqlState::CANNOT_COERCE
-            | SqlState::DATATYPE_MISMATCH
-            | SqlState::INDETERMINATE_DATATYPE
-            | SqlState::UNDEFINED_FUNCTION
-    )
+    refusal.where_().is_none()
+        && matches!(
+            *refusal.code(),
+            SqlState::AMBIGUOUS_PARAMETER
+                | SqlState::CANNOT_COERCE
+                | SqlState::DATATYPE_MISMATCH
+                | SqlState::INDETERMINATE_DATATYPE
+                | SqlState::UNDEFINED_FUNCTION
+        )
 }
 
-fn text(statement: &Statement) -> &str {
-    ruleiq_query::Sql::text(statement)
+/// Whether the driver has asked for a type by a statement of its own that the server has forgotten.
+pub(super) fn is_type_unknown(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
 }
 
 /// The parameters with their types. One that the statement has no place for is refused by the driver.
 fn typed<'p>(
-    statement: &Statement,
+    statement: Option<&Statement>,
     params: &'p [&'p (dyn ToSql + Sync)],
 ) -> Vec<(&'p (dyn ToSql + Sync), Type)> {
-    let types = statement.params().iter().cloned();
-    let types = types.chain(iter::repeat(Type::UNKNOWN));
+    let types = statement.map_or(&[][..], Statement::params);
+    let types = types.iter().cloned().chain(iter::repeat(Type::UNKNOWN));
     params.iter().copied().zip(types).collect()
 }

@@ -18,6 +18,10 @@ impl Ready {
         self.lock().pop()
     }
 
+    pub(super) fn any(&self, is_wanted: impl Fn(&Connection) -> bool) -> bool {
+        self.lock().iter().any(is_wanted)
+    }
+
     /// Takes up to so many that are to go.
     pub(super) fn take_if(
         &self,

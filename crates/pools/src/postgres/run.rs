@@ -28,8 +28,8 @@ pub(super) type Driver<T> = Result<T, tokio_postgres::Error>;
 enum Form {
     /// By its name on the server.
     Named(tokio_postgres::Statement),
-    /// As text, behind a pooler.
-    Text(Statement),
+    /// As text, behind a pooler, with what is known of the parameters, if there are any.
+    Text(Option<Statement>),
 }
 
 /// A client whose statements are run by the rules of the pool.
@@ -52,6 +52,12 @@ pub(crate) struct Run<'a> {
     ended: bool,
 }
 
+/// A COPY. Unless it is done when this is dropped, its connection cannot be used any more.
+struct Copying<'a> {
+    link: &'a Link,
+    is_done: bool,
+}
+
 /// The rows of a statement as they arrive.
 pub(crate) struct Rows<'a> {
     rows: Pin<Box<RowStream>>,
@@ -61,12 +67,14 @@ pub(crate) struct Rows<'a> {
 
 impl<'a> Runner<'a> {
     pub(crate) async fn prepare(self, sql: &str, call_site: CallSite) -> Result<Statement, Error> {
-        let known = self.link.statements().get(sql);
-        if let Some(statement) = known {
+        if let Some(statement) = self.kept(sql) {
             return Ok(statement);
         }
         let run = Run::begin(self, call_site)?;
         let result = run.limit(self.prepare_anew(sql)).await?;
+        if let Err(error) = &result {
+            self.note_unknown_type(error);
+        }
         run.finish(result, |_| 0)
     }
 
@@ -80,11 +88,14 @@ impl<'a> Runner<'a> {
         let query = |form: Form| async move {
             match form {
                 Form::Named(it) => client.query(&it, params).await,
-                Form::Text(it) => Box::pin(pooler::query(client, &it, params)).await,
+                Form::Text(it) => {
+                    let query = pooler::query(client, sql.text(), it.as_ref(), params);
+                    Box::pin(pooler::in_turn(self, query)).await
+                }
             }
         };
         let mut run = Run::begin(self, call_site)?;
-        let rows = run.prepared(sql, query).await?;
+        let rows = run.prepared(sql, !params.is_empty(), query).await?;
         run.finish(rows, |rows| rows.len() as u64)
     }
 
@@ -98,11 +109,14 @@ impl<'a> Runner<'a> {
         let execute = |form: Form| async move {
             match form {
                 Form::Named(it) => client.execute(&it, params).await,
-                Form::Text(it) => Box::pin(pooler::execute(client, &it, params)).await,
+                Form::Text(it) => {
+                    let execute = pooler::execute(client, sql.text(), it.as_ref(), params);
+                    Box::pin(pooler::in_turn(self, execute)).await
+                }
             }
         };
         let mut run = Run::begin(self, call_site)?;
-        let rows = run.prepared(sql, execute).await?;
+        let rows = run.prepared(sql, !params.is_empty(), execute).await?;
         run.finish(rows, |rows| *rows)
     }
 
@@ -115,10 +129,7 @@ impl<'a> Runner<'a> {
         let result = match self.link.engine.transaction_pooling {
             false => run.limit(client.batch_execute(sql)).await?,
             true => {
-                let execute = async {
-                    self.turn().await;
-                    client.batch_execute(sql).await
-                };
+                let execute = pooler::in_turn(self, client.batch_execute(sql));
                 run.limit(Box::pin(execute)).await?
             }
         };
@@ -132,6 +143,12 @@ impl<'a> Runner<'a> {
         call_site: CallSite,
     ) -> Result<u64, Error> {
         let mut run = Run::begin(self, call_site)?;
+        // The driver sends two requests and counts on one answer; a COPY that fails before it takes
+        // anything in gets two, and each later answer would be taken for the one before it.
+        let mut copying = Copying {
+            link: self.link,
+            is_done: false,
+        };
         let result = if self.link.engine.transaction_pooling {
             if run.scope.is_some() {
                 run.fingerprint = Some(Fingerprint::of(sql));
@@ -140,18 +157,19 @@ impl<'a> Runner<'a> {
             run.limit(Box::pin(pooler::in_one_transaction(self, copy)))
                 .await?
         } else {
-            match run.statement(sql).await? {
+            match run.statement(sql, true).await? {
                 Ok((fingerprint, Form::Named(statement))) => {
                     run.fingerprint = Some(fingerprint);
                     run.limit(self.copy(&statement, chunks)).await?
                 }
-                Ok((fingerprint, Form::Text(statement))) => {
+                Ok((fingerprint, Form::Text(_))) => {
                     run.fingerprint = Some(fingerprint);
-                    run.limit(self.copy(statement.text(), chunks)).await?
+                    run.limit(self.copy(sql, chunks)).await?
                 }
                 Err(error) => Err(error),
             }
         };
+        copying.is_done = result.is_ok();
         run.finish(result, |rows| *rows)
     }
 
@@ -168,11 +186,14 @@ impl<'a> Runner<'a> {
                     let params = params.iter().map(|it| *it as &(dyn ToSql + Sync));
                     client.query_raw(&it, params).await
                 }
-                Form::Text(it) => Box::pin(pooler::stream(client, &it, params)).await,
+                Form::Text(it) => {
+                    let stream = pooler::stream(client, sql.text(), it.as_ref(), params);
+                    Box::pin(pooler::in_turn(self, stream)).await
+                }
             }
         };
         let mut run = Run::begin(self, call_site)?;
-        match run.prepared(sql, start).await? {
+        match run.prepared(sql, !params.is_empty(), start).await? {
             Ok(rows) => Ok(Rows {
                 rows: Box::pin(rows),
                 limit: Some(Box::pin(time::sleep_until(run.until))),
@@ -185,13 +206,23 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// What is prepared or described already.
-    fn known(self, sql: &(impl Sql + ?Sized)) -> Option<(Fingerprint, Form)> {
+    /// What is prepared or described already, or need not be.
+    fn known(self, sql: &(impl Sql + ?Sized), has_params: bool) -> Option<(Fingerprint, Form)> {
+        if self.link.engine.transaction_pooling && !has_params {
+            return Some((sql.fingerprint(), Form::Text(None)));
+        }
         if let Some(prepared) = sql.prepared() {
             return Some((sql.fingerprint(), Form::Named(prepared.clone())));
         }
-        let statement = self.link.statements().get(sql.text())?;
+        let statement = self.kept(sql.text())?;
         Some((statement.fingerprint(), Form::of(statement)))
+    }
+
+    fn kept(self, sql: &str) -> Option<Statement> {
+        let statement = self.link.statements().get(sql);
+        let counters = &self.link.engine.counters;
+        counters.statement_looked_up(statement.is_some());
+        statement
     }
 
     async fn copy<S: ToStatement + ?Sized>(
@@ -216,12 +247,19 @@ impl<'a> Runner<'a> {
         Ok(statement)
     }
 
+    /// Behind a pooler, the driver will never know a type that was made since the connection was opened.
+    fn note_unknown_type(self, error: &tokio_postgres::Error) {
+        if self.link.engine.transaction_pooling && pooler::is_type_unknown(error) {
+            self.link.note_unusable();
+        }
+    }
+
     /// How often a statement that was spoiled is run again.
-    fn healings(self) -> usize {
+    fn healings(self, has_params: bool) -> usize {
         match self.link.engine.transaction_pooling {
             false => HEALINGS,
-            // It may as well be the caller's mistake.
-            true => 1,
+            // Nothing but the types of parameters is known. It may as well be the caller's mistake.
+            true => usize::from(has_params),
         }
     }
 
@@ -231,11 +269,6 @@ impl<'a> Runner<'a> {
             false => is_spoiled(error),
             true => pooler::is_outdated(error),
         }
-    }
-
-    /// Waits while a transaction of our own is open, with which anything else would end.
-    async fn turn(self) {
-        drop(self.link.detour().lock().await);
     }
 }
 
@@ -249,6 +282,9 @@ impl<'a> Run<'a> {
         // could be hit.
         if passed || runner.link.has_timed_out() {
             return Err(Error::DeadlinePassed);
+        }
+        if runner.link.is_unusable() {
+            return Err(Error::Unusable);
         }
         let own = started + runner.link.engine.statement_limit;
         runner.link.statement_began();
@@ -281,19 +317,16 @@ impl<'a> Run<'a> {
     async fn statement(
         &mut self,
         sql: &(impl Sql + ?Sized),
+        has_params: bool,
     ) -> Result<Driver<(Fingerprint, Form)>, Error> {
-        if let Some(known) = self.runner.known(sql) {
-            if let (_, Form::Text(_)) = known {
-                self.limit(Box::pin(self.runner.turn())).await?;
-            }
+        if let Some(known) = self.runner.known(sql, has_params) {
             return Ok(Ok(known));
         }
+        // Also of what is given up while the server waits for a lock.
+        self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
         // On the heap, as it is rare, and all futures would be as large as this.
         let prepared = self.limit(Box::pin(self.runner.prepare_anew(sql.text())));
         let prepared = prepared.await?;
-        if prepared.is_err() {
-            self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
-        }
         Ok(prepared.map(|statement| (statement.fingerprint(), Form::of(statement))))
     }
 
@@ -301,19 +334,23 @@ impl<'a> Run<'a> {
     async fn prepared<T, F>(
         &mut self,
         sql: &(impl Sql + ?Sized),
+        has_params: bool,
         run: impl Fn(Form) -> F,
     ) -> Result<Driver<T>, Error>
     where
         F: Future<Output = Driver<T>>,
     {
         let runner = self.runner;
-        let (fingerprint, form) = match self.statement(sql).await? {
+        let (fingerprint, form) = match self.statement(sql, has_params).await? {
             Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => {
+                runner.note_unknown_type(&error);
+                return Ok(Err(error));
+            }
         };
         self.fingerprint = Some(fingerprint);
         let mut result = self.limit(run(form)).await?;
-        for _ in 0..runner.healings() {
+        for _ in 0..runner.healings(has_params) {
             if !matches!(&result, Err(error) if runner.is_spoiled(error)) {
                 break;
             }
@@ -326,6 +363,9 @@ impl<'a> Run<'a> {
             // On the heap, as it is rare, and all futures would be as large as this.
             let again = async { run(Form::of(runner.prepare_anew(sql.text()).await?)).await };
             result = self.limit(Box::pin(again)).await?;
+        }
+        if let Err(error) = &result {
+            runner.note_unknown_type(error);
         }
         Ok(result)
     }
@@ -345,6 +385,14 @@ impl<'a> Run<'a> {
     /// The statement has its answer.
     fn end(&mut self) {
         self.ended = true;
+    }
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.link.note_unusable();
+        }
     }
 }
 
@@ -388,7 +436,7 @@ impl Form {
     fn of(statement: Statement) -> Form {
         match statement.prepared() {
             Some(prepared) => Form::Named(prepared.clone()),
-            None => Form::Text(statement),
+            None => Form::Text(Some(statement)),
         }
     }
 }
@@ -399,6 +447,10 @@ fn is_spoiled(error: &tokio_postgres::Error) -> bool {
     let Some(refusal) = error.as_db_error() else {
         return false;
     };
+    // What a function or procedure says while it runs comes with a context.
+    if refusal.where_().is_some() {
+        return false;
+    }
     match *refusal.code() {
         SqlState::INVALID_SQL_STATEMENT_NAME => true,
         // Much else has this code too; the text is translated, the routine is not.

@@ -74,7 +74,7 @@ impl Session {
         let connection = self.connection();
         let link = connection.link();
         link.engine.counters.driver_uses.inc();
-        link.is_driven();
+        link.note_driven();
         connection.client()
     }
 

@@ -24,12 +24,15 @@ impl<'a> Transaction<'a> {
         runner: Runner<'a>,
         call_site: CallSite,
     ) -> Result<Transaction<'a>, Error> {
-        runner.batch_execute("BEGIN", call_site).await?;
-        Ok(Transaction {
+        // Before it is sent: whoever drops this half-way rolls back what may have begun.
+        let mut transaction = Transaction {
             runner,
             done: false,
             _open: Scope::current().map(|scope| scope.open_transaction()),
-        })
+        };
+        let begun = runner.batch_execute("BEGIN", call_site).await;
+        transaction.done = begun.is_err();
+        begun.map(|()| transaction)
     }
 
     /// Commits the transaction.
@@ -71,7 +74,7 @@ impl<'a> Transaction<'a> {
         // the connection is closed.
         self.done = true;
         let result = self.runner.batch_execute(command, call_site).await;
-        if let Err(Error::DeadlinePassed) = &result {
+        if let Err(Error::DeadlinePassed | Error::Unusable) = &result {
             self.done = false;
         }
         result
@@ -87,7 +90,7 @@ impl Drop for Transaction<'_> {
         if !self.done {
             // The driver sends when it is polled first. The answer is waited for at the check-in,
             // whether or not it has come already: the connection is driven by another thread.
-            self.runner.link.rolls_back();
+            self.runner.link.note_rolling_back(true);
             drop(self.runner.client.batch_execute("ROLLBACK").now_or_never());
         }
     }

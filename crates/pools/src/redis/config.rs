@@ -10,7 +10,8 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub struct RedisConfig {
     /// `redis://user:password@host:port/database`; `rediss://` for TLS; `redis-cluster://` and
-    /// `redis-sentinel://` with further nodes as `?node=host:port`.
+    /// `redis-sentinel://` with further nodes as `?node=host:port`, and for Sentinel
+    /// `sentinelServiceName=name`.
     pub url: SecretString,
     /// The most connections. Default 10. Commands share them without waiting for each other's
     /// answers, so that no more than two are opened: more bring nothing.

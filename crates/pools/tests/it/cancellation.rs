@@ -1,13 +1,26 @@
 use bytes::Bytes;
 use futures_util::{StreamExt as _, pin_mut, stream};
 use ruleiq_pools::PoolManager;
-use ruleiq_query::{Queries as _, Read as _};
-use ruleiq_test_support::TestDatabase;
+use ruleiq_query::{Error, Queries as _, Read as _};
+use ruleiq_test_support::{TestDatabase, eventually};
 
 use crate::fixture::{
-    PATIENCE, backend, config, every_place_is_usable, manager, poll_times, single,
-    until_not_running, until_running,
+    PATIENCE, Place, anywhere, backend, every_place_answers, is_running, manager, poll_times,
+    single, until_not_running, until_running,
 };
+
+anywhere!(
+    whatever_is_dropped_half_way_every_place_stays_usable,
+    a_copy_that_was_given_up_stores_nothing,
+    a_copy_that_fails_costs_its_connection_and_nobody_an_answer,
+);
+
+async fn until_seen(place: &Place, text: &str) {
+    let connecting = tokio_postgres::connect(&place.owner_url, tokio_postgres::NoTls);
+    let (observer, connection) = connecting.await.unwrap();
+    tokio::spawn(connection);
+    eventually(PATIENCE, || is_running(&observer, text)).await;
+}
 
 #[tokio::test]
 async fn a_busy_connection_is_never_handed_on() {
@@ -80,20 +93,13 @@ async fn step(pools: &PoolManager, kind: usize) {
     }
 }
 
-#[tokio::test]
-async fn whatever_is_dropped_half_way_every_place_stays_usable() {
-    let database = TestDatabase::empty().await;
-    database
-        .client()
-        .await
-        .batch_execute("CREATE TABLE t (n int)")
-        .await
-        .unwrap();
-    let pools = manager(config(database.url()));
+async fn whatever_is_dropped_half_way_every_place_stays_usable(place: Place) {
+    place.prepare("CREATE TABLE t (n int)").await;
+    let pools = place.pools();
     for kind in 0..8 {
         for polls in 0.. {
             let finished = poll_times(polls, step(&pools, kind)).await.is_some();
-            every_place_is_usable(&pools).await;
+            every_place_answers(&pools).await;
             if finished {
                 break;
             }
@@ -101,10 +107,8 @@ async fn whatever_is_dropped_half_way_every_place_stays_usable() {
     }
 }
 
-#[tokio::test]
-async fn a_copy_that_was_given_up_stores_nothing() {
-    let database = TestDatabase::empty().await;
-    let pools = manager(single(database.url()));
+async fn a_copy_that_was_given_up_stores_nothing(place: Place) {
+    let pools = place.single();
     let session = pools.session().await.unwrap();
     session
         .batch_execute("CREATE TABLE t (n int)")
@@ -113,7 +117,7 @@ async fn a_copy_that_was_given_up_stores_nothing() {
     let chunks = stream::iter([Bytes::from_static(b"1\n")]).chain(stream::pending());
     tokio::select! {
         result = session.copy_in("COPY t FROM STDIN", chunks) => panic!("{result:?}"),
-        () = until_running(&database, "COPY t") => {}
+        () = until_seen(&place, "COPY t") => {}
     }
     drop(session);
     let session = pools.session().await.unwrap();
@@ -123,6 +127,36 @@ async fn a_copy_that_was_given_up_stores_nothing() {
         .unwrap()
         .get(0);
     assert_eq!(count, 0);
+}
+
+async fn a_copy_that_fails_costs_its_connection_and_nobody_an_answer(place: Place) {
+    place
+        .prepare(
+            "CREATE TABLE t (n int);
+             CREATE VIEW v AS SELECT 1 AS n;
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 $$BEGIN RAISE EXCEPTION 'no'; END$$;
+             CREATE TABLE guarded (n int);
+             CREATE TRIGGER guard BEFORE INSERT ON guarded EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let pools = place.single();
+    for target in ["missing", "v", "guarded", "t"] {
+        let session = pools.session().await.unwrap();
+        let chunks = stream::iter([Bytes::from_static(b"1\nnonsense\n")]);
+        let copy = format!("COPY {target} FROM STDIN");
+        let error = session.copy_in(&copy, chunks).await.unwrap_err();
+        assert!(error.as_db_error().is_some(), "{target}: {error:?}");
+        let error = session.batch_execute("SELECT 1").await.unwrap_err();
+        assert!(matches!(error, Error::Unusable), "{target}: {error:?}");
+        drop(session);
+        // Whoever is next has its own answers.
+        let session = pools.session().await.unwrap();
+        session.batch_execute("SELECT nonsense").await.unwrap_err();
+        let row = session.query_one("SELECT 7", &[]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), 7, "{target}");
+        session.batch_execute("SELECT 1").await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,14 @@ use ruleiq_scope::Scope;
 use ruleiq_test_support::TestDatabase;
 use tokio::time::Instant;
 
-use crate::fixture::{backend, config, every_place_is_usable, manager, single, until_not_running};
+use crate::fixture::{
+    Place, anywhere, backend, config, every_place_is_usable, manager, single, until_not_running,
+};
+
+anywhere!(
+    a_passed_deadline_sends_nothing,
+    a_commit_that_comes_too_late_rolls_back,
+);
 
 fn scope_of(limit: Duration) -> Scope {
     Scope::builder().deadline(Instant::now() + limit).build()
@@ -36,10 +43,8 @@ async fn a_deadline_cancels_the_statement_on_the_server() {
     assert_ne!(first, backend(&pools.session().await.unwrap()).await);
 }
 
-#[tokio::test]
-async fn a_passed_deadline_sends_nothing() {
-    let database = TestDatabase::empty().await;
-    let pools = manager(single(database.url()));
+async fn a_passed_deadline_sends_nothing(place: Place) {
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     session
         .batch_execute("CREATE TABLE t (n int)")
@@ -94,10 +99,8 @@ async fn a_stream_ends_at_the_deadline() {
     every_place_is_usable(&pools).await;
 }
 
-#[tokio::test]
-async fn a_commit_that_comes_too_late_rolls_back() {
-    let database = TestDatabase::empty().await;
-    let pools = manager(single(database.url()));
+async fn a_commit_that_comes_too_late_rolls_back(place: Place) {
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     session
         .batch_execute("CREATE TABLE t (n int)")

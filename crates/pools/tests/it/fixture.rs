@@ -28,6 +28,67 @@ pub(crate) fn config(url: &str) -> PostgresConfig {
     }
 }
 
+/// A database of a test's own, and how pools reach it: straight, or through a pooler.
+pub(crate) struct Place {
+    /// What pools are given.
+    pub(crate) config: PostgresConfig,
+    /// Past the pooler.
+    pub(crate) owner_url: String,
+}
+
+/// Makes of functions that take a [`Place`] a test each, straight to the server, and one function that
+/// runs them all elsewhere.
+macro_rules! anywhere {
+    ($($scenario:ident),* $(,)?) => {
+        mod straight {
+            $(
+                #[tokio::test]
+                async fn $scenario() {
+                    let database = ruleiq_test_support::TestDatabase::empty().await;
+                    super::$scenario($crate::fixture::Place::straight_to(&database)).await;
+                }
+            )*
+        }
+
+        /// Each with a place of its own.
+        pub(crate) async fn all(place: impl AsyncFn() -> $crate::fixture::Place) {
+            $($scenario(place().await).await;)*
+        }
+    };
+}
+pub(crate) use anywhere;
+
+impl Place {
+    pub(crate) fn straight_to(database: &TestDatabase) -> Place {
+        Place {
+            config: config(database.url()),
+            owner_url: database.url().to_owned(),
+        }
+    }
+
+    /// A pool of [`PLACES`] connections.
+    pub(crate) fn pools(&self) -> PoolManager {
+        manager(self.config.clone())
+    }
+
+    /// A pool for one caller at a time.
+    pub(crate) fn single(&self) -> PoolManager {
+        manager(PostgresConfig {
+            size: NonZeroUsize::MIN,
+            max_overflow: 0,
+            ..self.config.clone()
+        })
+    }
+
+    /// Runs statements past the pooler.
+    pub(crate) async fn prepare(&self, sql: &str) {
+        let connecting = tokio_postgres::connect(&self.owner_url, tokio_postgres::NoTls);
+        let (owner, connection) = connecting.await.unwrap();
+        tokio::spawn(connection);
+        owner.batch_execute(sql).await.unwrap();
+    }
+}
+
 /// A pool for one caller at a time.
 pub(crate) fn single(url: &str) -> PostgresConfig {
     PostgresConfig {

@@ -1,5 +1,6 @@
 use std::{error::Error as _, io, time::Duration};
 
+use futures_util::future::join_all;
 use ruleiq_pools::{CheckoutError, ConnectError, PostgresConfig};
 use ruleiq_query::{Error, Read as _};
 use ruleiq_scope::Scope;
@@ -52,7 +53,7 @@ async fn a_refused_connect_is_an_error_at_once() {
     .await;
     // So do all of many callers, of whom most must wait for a place first.
     let callers = (0..PLACES * 10).map(|_| pools.session());
-    for result in futures_util::future::join_all(callers).await {
+    for result in join_all(callers).await {
         assert!(
             matches!(result, Err(CheckoutError::Connect { .. })),
             "{result:?}"
@@ -219,4 +220,76 @@ async fn a_pool_that_may_open_more_than_the_server_takes_is_told_of() {
     assert!(exceeded.is_exceeded(), "{exceeded:?}");
     assert_eq!(exceeded.wanted, SIZE + 50_000);
     assert_eq!(log.count("than the database takes"), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn one_without_patience_costs_no_connection() {
+    let database = TestDatabase::empty().await;
+    let proxy = FaultProxy::in_front_of(database.url()).await;
+    let pools = manager(PostgresConfig {
+        idle_check: Duration::ZERO,
+        ..config(&proxy.url(database.url()))
+    });
+    every_place_is_usable(&pools).await;
+    eventually(PATIENCE, || async { stats(&pools).connections() == SIZE }).await;
+    let discarded = stats(&pools).connections();
+    for _ in 0..20 {
+        let scope = Scope::builder()
+            .deadline(Instant::now() + Duration::from_micros(50))
+            .build();
+        drop(scope.run(pools.session()).await);
+    }
+    eventually(PATIENCE, || async {
+        let stats = stats(&pools);
+        stats.closing == 0 && stats.checked_in == discarded
+    })
+    .await;
+    assert_eq!(proxy_connections(&database).await, discarded);
+}
+
+async fn proxy_connections(database: &TestDatabase) -> usize {
+    let observer = database.client().await;
+    usize::try_from(crate::fixture::connections(&observer).await).unwrap()
+}
+
+#[tokio::test]
+async fn a_database_whose_connections_are_all_at_work_is_healthy() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(config(database.url()));
+    let sessions: Vec<_> = join_all((0..PLACES).map(|_| pools.session())).await;
+    let sleeps = sessions.iter().map(|session| async {
+        let session = session.as_ref().unwrap();
+        session.query("SELECT pg_sleep(120)", &[]).await
+    });
+    tokio::select! {
+        _ = join_all(sleeps) => panic!("they sleep"),
+        health = pools.health_check() => assert_eq!(health.database, Some(true)),
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_takes_connections_and_says_nothing_is_passed_over() {
+    let database = TestDatabase::empty().await;
+    let proxy = FaultProxy::in_front_of(database.url()).await;
+    proxy.stall().await;
+    let (credentials, rest) = database.url().rsplit_once('@').unwrap();
+    let silent = proxy.url(database.url());
+    let (_, silent) = silent.rsplit_once('@').unwrap();
+    let silent = silent.split('/').next().unwrap();
+    let pools = manager(PostgresConfig {
+        connect_timeout: Duration::from_secs(2),
+        ..config(&format!("{credentials}@{silent},{rest}"))
+    });
+    drop(pools.session().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_host_that_nobody_knows_is_named() {
+    let pools = manager(config("postgres://u:p@no-such-host.invalid/d"));
+    let error = pools.session().await.unwrap_err();
+    assert!(
+        error.to_string().contains("no-such-host.invalid"),
+        "{error}"
+    );
+    assert!(matches!(error, CheckoutError::Connect { .. }), "{error:?}");
 }

@@ -1,7 +1,13 @@
 //! The core of all this through `PgBouncer` in transaction pooling, where each transaction may meet
 //! another server process.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -17,8 +23,10 @@ use tokio::time::Instant;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::{
-    fixture::{PATIENCE, config, is_running, manager, poll_times},
+    cancellation as everything, deadlines,
+    fixture::{PATIENCE, Place, config, is_running, manager, poll_times},
     storms::cancellation,
+    transactions,
 };
 
 struct Behind {
@@ -52,6 +60,22 @@ impl Behind {
         PostgresConfig {
             transaction_pooling: true,
             ..config(self.servers.pgbouncer_url())
+        }
+    }
+
+    /// A database of its own.
+    async fn place(&self) -> Place {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("place_{}", NUMBER.fetch_add(1, Relaxed));
+        let create = format!("CREATE DATABASE {name}");
+        self.owner.batch_execute(&create).await.unwrap();
+        let at = |url: &str| format!("{}/{name}", url.rsplit_once('/').unwrap().0);
+        Place {
+            config: PostgresConfig {
+                url: at(self.servers.pgbouncer_url()).into(),
+                ..self.config()
+            },
+            owner_url: at(self.servers.postgres_url()),
         }
     }
 
@@ -222,6 +246,88 @@ async fn what_is_asked_in_between_undoes_nobody_else_s_work() {
     assert_eq!(behind.rows().await, 11 + 40);
     drop(session);
     nothing_is_left(&pools).await;
+}
+
+#[tokio::test]
+async fn the_core_of_the_suite_holds_here_too() {
+    let behind = Behind::start().await;
+    transactions::all(async || behind.place().await).await;
+    everything::all(async || behind.place().await).await;
+    deadlines::all(async || behind.place().await).await;
+}
+
+#[tokio::test]
+async fn a_type_that_came_later_costs_a_connection_and_is_known_then() {
+    let behind = Behind::start().await;
+    let pools = manager(behind.config());
+    let session = pools.session().await.unwrap();
+    session.query("SELECT mood FROM t", &[]).await.unwrap();
+    let change = "CREATE TYPE later AS ENUM ('a'); ALTER TABLE t ADD later later";
+    behind.owner.batch_execute(change).await.unwrap();
+    let ask = "SELECT later FROM t WHERE n = $1";
+    let error = session.query(ask, &[&1_i32]).await.unwrap_err();
+    assert_eq!(error.sql_state().unwrap().code(), "26000");
+    assert!(
+        session
+            .query(ask, &[&1_i32])
+            .await
+            .unwrap_err()
+            .is_connection_lost()
+    );
+    drop(session);
+    eventually(PATIENCE, || async {
+        let session = pools.session().await.unwrap();
+        session.query(ask, &[&1_i32]).await.is_ok()
+    })
+    .await;
+    nothing_is_left(&pools).await;
+}
+
+#[tokio::test]
+async fn a_procedure_that_has_committed_is_not_run_again() {
+    let behind = Behind::start().await;
+    behind
+        .owner
+        .batch_execute(
+            "CREATE PROCEDURE work(n int) LANGUAGE plpgsql AS
+             $$BEGIN INSERT INTO t VALUES (n); COMMIT; PERFORM no_such_function(n); END$$",
+        )
+        .await
+        .unwrap();
+    let pools = manager(behind.config());
+    let session = pools.session().await.unwrap();
+    session
+        .execute("CALL work($1)", &[&1_i32])
+        .await
+        .unwrap_err();
+    assert_eq!(behind.rows().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_that_share_a_session_undo_nothing_of_each_other() {
+    let behind = Behind::start().await;
+    let pools = manager(behind.config());
+    let session = Arc::new(pools.session().await.unwrap());
+    let writes = tokio::spawn({
+        let session = Arc::clone(&session);
+        async move {
+            for n in 0..300_i32 {
+                session
+                    .execute("INSERT INTO t VALUES ($1)", &[&n])
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+    let texts = tokio::spawn(async move {
+        for n in 0..300 {
+            let text = format!("SELECT $1::int + {n}");
+            session.query(&text, &[&1_i32]).await.unwrap();
+        }
+    });
+    writes.await.unwrap();
+    texts.await.unwrap();
+    assert_eq!(behind.rows().await, 300);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt as _, stream};
@@ -6,6 +6,7 @@ use ruleiq_pools::{PostgresConfig, Session};
 use ruleiq_query::{Fingerprint, Queries as _, Read as _};
 use ruleiq_scope::Scope;
 use ruleiq_test_support::TestDatabase;
+use tokio::time::Instant;
 
 use crate::fixture::{manager, single};
 
@@ -139,6 +140,19 @@ async fn a_refused_statement_is_not_run_again() {
         .unwrap()
         .get(0);
     assert_eq!(calls, 1);
+
+    session
+        .batch_execute(
+            "CREATE TABLE done (n int);
+             CREATE PROCEDURE work() LANGUAGE plpgsql AS
+             $$BEGIN INSERT INTO done VALUES (1); COMMIT; EXECUTE 'DEALLOCATE x'; END$$",
+        )
+        .await
+        .unwrap();
+    let error = session.execute("CALL work()", &[]).await.unwrap_err();
+    assert_eq!(error.sql_state().unwrap().code(), "26000");
+    let done = session.query("SELECT n FROM done", &[]).await.unwrap();
+    assert_eq!(done.len(), 1);
 }
 
 #[tokio::test]
@@ -199,7 +213,28 @@ async fn the_scope_has_each_statement_with_its_line() {
         );
         assert_eq!(logged.call_site.file(), file!());
     }
-    assert!(summary.times.database > std::time::Duration::ZERO);
+    assert!(summary.times.database > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn what_is_given_up_before_it_is_prepared_is_in_the_log() {
+    let database = TestDatabase::empty().await;
+    let owner = database.client().await;
+    owner
+        .batch_execute("CREATE TABLE t (n int); BEGIN; LOCK TABLE t")
+        .await
+        .unwrap();
+    let pools = manager(single(database.url()));
+    let session = pools.session().await.unwrap();
+    let scope = Scope::builder()
+        .deadline(Instant::now() + Duration::from_millis(200))
+        .build();
+    let late = scope.clone().run(session.query("SELECT n FROM t", &[]));
+    late.await.unwrap_err();
+    let summary = scope.summary();
+    let logged = summary.statements.distinct();
+    assert_eq!(logged.len(), 1);
+    assert_eq!(logged[0].fingerprint, Fingerprint::of("SELECT n FROM t"));
 }
 
 #[tokio::test]

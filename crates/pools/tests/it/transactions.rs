@@ -1,9 +1,21 @@
 use ruleiq_pools::Session;
 use ruleiq_query::{Queries as _, Read as _};
 use ruleiq_scope::Scope;
-use ruleiq_test_support::TestDatabase;
 
-use crate::fixture::{backend, is_outside_a_transaction, manager, poll_times, single};
+use crate::fixture::{Place, anywhere, backend, is_outside_a_transaction, poll_times};
+
+anywhere!(
+    a_committed_transaction_lasts,
+    a_dropped_transaction_is_rolled_back_and_its_connection_kept,
+    a_beginning_that_was_dropped_takes_nothing_along,
+    a_transaction_begun_by_hand_is_rolled_back,
+    a_commit_after_a_failed_statement_is_an_error,
+    a_commit_after_a_dropped_statement_that_failed_is_an_error,
+    a_refused_commit_is_an_error_and_the_connection_goes_on,
+    the_scope_knows_which_transactions_are_open,
+);
+
+const TABLE: &str = "CREATE TABLE t (n int PRIMARY KEY)";
 
 async fn rows(session: &Session) -> i64 {
     let row = session
@@ -13,22 +25,9 @@ async fn rows(session: &Session) -> i64 {
     row.get(0)
 }
 
-/// A database with an empty table.
-async fn database() -> TestDatabase {
-    let database = TestDatabase::empty().await;
-    database
-        .client()
-        .await
-        .batch_execute("CREATE TABLE t (n int PRIMARY KEY)")
-        .await
-        .unwrap();
-    database
-}
-
-#[tokio::test]
-async fn a_committed_transaction_lasts() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn a_committed_transaction_lasts(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     let transaction = session.transaction().await.unwrap();
     transaction
@@ -43,10 +42,9 @@ async fn a_committed_transaction_lasts() {
     assert_eq!((rows(&session).await, backend(&session).await), (1, first));
 }
 
-#[tokio::test]
-async fn a_dropped_transaction_is_rolled_back_and_its_connection_kept() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn a_dropped_transaction_is_rolled_back_and_its_connection_kept(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     let transaction = session.transaction().await.unwrap();
     transaction
@@ -70,10 +68,29 @@ async fn a_dropped_transaction_is_rolled_back_and_its_connection_kept() {
     assert_eq!((rows(&session).await, backend(&session).await), (0, first));
 }
 
-#[tokio::test]
-async fn a_transaction_begun_by_hand_is_rolled_back() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn a_beginning_that_was_dropped_takes_nothing_along(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
+    for polls in 1..6 {
+        let mut session = pools.session().await.unwrap();
+        let begun = poll_times(polls, session.transaction()).await;
+        drop(begun);
+        // What follows on the same session is no part of it.
+        session
+            .execute(
+                "INSERT INTO t VALUES ($1)",
+                &[&i32::try_from(polls).unwrap()],
+            )
+            .await
+            .unwrap();
+    }
+    let session = pools.session().await.unwrap();
+    assert_eq!(rows(&session).await, 5);
+}
+
+async fn a_transaction_begun_by_hand_is_rolled_back(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     for begin in [
         "BEGIN",
         "SELECT 1; begin; INSERT INTO t VALUES (1)",
@@ -114,10 +131,9 @@ async fn a_transaction_begun_by_hand_is_rolled_back() {
     );
 }
 
-#[tokio::test]
-async fn a_commit_after_a_failed_statement_is_an_error() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn a_commit_after_a_failed_statement_is_an_error(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     let transaction = session.transaction().await.unwrap();
     transaction
@@ -143,12 +159,16 @@ async fn a_commit_after_a_failed_statement_is_an_error() {
         .unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(rows(&session).await, 1);
+    let transaction = session.transaction().await.unwrap();
+    transaction.execute("SAVEPOINT a", &[]).await.unwrap();
+    transaction.execute("SELECT 1/0", &[]).await.unwrap_err();
+    transaction.execute("ROLLBACK TO a", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_commit_after_a_dropped_statement_that_failed_is_an_error() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn a_commit_after_a_dropped_statement_that_failed_is_an_error(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     let transaction = session.transaction().await.unwrap();
     transaction
@@ -174,10 +194,9 @@ async fn a_commit_after_a_dropped_statement_that_failed_is_an_error() {
     assert_eq!(rows(&session).await, 1);
 }
 
-#[tokio::test]
-async fn a_refused_commit_is_an_error_and_the_connection_goes_on() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn a_refused_commit_is_an_error_and_the_connection_goes_on(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     session
         .batch_execute("CREATE TABLE u (n int REFERENCES t DEFERRABLE INITIALLY DEFERRED)")
@@ -193,10 +212,9 @@ async fn a_refused_commit_is_an_error_and_the_connection_goes_on() {
     assert!(is_outside_a_transaction(&session).await.unwrap());
 }
 
-#[tokio::test]
-async fn the_scope_knows_which_transactions_are_open() {
-    let database = database().await;
-    let pools = manager(single(database.url()));
+async fn the_scope_knows_which_transactions_are_open(place: Place) {
+    place.prepare(TABLE).await;
+    let pools = place.single();
     let mut session = pools.session().await.unwrap();
     let scope = Scope::builder().build();
     scope

@@ -60,7 +60,7 @@ impl Model {
         let is_owed = |class: ClassId| {
             let held = self.checked_out.iter().filter(|it| **it == class).count();
             let share = SHARES[class] * self.limits.connections() as f64;
-            (held + 1) as f64 <= share
+            (held as f64) < share - 1e-9
         };
         let owed = self
             .waiting

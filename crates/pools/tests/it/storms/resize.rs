@@ -1,6 +1,6 @@
 //! A pool whose size changes all the time, under load.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::join_all;
 use ruleiq_pools::{PoolManager, PostgresConfig};
@@ -33,10 +33,17 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
     });
     let observer = database.client().await;
     let is_over = AtomicBool::new(false);
-    let (mut random, most, mut above) = (Random(SEED), AtomicI64::new(0), 0);
+    let (mut random, most, above) = (Random(SEED), AtomicI64::new(0), AtomicUsize::new(0));
+    let look = async |limit: i64| {
+        let seen = connections(&observer).await;
+        most.fetch_max(seen, Relaxed);
+        above.fetch_add(usize::from(seen > limit), Relaxed);
+        seen
+    };
 
     let load = join_all((0..CALLERS).map(|_| caller(&pools, &is_over)));
     let resizing = async {
+        let mut before = i64::try_from(PLACES).unwrap();
         for _ in 0..resizes {
             let size = 1 + usize::try_from(random.below(PLACES as u64)).unwrap();
             let max_overflow = usize::try_from(random.below((PLACES - size + 1) as u64)).unwrap();
@@ -45,16 +52,11 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
             // What is in use or being opened goes as it comes back,
             eventually(PATIENCE, || async { stats(&pools).connections() <= limit }).await;
             let limit = i64::try_from(limit).unwrap();
-            eventually(PATIENCE, || async {
-                let seen = connections(&observer).await;
-                most.fetch_max(seen, Relaxed);
-                seen <= limit
-            })
-            .await;
+            let meanwhile = before.max(limit);
+            eventually(PATIENCE, || async { look(meanwhile).await <= limit }).await;
             // and no other comes.
-            let seen = connections(&observer).await;
-            most.fetch_max(seen, Relaxed);
-            above += usize::from(seen > limit);
+            look(limit).await;
+            before = limit;
         }
         is_over.store(true, Relaxed);
     };
@@ -62,6 +64,7 @@ async fn resizing_loses_no_place_and_opens_none_too_many() {
 
     pools.resize(SIZE, MAX_OVERFLOW).unwrap();
     every_place_is_usable(&pools).await;
+    let above = above.into_inner();
     report("resize_storm", above, "looks", AtMost(0));
     report(
         "resize_storm_most",
