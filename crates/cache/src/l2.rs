@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use fred::{
     interfaces::{ClientLike as _, FredResult, KeysInterface as _, LuaInterface as _},
     types::{Expiration, Value, config::Options},
 };
+use futures_util::future::try_join_all;
 use ruleiq_scope::Scope;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -102,9 +104,26 @@ impl L2 {
         &self,
         key: &str,
     ) -> Result<Option<Found<T>>, Error> {
-        let header = Bytes::copy_from_slice(&envelope::header::<T>());
-        let answer = self.script::<Value>(scripts::READ, key, vec![header.into()]);
-        Ok(self.found(key, answer.await?))
+        let permit = self.permit(false)?;
+        let answer = self.commands.get(self.names.name(key));
+        let answer: Option<Bytes> = self.ask(permit, answer).await?;
+        Ok(answer.and_then(|bytes| self.found(key, &bytes)))
+    }
+
+    /// The values of keys, in their order.
+    pub(crate) async fn mget<T: DeserializeOwned>(
+        &self,
+        keys: &[&str],
+    ) -> Result<Vec<Option<Found<T>>>, Error> {
+        // One command reaches one master.
+        if self.commands.is_clustered() {
+            return try_join_all(keys.iter().map(|key| self.get(key))).await;
+        }
+        let names: Vec<String> = keys.iter().map(|key| self.names.name(key)).collect();
+        let permit = self.permit(false)?;
+        let answers: Vec<Option<Bytes>> = self.ask(permit, self.commands.mget(names)).await?;
+        let found = |(key, bytes): (&&str, Option<Bytes>)| self.found(key, &bytes?);
+        Ok(keys.iter().zip(answers).map(found).collect())
     }
 
     /// The value of a key, or the right to store one.
@@ -112,25 +131,28 @@ impl L2 {
         &self,
         key: &str,
     ) -> Result<Read<T>, Error> {
+        // Most who ask find it, and for them this costs half of what the script does.
+        if let Some(found) = self.get(key).await? {
+            return Ok(Read::Hit(found));
+        }
         let header = Bytes::copy_from_slice(&envelope::header::<T>());
+        let lease = self.new_lease(LOAD_LEASE);
         let arguments = vec![
             header.into(),
-            self.new_lease(LOAD_LEASE).into(),
+            lease.into(),
             milliseconds(self.load_lease_time).into(),
         ];
-        let answer = self.script::<Value>(scripts::READ, key, arguments).await?;
-        let mut parts = answer.into_array();
-        match parts.len() {
-            0 => Ok(Read::Nothing),
-            1 => match parts.remove(0).into_bytes() {
-                Some(lease) => Ok(Read::Lease(lease)),
-                None => Ok(Read::Nothing),
-            },
-            _ => match self.found(key, Value::Array(parts)) {
-                Some(found) => Ok(Read::Hit(found)),
-                // Our type's name, and not our type any more.
-                None => Ok(Read::Lease(self.take_lease(key, LOAD_LEASE).await?)),
-            },
+        let answer = self.script::<Option<Bytes>>(scripts::LEASE, key, arguments);
+        let Some(bytes) = answer.await? else {
+            return Ok(Read::Nothing);
+        };
+        if !bytes.starts_with(envelope::VALUE) {
+            return Ok(Read::Lease(bytes));
+        }
+        match self.found(key, &bytes) {
+            Some(found) => Ok(Read::Hit(found)),
+            // Our type's name, and not our type any more.
+            None => Ok(Read::Lease(self.take_lease(key, LOAD_LEASE).await?)),
         }
     }
 
@@ -161,7 +183,9 @@ impl L2 {
     }
 
     pub(crate) async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
-        let arguments = vec![milliseconds(ttl).into()];
+        let life = Bytes::copy_from_slice(&envelope::life(ttl));
+        let at = i64::try_from(envelope::LIFE_AT).unwrap_or(0);
+        let arguments = vec![milliseconds(ttl).into(), at.into(), life.into()];
         Ok(self.script::<i64>(scripts::EXPIRE, key, arguments).await? == 1)
     }
 
@@ -220,17 +244,17 @@ impl L2 {
         format!("{kind}{:016x}{number:016x}", self.process).into()
     }
 
-    fn found<T: DeserializeOwned>(&self, key: &str, answer: Value) -> Option<Found<T>> {
-        let mut parts = answer.into_array().into_iter();
-        let (envelope, left) = (parts.next()?.into_bytes()?, parts.next()?.as_i64()?);
-        let Some(value) = envelope::decode(key, &envelope) else {
-            self.metrics.unreadable.inc();
+    fn found<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Option<Found<T>> {
+        let Some((value, ttl)) = envelope::decode(key, bytes) else {
+            // Somebody else's bytes are no concern of ours, and a lease is no value.
+            let is_ours = bytes.starts_with(&envelope::header::<T>());
+            self.metrics.unreadable.inc_by(u64::from(is_ours));
             return None;
         };
         Some(Found {
             value,
-            encoded_bytes: envelope.len(),
-            ttl: u64::try_from(left).map_or(Duration::MAX, Duration::from_millis),
+            encoded_bytes: bytes.len(),
+            ttl,
         })
     }
 
@@ -255,10 +279,20 @@ impl L2 {
             .ok_or(Error::Unavailable { source: None })
     }
 
-    async fn ask<R>(
+    /// Sends a command. On the heap from the beginning: the driver's futures have several kilobytes, and
+    /// each layer around them would copy them.
+    fn ask<R>(
         &self,
         permit: Permit<'_>,
-        command: impl Future<Output = FredResult<R>>,
+        command: impl Future<Output = FredResult<R>> + Send,
+    ) -> impl Future<Output = Result<R, Error>> + Send {
+        self.wait(permit, Box::pin(command))
+    }
+
+    async fn wait<R>(
+        &self,
+        permit: Permit<'_>,
+        command: Pin<Box<impl Future<Output = FredResult<R>>>>,
     ) -> Result<R, Error> {
         let asked = Instant::now();
         // The client has the same limit, but keeps to it only while its own task runs.

@@ -120,7 +120,24 @@ impl Inner {
             self.count_l1_hit();
             return Ok(value);
         }
-        let key: Arc<str> = key.into();
+        // On the heap, so that a hit does not carry the load around.
+        Box::pin(self.fly(key.into(), ttl, limits, load)).await
+    }
+
+    /// Leads or follows a load.
+    async fn fly<T, E, F, Fut>(
+        self: &Arc<Inner>,
+        key: Arc<str>,
+        ttl: Duration,
+        limits: Limits,
+        load: F,
+    ) -> Result<Arc<T>, LoadError<E>>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+        E: Send + Sync + 'static,
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
         loop {
             let mut waiting = match self.fences.join::<Outcome<T, E>>(&key) {
                 Role::Lead(leader) => return self.lead(&leader, &key, ttl, limits, load).await,
@@ -253,7 +270,7 @@ impl Inner {
         if ttl.is_zero() {
             return;
         }
-        let bytes: Bytes = match envelope::encode(key, value.as_ref()) {
+        let bytes: Bytes = match envelope::encode(key, value.as_ref(), ttl) {
             Ok(bytes) => bytes.into(),
             Err(error) => {
                 self.metrics.unencodable.inc();

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
@@ -19,6 +18,9 @@ pub const MAX_TTL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Commands that are on their way at once for one call.
 pub(crate) const AT_ONCE: usize = 256;
+
+/// Keys that one command asks for.
+const PER_COMMAND: usize = 1_000;
 
 /// A cache in two tiers. Clones share it.
 ///
@@ -54,21 +56,40 @@ impl CacheManager {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let value = self.inner.look_up(key).await;
-        if value.is_none() {
-            self.inner.count_miss();
+        let inner = &self.inner;
+        if let Some(value) = inner.l1.get(key) {
+            inner.count_l1_hit();
+            return Some(value);
+        }
+        // On the heap, so that a hit does not carry the way to Redis around.
+        let value = Box::pin(inner.look_up_in_l2(key)).await;
+        match value {
+            Some(_) => inner.count_l2_hit(),
+            None => inner.count_miss(),
         }
         value
     }
 
-    /// The values of keys, in their order, asked for all at once.
+    /// The values of keys, in their order; those that the process does not hold are asked for in one
+    /// command per thousand, or in a cluster in one each, all at once.
     pub async fn mget<T>(&self, keys: &[&str]) -> Vec<Option<Arc<T>>>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let mut values = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(AT_ONCE) {
-            values.extend(join_all(keys.iter().map(|key| self.get(key))).await);
+        let inner = &self.inner;
+        let mut values: Vec<Option<Arc<T>>> = keys.iter().map(|key| inner.l1.get(key)).collect();
+        let absent: Vec<usize> = (0..keys.len()).filter(|at| values[*at].is_none()).collect();
+        for _ in absent.len()..keys.len() {
+            inner.count_l1_hit();
+        }
+        for absent in absent.chunks(PER_COMMAND) {
+            inner.look_up_many(keys, absent, &mut values).await;
+        }
+        for at in absent {
+            match values[at] {
+                Some(_) => inner.count_l2_hit(),
+                None => inner.count_miss(),
+            }
         }
         values
     }
@@ -109,23 +130,48 @@ impl CacheManager {
 }
 
 impl Inner {
-    /// The value of a key from either tier, counted if it is there.
-    pub(crate) async fn look_up<T>(self: &Arc<Inner>, key: &str) -> Option<Arc<T>>
+    /// The value of a key from the second tier, which is then in the first one.
+    async fn look_up_in_l2<T>(self: &Arc<Inner>, key: &str) -> Option<Arc<T>>
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        if let Some(value) = self.l1.get(key) {
-            self.count_l1_hit();
-            return Some(value);
-        }
         // Noted before anything is read: what overtakes the read keeps it out of the first tier.
         let generation = self.fences.generation(key);
         let l2 = self.usable_l2(key)?;
         let asked = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
         let found = l2.get(key).await.ok().flatten()?;
-        self.count_l2_hit();
         Some(self.keep_found(&key.into(), generation, found, asked))
+    }
+
+    /// Puts the values of keys, of which these are absent, in their places.
+    async fn look_up_many<T>(
+        self: &Arc<Inner>,
+        keys: &[&str],
+        absent: &[usize],
+        values: &mut [Option<Arc<T>>],
+    ) where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let Some(l2) = &self.l2 else { return };
+        let asked: Vec<(usize, Generation)> = absent
+            .iter()
+            .filter(|at| self.usable_l2(keys[**at]).is_some())
+            .map(|at| (*at, self.fences.generation(keys[*at])))
+            .collect();
+        if asked.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = asked.iter().map(|(at, _)| keys[*at]).collect();
+        let since = Instant::now();
+        // Why there was no answer has been counted, and a read makes do without.
+        let Ok(found) = l2.mget(&names).await else {
+            return;
+        };
+        for ((at, generation), found) in asked.into_iter().zip(found) {
+            let Some(found) = found else { continue };
+            values[at] = Some(self.keep_found(&keys[at].into(), generation, found, since));
+        }
     }
 
     /// The second tier, unless the key must go around it.

@@ -11,22 +11,20 @@ pub(crate) const LOAD_LEASE: &str = "RL";
 /// What a lease of a write begins with.
 pub(crate) const WRITE_LEASE: &str = "RW";
 
-/// Reads a value of a type. KEYS: name. ARGV: the header of the type's envelopes, and for a caller who
-/// will load: a lease and its time in milliseconds. Answers `{value, ttl}`, or `{lease}`, or `{}`.
-pub(crate) const READ: &str = "\
+/// Takes a lease, or gives the value of a type that has come in the meantime. KEYS: name. ARGV: the header
+/// of the type's envelopes, a lease and its time in milliseconds. Answers the value, the lease, or nothing
+/// while somebody writes.
+pub(crate) const LEASE: &str = "\
 local v = redis.call('GET', KEYS[1])
-if v and string.sub(v, 1, #ARGV[1]) == ARGV[1] then
-  return {v, redis.call('PTTL', KEYS[1])}
-end
-if not ARGV[2] then return {} end
+if v and string.sub(v, 1, #ARGV[1]) == ARGV[1] then return v end
 local kind = v and string.sub(v, 1, 2)
-if kind == 'RW' then return {} end
+if kind == 'RW' then return nil end
 if kind == 'RL' then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
-  return {v}
+  return v
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return {ARGV[2]}";
+return ARGV[2]";
 
 /// Puts a value in the place of a lease. KEYS: name. ARGV: lease, value, its time to live in
 /// milliseconds. Answers whether the lease was still there.
@@ -41,7 +39,9 @@ pub(crate) const TTL: &str = "\
 if redis.call('GETRANGE', KEYS[1], 0, 1) ~= 'RQ' then return -2 end
 return redis.call('PTTL', KEYS[1])";
 
-/// Sets the time to live of a value. KEYS: name. ARGV: milliseconds. Answers whether there is one.
+/// Sets the time to live of a value, and what it says of it. KEYS: name. ARGV: milliseconds, where that
+/// stands, what stands there. Answers whether there is one.
 pub(crate) const EXPIRE: &str = "\
 if redis.call('GETRANGE', KEYS[1], 0, 1) ~= 'RQ' then return 0 end
+redis.call('SETRANGE', KEYS[1], ARGV[2], ARGV[3])
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])";

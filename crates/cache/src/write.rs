@@ -68,7 +68,7 @@ impl CacheManager {
         check(ttl)?;
         let items: Vec<Item<T>> = values
             .into_iter()
-            .map(|(key, value)| Item::encode(key.as_ref(), value))
+            .map(|(key, value)| Item::encode(key.as_ref(), value, ttl))
             .collect::<Result<_, _>>()?;
         match &self.inner.l2 {
             Some(l2) => self.inner.write(l2, &items, ttl).await,
@@ -109,8 +109,8 @@ impl CacheManager {
 }
 
 impl<T: Serialize> Item<T> {
-    fn encode(key: &str, value: T) -> Result<Item<T>, Error> {
-        let bytes = envelope::encode(key, &value).map_err(|source| Error::Encode {
+    fn encode(key: &str, value: T, ttl: Duration) -> Result<Item<T>, Error> {
+        let bytes = envelope::encode(key, &value, ttl).map_err(|source| Error::Encode {
             key: key.to_owned(),
             source,
         })?;

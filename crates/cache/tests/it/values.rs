@@ -356,3 +356,48 @@ async fn debug_output_holds_no_password() {
         "{printed}"
     );
 }
+
+#[tokio::test]
+async fn a_life_that_was_made_shorter_is_so_for_every_instance() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.cache().await);
+    cache.set("k", 1_u8, TTL).await.unwrap();
+    assert!(cache.expire("k", Duration::from_millis(300)).await.unwrap());
+    // The other one reads it only now, and keeps it in its own memory for no longer.
+    assert_eq!(other.get::<u8>("k").await.as_deref(), Some(&1));
+    eventually(LIMIT, || async {
+        other.exists("k").await.is_ok_and(|it| !it)
+    })
+    .await;
+    assert!(other.get::<u8>("k").await.is_none());
+    assert!(cache.get::<u8>("k").await.is_none());
+}
+
+#[tokio::test]
+async fn many_keys_are_read_in_one_command_of_whichever_tier_has_them() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.cache().await);
+    let keys: Vec<String> = (0..2_500).map(|n| format!("key:{n}")).collect();
+    let even = (0..2_500_u32).filter(|n| n % 2 == 0);
+    cache
+        .mset(even.map(|n| (&keys[n as usize], n)), TTL)
+        .await
+        .unwrap();
+    other.get::<u32>("key:4").await.unwrap();
+    let before = other.stats();
+    let mut asked: Vec<&str> = keys.iter().map(String::as_str).collect();
+    asked.extend(["key:4", "key:7", "key:8"]);
+    let values = other.mget::<u32>(&asked).await;
+    for (key, value) in asked.iter().zip(&values) {
+        let n: u32 = key[4..].parse().unwrap();
+        assert_eq!(
+            value.as_deref().copied(),
+            n.is_multiple_of(2).then_some(n),
+            "{key}"
+        );
+    }
+    let after = other.stats();
+    assert_eq!(after.l1_hits - before.l1_hits, 2);
+    assert_eq!(after.l2_hits - before.l2_hits, 1_250);
+    assert_eq!(after.misses - before.misses, 1_251);
+}
