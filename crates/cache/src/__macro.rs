@@ -21,46 +21,49 @@ pub trait CacheKey: Serialize {}
 
 impl<T: Serialize + ?Sized> CacheKey for T {}
 
+/// Room for the arguments of most keys, so that few are moved while they are built.
+const ARGUMENTS: usize = 64;
+
 /// A key made of a prefix and arguments: `prefix:[1,"a"]`.
 #[derive(Debug)]
 pub struct Key {
-    text: String,
-    count: usize,
+    /// UTF-8, as JSON is.
+    text: Vec<u8>,
     is_whole: bool,
 }
 
 impl Key {
     pub fn new(prefix: &str) -> Key {
+        let mut text = Vec::with_capacity(prefix.len() + ARGUMENTS);
+        text.extend_from_slice(prefix.as_bytes());
+        text.extend_from_slice(b":[");
         Key {
-            text: format!("{prefix}:["),
-            count: 0,
+            text,
             is_whole: true,
         }
     }
 
     #[must_use]
     pub fn with<A: CacheKey + ?Sized>(mut self, argument: &A) -> Key {
-        if self.count > 0 {
-            self.text.push(',');
+        if let Err(error) = serde_json::to_writer(&mut self.text, argument) {
+            tracing::warn!(
+                key = %String::from_utf8_lossy(&self.text),
+                %error,
+                "an argument is no JSON: the function runs without the cache"
+            );
+            self.is_whole = false;
         }
-        self.count += 1;
-        match serde_json::to_string(argument) {
-            Ok(json) => self.text.push_str(&json),
-            Err(error) => {
-                tracing::warn!(
-                    key = self.text,
-                    %error,
-                    "an argument is no JSON: the function runs without the cache"
-                );
-                self.is_whole = false;
-            }
-        }
+        // The last one becomes the bracket.
+        self.text.push(b',');
         self
     }
 
     pub fn finish(mut self) -> Option<String> {
-        self.text.push(']');
-        self.is_whole.then_some(self.text)
+        match self.text.last_mut() {
+            Some(comma @ b',') => *comma = b']',
+            _ => self.text.push(b']'),
+        }
+        self.is_whole.then(|| String::from_utf8(self.text).ok())?
     }
 }
 
