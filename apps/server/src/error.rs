@@ -166,7 +166,7 @@ impl ResponseError for ApiError {
 impl From<CheckoutError> for ApiError {
     fn from(error: CheckoutError) -> ApiError {
         match error {
-            CheckoutError::DeadlinePassed => deadline_exceeded().cause(error),
+            CheckoutError::DeadlinePassed { .. } => deadline_exceeded().cause(error),
             CheckoutError::Shed { .. }
             | CheckoutError::TimedOut { .. }
             | CheckoutError::TooManyWaiting { .. } => ApiError::unavailable(

@@ -38,7 +38,7 @@ pub(crate) struct Described {
 pub(crate) fn no_session(error: &CheckoutError) -> Error {
     log(error);
     match error {
-        CheckoutError::DeadlinePassed => deadline_exceeded(),
+        CheckoutError::DeadlinePassed { .. } => deadline_exceeded(),
         CheckoutError::Shed { .. }
         | CheckoutError::TimedOut { .. }
         | CheckoutError::TooManyWaiting { .. } => unavailable(

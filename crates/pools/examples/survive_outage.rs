@@ -50,8 +50,7 @@ pub(crate) async fn ask(url: &str, so_far: &Cell<Outcome>) -> Result<(), Box<dyn
             Err(error) => {
                 outcome.failed += 1;
                 if !is_down {
-                    let cause = error.source().map(|it| format!(": {it}"));
-                    println!("{error}{}", cause.unwrap_or_default());
+                    println!("{}", chain(&*error));
                 }
                 is_down = true;
             }
@@ -72,6 +71,15 @@ async fn answer(pools: &PoolManager) -> Result<String, Box<dyn Error>> {
     };
     let row = session.query_one("SELECT now()::text", &[]).await?;
     Ok(row.get(0))
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 #[tokio::main]

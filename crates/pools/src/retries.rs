@@ -25,6 +25,30 @@ use tokio::time;
 ///     }
 /// }
 /// ```
+///
+/// A transaction that others have undone is repeated from its beginning:
+///
+/// ```
+/// # use ruleiq_pools::{Retries, Session};
+/// # use ruleiq_query::{Error, Queries as _};
+/// async fn transfer(session: &mut Session) -> Result<(), Error> {
+///     let transaction = session.transaction().await?;
+///     let serializable = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
+///     transaction.batch_execute(serializable).await?;
+///     // …
+///     transaction.commit().await
+/// }
+///
+/// async fn transfer_in_the_end(session: &mut Session) -> Result<(), Error> {
+///     let mut retries = Retries::default();
+///     loop {
+///         match transfer(session).await {
+///             Err(error) if error.is_transient() && retries.wait().await => {}
+///             result => return result,
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Retries {
     left: u32,

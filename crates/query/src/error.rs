@@ -25,7 +25,9 @@ pub enum Error {
 
     /// An earlier statement has left the connection in a state that nobody can rely on; it is closed when
     /// the session ends. The statement was not sent.
-    #[error("the connection cannot be used any more: an earlier statement on it broke off")]
+    #[error(
+        "the connection cannot be used any more: an earlier statement on it ran out of time or broke off"
+    )]
     Unusable,
 
     /// `query_one` found no row, or `query_one` or `query_opt` found more than one.

@@ -123,7 +123,7 @@ impl Pool {
         checkout: &Checkout,
     ) -> Result<(Object, Place, Instant), CheckoutError> {
         if checkout.is_deadline && checkout.until <= checkout.started {
-            return Err(CheckoutError::DeadlinePassed);
+            return Err(CheckoutError::DeadlinePassed { standing: None });
         }
         // What is at hand costs no time that is worth a look at the clock.
         let mut now = checkout.started;
@@ -216,9 +216,12 @@ impl Pool {
     }
 
     fn too_late(&self, checkout: &Checkout) -> CheckoutError {
+        let standing = self.timed_out(checkout.started);
         match checkout.is_deadline {
-            true => CheckoutError::DeadlinePassed,
-            false => self.timed_out(checkout.started),
+            true => CheckoutError::DeadlinePassed {
+                standing: Some(Box::new(standing)),
+            },
+            false => standing,
         }
     }
 
@@ -245,6 +248,7 @@ impl Pool {
             after: started.elapsed(),
             checked_out: stats.checked_out,
             limit: stats.size + stats.max_overflow,
+            connecting: stats.connecting,
             waiting: stats.waiting,
             holders: Holders::of(&self.held()),
             connect_error: self.admission().error(),
@@ -272,7 +276,7 @@ fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
     Some(match error {
         CheckoutError::Closed => CheckoutFailure::Closed,
         CheckoutError::Connect { .. } => CheckoutFailure::Connect,
-        CheckoutError::DeadlinePassed => CheckoutFailure::Deadline,
+        CheckoutError::DeadlinePassed { .. } => CheckoutFailure::Deadline,
         CheckoutError::Shed { .. } => CheckoutFailure::Shed,
         CheckoutError::TimedOut { .. } => CheckoutFailure::TimedOut,
         CheckoutError::TooManyWaiting { .. } => CheckoutFailure::TooManyWaiting,

@@ -28,7 +28,8 @@ pub struct PostgresConfig {
     /// How long a connection may be idle before it is asked for an answer when it is checked out,
     /// which costs a round trip. Default 1 s.
     pub idle_check: Duration,
-    /// How long a caller waits for a connection. Default 30 s. A deadline of the scope shortens it.
+    /// How long a caller waits for a connection. Default 30 s; longer than `connect_timeout`, or callers
+    /// never hear why none can be opened. A deadline of the scope shortens it.
     pub timeout: Duration,
     /// How many callers of each bulkhead may wait for others, besides those for whom a connection is
     /// being opened. Default 10,000. Beyond it they are refused at once.
@@ -43,7 +44,7 @@ pub struct PostgresConfig {
     /// several hosts each has its share to be reached in.
     pub connect_timeout: Duration,
     /// The longest that a statement may run, set once at connect and kept by the server. Default
-    /// 60 s. With `transaction_pooling` it is kept by this side alone; use `ALTER ROLE` there. An option
+    /// 60 s; `None` or zero is no limit. With `transaction_pooling` it is kept by this side alone; use `ALTER ROLE` there. An option
     /// of the URL may change what the server keeps; this side gives up 5 s after the time that stands here.
     pub statement_timeout: Option<Duration>,
     /// How many statements each connection keeps prepared. Default 256. Each costs the server a
@@ -52,8 +53,8 @@ pub struct PostgresConfig {
     /// Whether a pooler in transaction mode stands between, such as `PgBouncer` with
     /// `pool_mode = transaction`. Default no. Then nothing is kept prepared, since each transaction may
     /// meet another server process: statements are sent as text, in one round trip, once the types of
-    /// their parameters were asked for. Wrongly off, statements fail with the `SQLSTATE`s 26000 and 42P05;
-    /// needlessly on, the server plans each statement anew.
+    /// their parameters were asked for. Wrongly off, `PgBouncer` refuses the login or statements fail with the
+    /// `SQLSTATE`s 26000 and 42P05; needlessly on, the server plans each statement anew.
     pub transaction_pooling: bool,
     /// How long a connection may be checked out before the log tells by whom. Default 60 s. `None`
     /// never tells.
@@ -88,6 +89,13 @@ impl PostgresConfig {
             url: url.into(),
             ..PostgresConfig::default()
         }
+    }
+}
+
+impl PostgresConfig {
+    /// Zero is none, as PostgreSQL has it.
+    pub(crate) fn statement_limit(&self) -> Option<Duration> {
+        self.statement_timeout.filter(|limit| !limit.is_zero())
     }
 }
 

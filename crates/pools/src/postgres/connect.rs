@@ -337,7 +337,7 @@ fn driver_config(config: &PostgresConfig) -> Result<(Config, Vec<Endpoint>), Bui
         driver.application_name(APPLICATION_NAME);
     }
     // Poolers refuse options: what they set would stay behind for the next client.
-    let limit = config.statement_timeout;
+    let limit = config.statement_limit();
     if let Some(limit) = limit.filter(|_| !config.transaction_pooling) {
         let limit = limit.as_millis().clamp(1, LONGEST_STATEMENT_MS);
         let ours = format!("-c statement_timeout={limit}");
@@ -388,6 +388,7 @@ mod tests {
             "nonsense",
             "postgres://user:hunter2@host:port/db",
             "postgres://host/db?hunter2=1",
+            "postgres://user:p@hunter2@host/db",
             "postgres://host/db?sslmode=verify-full",
         ] {
             let error = driver(&PostgresConfig::new(url)).unwrap_err();

@@ -70,6 +70,11 @@ pub(super) fn endpoints(config: &Config) -> Option<Vec<Endpoint>> {
     if !(addresses.is_empty() || addresses.len() == count) {
         return None;
     }
+    // A host with this in it is the end of a password whose own was not escaped.
+    let is_cut = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+    if hosts.iter().any(is_cut) {
+        return None;
+    }
     let endpoint = |at: usize| {
         let port = ports.get(at).or(ports.first()).copied();
         let port = port.unwrap_or(DEFAULT_PORT);

@@ -32,7 +32,7 @@ impl Engine {
             prepared_statements: config.prepared_statements,
             transaction_pooling: config.transaction_pooling,
             statement_limit: config
-                .statement_timeout
+                .statement_limit()
                 .map_or(LONGEST, |limit| limit.min(LONGEST) + STATEMENT_GRACE),
             recycle: config.recycle.min(LONGEST),
         }

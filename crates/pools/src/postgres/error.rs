@@ -2,6 +2,8 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use tokio_postgres::error::SqlState;
+
 use super::Holders;
 
 /// Why there is no session.
@@ -10,13 +12,20 @@ use super::Holders;
 pub enum CheckoutError {
     /// The deadline of the scope passed before there was a connection.
     #[error("the deadline passed before there was a connection")]
-    DeadlinePassed,
+    DeadlinePassed {
+        /// How things stood then, as for a time-out; none where it had passed before the call.
+        #[source]
+        standing: Option<Box<CheckoutError>>,
+    },
 
     /// No connection came free in time.
     #[error(
-        "no connection came free within {} ms: {checked_out} of {limit} are in use{}, and {waiting} \
-         callers wait; release them sooner, or raise `size` or `max_overflow`{}",
-        after.as_millis(), held(holders), none_opened(connect_error.as_deref())
+        "no connection came free within {} ms: {checked_out} of {limit} are in use{}, {connecting} are \
+         being opened, and {waiting} callers wait; {}{}",
+        after.as_millis(),
+        held(holders),
+        way_out(*checked_out < *limit && *connecting > 0),
+        none_opened(connect_error.as_deref())
     )]
     TimedOut {
         /// How long the caller had waited.
@@ -25,6 +34,8 @@ pub enum CheckoutError {
         checked_out: usize,
         /// The most connections there may be.
         limit: usize,
+        /// The connections that are being opened: a server that answers takes milliseconds.
+        connecting: usize,
         /// The callers that still wait.
         waiting: usize,
         /// The lines of code that use them.
@@ -76,10 +87,13 @@ pub enum CheckoutError {
 }
 
 impl CheckoutError {
-    /// Whether another attempt may do better soon: the server could not be reached or refused the
-    /// connection. Where callers wait for each other, further attempts make it worse.
+    /// Whether another attempt may do better soon: the server could not be reached, or has no room. Not a
+    /// wrong password, nor a database that is not there. Where callers wait for each other, further attempts make it worse.
     pub fn is_transient(&self) -> bool {
-        matches!(self, CheckoutError::Connect { .. })
+        match self {
+            CheckoutError::Connect { source, .. } => source.is_transient(),
+            _ => false,
+        }
     }
 }
 
@@ -89,7 +103,7 @@ impl CheckoutError {
 pub enum ConnectError {
     /// The server could not be reached or refused the login.
     #[error("connecting failed")]
-    Failed(#[from] tokio_postgres::Error),
+    Failed(#[source] tokio_postgres::Error),
 
     /// There is no connection to its address.
     #[error("`{address}` cannot be reached")]
@@ -107,6 +121,13 @@ pub enum ConnectError {
         /// Its address and port.
         address: String,
     },
+
+    /// What stands between takes no options, as poolers do.
+    #[error(
+        "a pooler stands between and refuses the options of a connection: set `transaction_pooling`, or \
+         leave `options` out of the URL"
+    )]
+    Pooler(#[source] tokio_postgres::Error),
 
     /// The host has no address.
     #[error("the host of the database has no address")]
@@ -127,6 +148,42 @@ pub enum ConnectError {
     RuntimeEnded,
 }
 
+impl ConnectError {
+    /// Whether another attempt may do better.
+    fn is_transient(&self) -> bool {
+        match self {
+            ConnectError::Failed(source) => {
+                // A wrong name or password, no such database, no TLS.
+                let code = source.code().map(SqlState::code).unwrap_or_default();
+                let is_refused = ["28", "3D"].iter().any(|class| code.starts_with(class));
+                source.as_db_error().is_some() && !is_refused || is_io(source)
+            }
+            ConnectError::Unreachable { .. }
+            | ConnectError::WrongRole { .. }
+            | ConnectError::TimedOut { .. } => true,
+            ConnectError::Pooler(_) | ConnectError::NoAddress | ConnectError::RuntimeEnded => false,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for ConnectError {
+    fn from(error: tokio_postgres::Error) -> ConnectError {
+        let refuses_options = error.as_db_error().is_some_and(|refusal| {
+            let message = refusal.message();
+            message.contains("unsupported startup parameter") && message.contains("options")
+        });
+        match refuses_options {
+            true => ConnectError::Pooler(error),
+            false => ConnectError::Failed(error),
+        }
+    }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error);
+    error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<io::Error>)
+}
+
 /// A size that the pool cannot have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
@@ -140,6 +197,13 @@ pub struct ResizeError {
     pub max_overflow: usize,
     /// The most connections that it was built for: `size` and `max_overflow` of its settings.
     pub built_for: usize,
+}
+
+fn way_out(waits_for_the_server: bool) -> &'static str {
+    match waits_for_the_server {
+        true => "the server has not let them in yet",
+        false => "release them sooner, or raise `size` or `max_overflow`",
+    }
 }
 
 /// Who holds the connections, in brackets.

@@ -1,7 +1,6 @@
 //! The pool: admission decides, deadpool keeps the connections, and never has to wait or to open one.
 
 use std::{
-    future,
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -35,10 +34,10 @@ use super::{
 };
 use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
 
-/// How long a server may take to answer a health check,
+/// How long a health check waits for a connection,
+const HEALTH_CHECKOUT: Duration = Duration::from_millis(300);
+/// and the server may take to answer on it, or to whoever knocks.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// and how long one may take whose connections are all at work.
-const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 /// More connections than any server takes.
 const MOST_CONNECTIONS: usize = 100_000;
 /// The class of those who name none.
@@ -306,20 +305,22 @@ impl Pool {
         async move {
             let engine = Arc::clone(&pool.engine);
             let before = engine.links.answers();
-            let answer = time::timeout(HEALTH_TIMEOUT, async {
-                match Arc::clone(&pool).checkout(DEFAULT_CLASS, call_site).await {
-                    Ok(session) => session.connection_limit().await,
-                    Err(CheckoutError::Connect { .. } | CheckoutError::Closed) => Err(()),
-                    // There is no connection to ask by: somebody else may have an answer in time.
-                    Err(_) => future::pending().await,
+            let checkout = Arc::clone(&pool).checkout(DEFAULT_CLASS, call_site);
+            match time::timeout(HEALTH_CHECKOUT, checkout).await {
+                Ok(Ok(session)) => {
+                    let answer = time::timeout(HEALTH_TIMEOUT, session.connection_limit());
+                    match answer.await {
+                        Ok(Ok(allowed)) => (Some(true), allowed.map(|it| pool.budget(it))),
+                        _ => (Some(false), None),
+                    }
                 }
-            });
-            match answer.await {
-                Ok(Ok(allowed)) => (Some(true), allowed.map(|it| pool.budget(it))),
-                Ok(Err(())) => (Some(false), None),
-                Err(_) if engine.links.answers() > before => (Some(true), None),
-                Err(_) => {
-                    let answer = time::timeout(ANSWER_TIMEOUT, engine.connector.is_answered());
+                Ok(Err(CheckoutError::Connect { .. } | CheckoutError::Closed)) => {
+                    (Some(false), None)
+                }
+                // There is no connection to ask by.
+                _ if engine.links.answers() > before => (Some(true), None),
+                _ => {
+                    let answer = time::timeout(HEALTH_TIMEOUT, engine.connector.is_answered());
                     (Some(answer.await == Ok(true)), None)
                 }
             }

@@ -278,12 +278,12 @@ impl<'a> Run<'a> {
         let scope = Scope::current();
         let deadline = scope.as_ref().and_then(Scope::deadline);
         let passed = deadline.is_some_and(|deadline| deadline <= started);
-        // Where one statement has run out of time, the connection is being cancelled: a later one
-        // could be hit.
-        if passed || runner.link.has_timed_out() {
+        if passed {
             return Err(Error::DeadlinePassed);
         }
-        if runner.link.is_unusable() {
+        // Where one statement has run out of time, the connection is being cancelled: a later one
+        // could be hit.
+        if runner.link.has_timed_out() || runner.link.is_unusable() {
             return Err(Error::Unusable);
         }
         let own = started + runner.link.engine.statement_limit;

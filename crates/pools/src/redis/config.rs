@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub struct RedisConfig {
     /// `redis://user:password@host:port/database`; `rediss://` for TLS; `redis-cluster://` and
     /// `redis-sentinel://` with further nodes as `?node=host:port`, and for Sentinel
-    /// `sentinelServiceName=name`.
+    /// `sentinelServiceName=name` and, where it asks for one, `sentinelPassword=password`.
     pub url: SecretString,
     /// The most connections. Default 10. Commands share them without waiting for each other's
     /// answers, so that no more than two are opened: more bring nothing.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Mutex, MutexGuard, Once, PoisonError},
     time::Duration,
 };
 
@@ -23,10 +23,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     runtime::Handle,
     sync::broadcast::{self, error::TryRecvError},
+    task::AbortHandle,
     time,
 };
 
-use super::{RedisConfig, RedisInfo};
+use super::{RedisConfig, RedisInfo, watch::watch};
 use crate::{BuildError, ResourceStats, tls};
 
 /// Two, so that a large value does not hold everybody up; more were measured to bring nothing.
@@ -55,6 +56,7 @@ pub(crate) struct Redis {
     /// For each client of the pool.
     in_flight: Vec<InFlight>,
     connected: Once,
+    watches: Mutex<Vec<AbortHandle>>,
     runtime: Handle,
     max_connections: usize,
 }
@@ -69,6 +71,7 @@ impl Redis {
             in_flight: clients.map(InFlight::new).collect(),
             pool,
             connected: Once::new(),
+            watches: Mutex::default(),
             runtime,
             max_connections: size,
         })
@@ -80,6 +83,9 @@ impl Redis {
             let _on_our_runtime = self.runtime.enter();
             // The tasks end when the clients quit; nobody waits for them.
             drop(self.pool.connect_pool());
+            let watches = self.pool.clients().iter();
+            let watches = watches.map(|client| tokio::spawn(watch(client.clone())));
+            *self.watches() = watches.map(|task| task.abort_handle()).collect();
         });
         self.pool.next_connected().clone()
     }
@@ -139,13 +145,29 @@ impl Redis {
         RedisInfo::parse(&text)
     }
 
+    fn watches(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        // Nothing panics while it is held but an allocation, and the list stays whole.
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end_watches(&self) {
+        self.watches().drain(..).for_each(|watch| watch.abort());
+    }
+
     pub(crate) async fn close(&self) {
+        self.end_watches();
         let farewells = self.pool.clients().iter().map(|client| async move {
             if time::timeout(HEALTH_TIMEOUT, client.quit()).await.is_err() {
                 tracing::debug!("Redis did not answer the farewell in time");
             }
         });
         join_all(farewells).await;
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.end_watches();
     }
 }
 
@@ -162,7 +184,7 @@ impl fmt::Debug for Redis {
 /// The driver counts the messages of either direction. What was under way when a connection broke is
 /// never answered, and is left out from when that is noticed.
 #[derive(Debug)]
-struct InFlight(Mutex<Lost>);
+pub(super) struct InFlight(Mutex<Lost>);
 
 #[derive(Debug)]
 struct Lost {
@@ -171,14 +193,14 @@ struct Lost {
 }
 
 impl InFlight {
-    fn new(client: &Client) -> InFlight {
+    pub(super) fn new(client: &Client) -> InFlight {
         InFlight(Mutex::new(Lost {
             reconnected: client.reconnect_rx(),
             commands: 0,
         }))
     }
 
-    fn of(&self, client: &Client) -> u64 {
+    pub(super) fn of(&self, client: &Client) -> u64 {
         // Nothing panics while it is held.
         let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unanswered = unanswered(client);
@@ -197,9 +219,14 @@ impl InFlight {
     }
 }
 
+/// How many messages Redis has sent.
+pub(super) fn answers(client: &Client) -> u64 {
+    client.read_res_size_metrics().samples
+}
+
 fn unanswered(client: &Client) -> u64 {
     // In this order: what is answered in between was not under way any more.
-    let answers = client.read_res_size_metrics().samples;
+    let answers = answers(client);
     let requests = client.read_req_size_metrics().samples;
     requests.saturating_sub(answers)
 }

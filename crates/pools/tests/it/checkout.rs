@@ -150,12 +150,18 @@ async fn a_deadline_bounds_the_wait_which_the_scope_records() {
         .deadline(Instant::now() + Duration::from_millis(50))
         .build();
     let error = scope.clone().run(pools.session()).await.unwrap_err();
-    assert!(matches!(error, CheckoutError::DeadlinePassed), "{error:?}");
+    assert!(
+        matches!(error, CheckoutError::DeadlinePassed { .. }),
+        "{error:?}"
+    );
     assert!(scope.times().queue > Duration::ZERO);
     assert_eq!(stats(&pools).waiting, 0);
 
     let error = scope.run(pools.session()).await.unwrap_err();
-    assert!(matches!(error, CheckoutError::DeadlinePassed), "{error:?}");
+    assert!(
+        matches!(error, CheckoutError::DeadlinePassed { .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

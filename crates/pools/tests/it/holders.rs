@@ -88,3 +88,19 @@ async fn what_is_held_for_long_is_told_of_once() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_deadline_tells_as_much_as_a_time_out() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(single(database.url()));
+    let _held = pools.session().await.unwrap();
+    let scope = Scope::builder()
+        .deadline(tokio::time::Instant::now() + Duration::from_millis(200))
+        .build();
+    let error = scope.run(pools.session()).await.unwrap_err();
+    let standing = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        standing.contains("1 of 1 are in use (1 by crates/pools"),
+        "{standing}"
+    );
+}

@@ -120,7 +120,10 @@ async fn a_stalled_network_costs_the_deadline_and_the_connection() {
             let session = match pools.session().await {
                 Ok(session) => session,
                 Err(error) => {
-                    assert!(matches!(error, CheckoutError::DeadlinePassed), "{error:?}");
+                    assert!(
+                        matches!(error, CheckoutError::DeadlinePassed { .. }),
+                        "{error:?}"
+                    );
                     return true;
                 }
             };
@@ -292,4 +295,19 @@ async fn a_host_that_nobody_knows_is_named() {
         "{error}"
     );
     assert!(matches!(error, CheckoutError::Connect { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_lets_nobody_in_is_not_taken_for_a_full_pool() {
+    let database = TestDatabase::empty().await;
+    let proxy = FaultProxy::in_front_of(database.url()).await;
+    proxy.stall().await;
+    let pools = manager(PostgresConfig {
+        timeout: Duration::from_millis(300),
+        ..config(&proxy.url(database.url()))
+    });
+    let message = pools.session().await.unwrap_err().to_string();
+    assert!(message.contains("0 of 4 are in use"), "{message}");
+    assert!(message.contains("1 are being opened"), "{message}");
+    assert!(message.contains("has not let them in yet"), "{message}");
 }

@@ -352,8 +352,9 @@ async fn without_the_setting_the_refusal_says_why() {
     let behind = Behind::start().await;
     let pools = manager(config(behind.servers.pgbouncer_url()));
     let error = pools.session().await.unwrap_err();
+    assert!(!error.is_transient());
     let chain = causes(&error).join(": ");
-    assert!(chain.contains("options"), "{chain}");
+    assert!(chain.contains("set `transaction_pooling`"), "{chain}");
 }
 
 /// An error with its causes.

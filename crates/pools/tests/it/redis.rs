@@ -6,7 +6,7 @@ use fred::{
 use ruleiq_pools::{BuildError, PoolManager, RedisConfig, ResourceStats};
 use ruleiq_test_support::{FaultProxy, OwnServers, RedisSpec, Spec, TestRedis, Which, eventually};
 
-use crate::fixture::PATIENCE;
+use crate::{fixture::PATIENCE, log::Log};
 
 fn manager(url: &str) -> PoolManager {
     PoolManager::builder()
@@ -182,4 +182,51 @@ async fn a_cluster_is_used_as_a_whole_and_its_failover_is_followed() {
         pools.health_check().await.redis == Some(true)
     })
     .await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_is_left_whatever_the_traffic() {
+    let servers = OwnServers::start(Spec {
+        redis: Some(RedisSpec::default()),
+        sentinels: true,
+        ..Spec::default()
+    })
+    .await;
+    let pools = manager(servers.sentinel_url());
+    eventually(PATIENCE, || works(&pools, "n")).await;
+    servers.pause(Which::Redis).await;
+    assert!(!works(&pools, "n").await);
+    // Without a pause between commands.
+    let traffic = async {
+        loop {
+            let commands = (0..4).map(|_| works(&pools, "n"));
+            let worked = futures_util::future::join_all(commands).await;
+            if worked.into_iter().all(|it| it) {
+                break;
+            }
+        }
+    };
+    let healed = tokio::time::timeout(PATIENCE, traffic).await;
+    healed.expect("the failover is not followed");
+    servers.resume(Which::Redis).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_redis_is_told_once() {
+    let log = Log::begin();
+    let redis = TestRedis::namespace().await;
+    let (_, rest) = redis.url().rsplit_once('@').unwrap();
+    let pools = manager(&format!("redis://:wrong-secret@{rest}"));
+    eventually(PATIENCE, || async {
+        drop(works(&pools, "n").await);
+        log.count("redis cannot be reached") > 0
+    })
+    .await;
+    for _ in 0..10 {
+        drop(works(&pools, "n").await);
+    }
+    // Of each of the two connections.
+    assert!(log.count("redis cannot be reached") <= 2, "{}", log.text());
+    assert!(log.text().contains("WRONGPASS"), "{}", log.text());
+    assert!(!log.text().contains("wrong-secret"), "{}", log.text());
 }

@@ -30,7 +30,7 @@ async fn request(pools: &PoolManager) -> (Duration, bool) {
                 },
                 Err(error) => matches!(
                     error,
-                    CheckoutError::DeadlinePassed | CheckoutError::Shed { .. }
+                    CheckoutError::DeadlinePassed { .. } | CheckoutError::Shed { .. }
                 ),
             }
         })
