@@ -17,7 +17,6 @@ use fred::{
         },
     },
 };
-use fred_socket2::TcpKeepalive;
 use futures_util::future::join_all;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
@@ -41,13 +40,6 @@ const UNRESPONSIVE: UnresponsiveConfig = UnresponsiveConfig {
     max_timeout: Some(Duration::from_secs(1)),
     interval: Duration::from_millis(300),
 };
-/// A peer that has vanished without a word is noticed within 15 s + 3 * 5 s while nothing is sent,
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_RETRIES: u32 = 3;
-/// and within this while something is.
-#[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long Redis may take to answer a health check or a farewell.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -256,9 +248,6 @@ fn builder(config: &RedisConfig) -> Result<Builder, BuildError> {
             connection.unresponsive = UNRESPONSIVE;
             connection.tcp = TcpConfig {
                 nodelay: Some(true),
-                keepalive: Some(keepalive()),
-                #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-                user_timeout: Some(TCP_USER_TIMEOUT),
                 ..TcpConfig::default()
             };
         });
@@ -266,13 +255,6 @@ fn builder(config: &RedisConfig) -> Result<Builder, BuildError> {
     policy.set_jitter(RECONNECT_JITTER_MS);
     builder.set_policy(policy);
     Ok(builder)
-}
-
-fn keepalive() -> TcpKeepalive {
-    TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_RETRIES)
 }
 
 /// The URL without its wish for TLS, and whether it had one. fred would grant the wish by the

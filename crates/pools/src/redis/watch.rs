@@ -20,6 +20,8 @@ use tokio::{
 use super::shared::{InFlight, answers};
 
 const EVERY: Duration = Duration::from_millis(250);
+/// One that nobody uses is asked for an answer so often.
+const ASK_AFTER: Duration = Duration::from_secs(15);
 /// A connection on which commands wait and nothing is answered for so long is opened anew.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
@@ -30,6 +32,7 @@ pub(super) async fn watch(client: Client) {
     let in_flight = InFlight::new(&client);
     let mut is_down = false;
     let mut seen = (answers(&client), Instant::now());
+    let mut asked = Instant::now();
     loop {
         time::sleep(EVERY).await;
         if let Some(error) = last(&mut errors)
@@ -47,6 +50,11 @@ pub(super) async fn watch(client: Client) {
             seen.1 = Instant::now();
         }
         let answers = answers(&client);
+        if answers == seen.0 && asked.elapsed() >= ASK_AFTER && client.is_connected() {
+            asked = Instant::now();
+            // Who vanished without a word owes the answer from now on.
+            drop(time::timeout(EVERY, client.ping::<()>(None)).await);
+        }
         if answers != seen.0 || in_flight.of(&client) == 0 || !client.is_connected() {
             seen = (answers, Instant::now());
         } else if seen.1.elapsed() >= HANGS_AFTER {
