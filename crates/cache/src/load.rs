@@ -120,41 +120,28 @@ impl Inner {
             self.count_l1_hit();
             return Ok(value);
         }
+        let key: Arc<str> = key.into();
         // On the heap, so that a hit does not carry the load around.
-        Box::pin(self.fly(key.into(), ttl, limits, load)).await
-    }
-
-    /// Leads or follows a load.
-    async fn fly<T, E, F, Fut>(
-        self: &Arc<Inner>,
-        key: Arc<str>,
-        ttl: Duration,
-        limits: Limits,
-        load: F,
-    ) -> Result<Arc<T>, LoadError<E>>
-    where
-        T: Serialize + DeserializeOwned + Send + Sync + 'static,
-        E: Send + Sync + 'static,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        loop {
-            let mut waiting = match self.fences.join::<Outcome<T, E>>(&key) {
-                Role::Lead(leader) => return self.lead(&leader, &key, ttl, limits, load).await,
-                Role::Follow(waiting) => waiting,
-            };
-            let outcome = timeout_at(limits.wait, waiting.wait_for(Option::is_some)).await;
-            match outcome {
-                Ok(Ok(outcome)) => {
-                    if let Some(outcome) = &*outcome {
-                        return self.follow(outcome);
+        Box::pin(async move {
+            loop {
+                let mut waiting = match self.fences.join::<Outcome<T, E>>(&key) {
+                    Role::Lead(leader) => return self.lead(&leader, &key, ttl, limits, load).await,
+                    Role::Follow(waiting) => waiting,
+                };
+                let outcome = timeout_at(limits.wait, waiting.wait_for(Option::is_some)).await;
+                match outcome {
+                    Ok(Ok(outcome)) => {
+                        if let Some(outcome) = &*outcome {
+                            return self.follow(outcome);
+                        }
                     }
+                    // The leader has given up: somebody else leads.
+                    Ok(Err(_)) => {}
+                    Err(_) => return Err(limits.timed_out()),
                 }
-                // The leader has given up: somebody else leads.
-                Ok(Err(_)) => {}
-                Err(_) => return Err(limits.timed_out()),
             }
-        }
+        })
+        .await
     }
 
     fn follow<T, E>(&self, outcome: &Outcome<T, E>) -> Result<Arc<T>, LoadError<E>> {

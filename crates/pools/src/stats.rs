@@ -35,7 +35,7 @@ pub struct StatementCacheStats {
 ///
 /// For PostgreSQL the counts are exact: they are read under one lock, and every connection is in
 /// exactly one of `checked_out`, `checked_in`, `connecting` and `closing`. Redis connections are
-/// shared by all callers, so there a connection counts as checked out while commands wait for it.
+/// shared by all callers, so there a connection counts as checked out while it owes answers.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ResourceStats {

@@ -91,7 +91,7 @@ impl Pool {
                     scope,
                     since,
                     is_reported: false,
-                    is_reported_in_transaction: false,
+                    reported_transaction: None,
                 });
                 Ok(Session::new(connection, place, call_site))
             }

@@ -170,7 +170,7 @@ impl Connector {
     /// Whether a server answers to whoever comes, which takes none of its connections. Bounding the wait
     /// is the caller's.
     pub(crate) async fn is_answered(&self) -> bool {
-        self.login.ask_for_tls().await.is_ok()
+        self.login.is_answered().await
     }
 
     /// Hosts and ports, for people.
@@ -253,25 +253,23 @@ impl Login {
     }
 
     /// Asks whether there is TLS, which a server answers before it knows anybody (53.2.10).
-    async fn ask_for_tls(&self) -> Result<(), ConnectError> {
-        let mut error = ConnectError::NoAddress;
+    async fn is_answered(&self) -> bool {
         for endpoint in &self.endpoints {
-            for address in endpoint.addresses().await.unwrap_or_default() {
+            let Ok(addresses) = endpoint.addresses().await else {
+                continue;
+            };
+            for address in addresses {
                 let asking = async {
                     let mut socket = self.options.open(&address).await?;
                     socket.write_all(&SSL_REQUEST).await?;
                     socket.read_u8().await
                 };
-                match asking.await {
-                    Ok(_) => return Ok(()),
-                    Err(source) => {
-                        let address = address.to_string();
-                        error = ConnectError::Unreachable { address, source };
-                    }
+                if asking.await.is_ok() {
+                    return true;
                 }
             }
         }
-        Err(error)
+        false
     }
 
     /// Whether the server may be written to, where the URL wants to know.

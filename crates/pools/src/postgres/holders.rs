@@ -28,8 +28,8 @@ pub(crate) struct Holder {
     pub(crate) since: Instant,
     /// Whether it was told of as a leak.
     pub(crate) is_reported: bool,
-    /// Whether it was told of for its transaction.
-    pub(crate) is_reported_in_transaction: bool,
+    /// The transaction that it was told of for, by its beginning.
+    pub(crate) reported_transaction: Option<Duration>,
 }
 
 /// From when on the log tells of a holder, if ever.
@@ -146,13 +146,12 @@ impl Links {
                 holder.is_reported = true;
                 held.warn("a connection has been checked out for long: is it leaked?");
             }
-            let transaction = held.transaction_for;
-            // The next one is another.
-            holder.is_reported_in_transaction &= transaction.is_some();
-            if !holder.is_reported_in_transaction
-                && transaction.is_some_and(|age| is_over(age, limits.transaction))
+            let transaction = link.wire().transaction_since();
+            let age = held.transaction_for;
+            if holder.reported_transaction != transaction
+                && age.is_some_and(|age| is_over(age, limits.transaction))
             {
-                holder.is_reported_in_transaction = true;
+                holder.reported_transaction = transaction;
                 held.warn("a transaction has been open for long: it keeps its locks");
             }
         }

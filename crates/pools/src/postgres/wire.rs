@@ -84,11 +84,18 @@ impl Wire {
 
     /// How long the transaction that is open has been.
     pub(crate) fn transaction_age(&self) -> Option<Duration> {
-        if self.status() == Status::Idle {
-            return None;
-        }
-        let since = Duration::from_micros(self.transaction_since_us.load(Relaxed));
+        let since = self.transaction_since()?;
         Some(self.opened.elapsed().saturating_sub(since))
+    }
+
+    /// How old the connection was when the transaction began that is open: no other has the same.
+    pub(crate) fn transaction_since(&self) -> Option<Duration> {
+        match self.status() {
+            Status::Idle => None,
+            _ => Some(Duration::from_micros(
+                self.transaction_since_us.load(Relaxed),
+            )),
+        }
     }
 
     /// Waits until nothing is under way and no transaction is open. Bounding the wait is the

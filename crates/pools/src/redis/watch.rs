@@ -25,10 +25,12 @@ const ASK_AFTER: Duration = Duration::from_secs(15);
 /// A connection on which commands wait and nothing is answered for so long is opened anew.
 const HANGS_AFTER: Duration = Duration::from_secs(1);
 
+/// What went wrong, and with which server.
+type Failure = (Error, Option<Server>);
+
 /// Until the task is aborted.
 pub(super) async fn watch(client: Client) {
     let mut errors = client.error_rx();
-    let mut connected = client.reconnect_rx();
     let in_flight = InFlight::new(&client);
     let mut is_down = false;
     let mut seen = (answers(&client), Instant::now());
@@ -42,12 +44,9 @@ pub(super) async fn watch(client: Client) {
             is_down = true;
             tell(&error);
         }
-        if last(&mut connected).is_some() {
-            if is_down && client.is_connected() {
-                is_down = false;
-                tracing::info!("redis can be reached again");
-            }
-            seen.1 = Instant::now();
+        if is_down && client.is_connected() {
+            is_down = false;
+            tracing::info!("redis can be reached again");
         }
         let answers = answers(&client);
         if answers == seen.0 && asked.elapsed() >= ASK_AFTER && client.is_connected() {
@@ -66,19 +65,19 @@ pub(super) async fn watch(client: Client) {
     }
 }
 
-/// The newest of what has come, if anything has.
-fn last<T: Clone>(events: &mut Receiver<T>) -> Option<T> {
+/// The newest of what has gone wrong, if anything has.
+fn last(errors: &mut Receiver<Failure>) -> Option<Failure> {
     let mut last = None;
     loop {
-        match events.try_recv() {
-            Ok(event) => last = Some(event),
+        match errors.try_recv() {
+            Ok(error) => last = Some(error),
             Err(TryRecvError::Lagged(_)) => {}
             Err(TryRecvError::Empty | TryRecvError::Closed) => return last,
         }
     }
 }
 
-fn tell((error, server): &(Error, Option<Server>)) {
+fn tell((error, server): &Failure) {
     let server = server.as_ref().map(ToString::to_string);
     tracing::warn!(%error, server, "redis cannot be reached");
 }

@@ -23,10 +23,9 @@ use tokio::time::Instant;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::{
-    cancellation as everything, deadlines,
+    cancellation, deadlines,
     fixture::{PATIENCE, Place, config, is_running, manager, poll_times},
-    storms::cancellation,
-    transactions,
+    storms, transactions,
 };
 
 struct Behind {
@@ -252,7 +251,7 @@ async fn what_is_asked_in_between_undoes_nobody_else_s_work() {
 async fn the_core_of_the_suite_holds_here_too() {
     let behind = Behind::start().await;
     transactions::all(async || behind.place().await).await;
-    everything::all(async || behind.place().await).await;
+    cancellation::all(async || behind.place().await).await;
     deadlines::all(async || behind.place().await).await;
 }
 
@@ -372,5 +371,5 @@ fn causes(error: &dyn std::error::Error) -> Vec<String> {
 async fn storm_of_cancellations_through_a_pooler() {
     let behind = Behind::start().await;
     let url = behind.servers.pgbouncer_url();
-    cancellation::storm("pgbouncer", behind.config(), url).await;
+    storms::cancellation::storm("pgbouncer", behind.config(), url).await;
 }

@@ -128,8 +128,8 @@ async fn what_is_under_way_is_in_use() {
     eventually(PATIENCE, || async { stats(&pools).checked_in == 2 }).await;
 }
 
-#[tokio::test]
-async fn a_failover_of_sentinels_is_followed() {
+/// A pool that works, on a primary with a replica.
+async fn watched_by_sentinels() -> (OwnServers, PoolManager) {
     let servers = OwnServers::start(Spec {
         redis: Some(RedisSpec::default()),
         sentinels: true,
@@ -138,6 +138,12 @@ async fn a_failover_of_sentinels_is_followed() {
     .await;
     let pools = manager(servers.sentinel_url());
     eventually(PATIENCE, || works(&pools, "n")).await;
+    (servers, pools)
+}
+
+#[tokio::test]
+async fn a_failover_of_sentinels_is_followed() {
+    let (servers, pools) = watched_by_sentinels().await;
     assert_eq!(pools.health_check().await.redis, Some(true));
 
     servers.kill(Which::Redis).await;
@@ -186,14 +192,7 @@ async fn a_cluster_is_used_as_a_whole_and_its_failover_is_followed() {
 
 #[tokio::test]
 async fn one_that_hangs_is_left_whatever_the_traffic() {
-    let servers = OwnServers::start(Spec {
-        redis: Some(RedisSpec::default()),
-        sentinels: true,
-        ..Spec::default()
-    })
-    .await;
-    let pools = manager(servers.sentinel_url());
-    eventually(PATIENCE, || works(&pools, "n")).await;
+    let (servers, pools) = watched_by_sentinels().await;
     servers.pause(Which::Redis).await;
     assert!(!works(&pools, "n").await);
     // Without a pause between commands.
