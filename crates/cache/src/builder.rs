@@ -5,8 +5,14 @@ use std::{sync::Arc, time::Duration};
 use fred::clients::Client;
 
 use crate::{
-    CacheManager, CacheMetrics, MAX_TTL, fence::Fences, l1::L1, l2::L2, manager::Inner,
+    CacheManager, CacheMetrics, MAX_TTL,
+    fence::Fences,
+    l1::L1,
+    l2::L2,
+    manager::Inner,
+    names::{Identities, Names},
     pending::Pending,
+    tracking::Tracking,
 };
 
 /// Options of a [`CacheManager`].
@@ -17,6 +23,8 @@ pub struct Builder {
     prefix: String,
     l1_max_bytes: usize,
     l1_ttl: Duration,
+    outage_ttl: Duration,
+    tracking: bool,
     command_timeout: Duration,
     load_timeout: Duration,
     metrics: CacheMetrics,
@@ -27,7 +35,9 @@ pub struct Builder {
 #[non_exhaustive]
 pub enum BuildError {
     /// The prefix would not tell this cache's keys from others.
-    #[error("`{prefix}` is no prefix: give one of at least one character, without `#`")]
+    #[error(
+        "`{prefix}` is no prefix: give one of at least one character, without `#`, `!` and braces"
+    )]
     Prefix {
         /// What was given.
         prefix: String,
@@ -46,7 +56,9 @@ impl Default for Builder {
             redis: None,
             prefix: "ruleiq".to_owned(),
             l1_max_bytes: 64 * 1024 * 1024,
-            l1_ttl: Duration::from_secs(5),
+            l1_ttl: Duration::from_secs(60),
+            outage_ttl: Duration::from_secs(5),
+            tracking: true,
             command_timeout: Duration::from_millis(250),
             load_timeout: Duration::from_secs(30),
             metrics: CacheMetrics::default(),
@@ -76,10 +88,27 @@ impl Builder {
         self
     }
 
-    /// How long a value may be served from the process without asking Redis, and so how long another
-    /// instance's write can go unseen. Without Redis it is of no effect. Default: 5 s.
+    /// How long a value may be served from the process without asking Redis, while Redis tells of changes;
+    /// the only change that goes unseen for so long is a `FLUSHALL` by hand. Without Redis it is of no
+    /// effect. Default: 60 s.
     pub fn l1_ttl(mut self, ttl: Duration) -> Builder {
         self.l1_ttl = ttl;
+        self
+    }
+
+    /// How long a value may be served from the process without asking Redis, while Redis does not tell of
+    /// changes, and so how long another instance's write can go unseen then. Without Redis it is of no
+    /// effect. Default: 5 s.
+    pub fn outage_ttl(mut self, ttl: Duration) -> Builder {
+        self.outage_ttl = ttl;
+        self
+    }
+
+    /// Whether to listen to what Redis tells of changes, on a connection of its own to each master, which
+    /// takes Redis 6 or later and RESP3. Without it, as behind a proxy that does not know it, values live in
+    /// the process for [`outage_ttl`](Builder::outage_ttl). Default: yes.
+    pub fn tracking(mut self, wanted: bool) -> Builder {
+        self.tracking = wanted;
         self
     }
 
@@ -111,7 +140,7 @@ impl Builder {
         // No clock goes on for ever.
         self.command_timeout = self.command_timeout.min(MAX_TTL);
         self.load_timeout = self.load_timeout.min(MAX_TTL);
-        if self.prefix.is_empty() || self.prefix.contains('#') {
+        if self.prefix.is_empty() || self.prefix.contains(['#', '!', '{', '}']) {
             return Err(BuildError::Prefix {
                 prefix: self.prefix,
             });
@@ -124,21 +153,31 @@ impl Builder {
                 return Err(BuildError::Zero { option });
             }
         }
+        let identities = Identities::new(&self.prefix);
         let l2 = self.redis.map(|client| {
             let (command, load) = (self.command_timeout, self.load_timeout);
-            L2::new(&client, &self.prefix, command, load, self.metrics.clone())
+            let names = Names::new(&self.prefix, identities.clone());
+            L2::new(&client, names, command, load, self.metrics.clone())
         });
         let inner = Arc::new(Inner {
-            l1: L1::new(self.l1_max_bytes, self.metrics.evictions.clone()),
+            l1: L1::new(
+                self.l1_max_bytes,
+                identities.clone(),
+                self.metrics.evictions.clone(),
+            ),
             l2,
-            fences: Arc::new(Fences::new()),
+            fences: Arc::new(Fences::new(identities)),
+            tracking: Tracking::default(),
+            wants_tracking: self.tracking,
             pending: Pending::default(),
             prefix: self.prefix,
             l1_ttl: self.l1_ttl,
+            outage_ttl: self.outage_ttl,
             load_timeout: self.load_timeout,
             metrics: self.metrics,
         });
         inner.metrics.observe(Arc::downgrade(&inner));
+        inner.listen();
         Ok(CacheManager { inner })
     }
 }
@@ -150,6 +189,8 @@ impl std::fmt::Debug for Builder {
             .field("prefix", &self.prefix)
             .field("l1_max_bytes", &self.l1_max_bytes)
             .field("l1_ttl", &self.l1_ttl)
+            .field("outage_ttl", &self.outage_ttl)
+            .field("tracking", &self.tracking)
             .field("command_timeout", &self.command_timeout)
             .field("load_timeout", &self.load_timeout)
             .finish_non_exhaustive()

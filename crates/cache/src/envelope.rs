@@ -7,7 +7,7 @@
 //! Whatever cannot be read is a miss: another version's or another type's value, a changed struct,
 //! somebody else's bytes. `0`, `[]` and `null` are values.
 //!
-//! A key whose value is being loaded or written holds a lease instead: see [`crate::scripts`].
+//! A key whose value is being loaded or written has a lease beside it: see [`crate::scripts`].
 
 use std::{
     any::type_name,

@@ -1,12 +1,15 @@
 //! What keeps a value that has been overtaken out of the first tier, and who loads a key.
 //!
-//! Each key belongs to one of [`SHARDS`] shards, which has a generation. An invalidation raises it and
-//! takes the entry away under the shard's lock; a fill, under the same lock, stores only if the
-//! generation is the one that was noted before the value was read or its load began. Keys that share
-//! a shard cost each other a fill now and then, never a wrong value.
+//! Each key belongs to one of [`SHARDS`] shards, which counts its invalidations. An invalidation is
+//! counted, and takes the entry away, under the shard's lock; a fill, under the same lock, stores only if
+//! its key was not among those that came since the value was read or its load began. A shard remembers
+//! the last [`RECENT`] of them: where there were more, it stores nothing.
 //!
-//! A flight is one load of one key. It can be joined as long as its generation is the shard's:
-//! whoever comes after an invalidation starts another one.
+//! What others have changed is only heard of, some time later, and so is what this process has changed
+//! itself. It overtakes what is read from Redis, and no load: that has a lease, which is gone at once.
+//!
+//! A flight is one load of one key. It can be joined until its key is invalidated: whoever comes later
+//! starts another one.
 
 use std::{
     any::{Any, TypeId},
@@ -17,16 +20,24 @@ use std::{
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::names::Identities;
+
 const SHARDS: usize = 1_024;
+/// All shards together take 256 KiB for it.
+const RECENT: u64 = 16;
 
 #[derive(Debug)]
 pub(crate) struct Fences {
     shards: Box<[Mutex<Shard>]>,
+    identities: Identities,
 }
 
-/// A state of a shard.
+/// How many invalidations a shard had seen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Generation(u64);
+pub(crate) struct Generation {
+    made: u64,
+    heard: u64,
+}
 
 /// How a caller takes part in the load of a key.
 #[derive(Debug)]
@@ -50,9 +61,23 @@ pub(crate) struct Leader<O> {
 
 #[derive(Debug, Default)]
 struct Shard {
-    generation: u64,
+    /// By this process.
+    made: Invalidations,
+    heard: Invalidations,
     flights: HashMap<FlightKey, Flight>,
 }
+
+#[derive(Debug, Default)]
+struct Invalidations {
+    count: u64,
+    /// Whatever was noted before has been overtaken, of whatever key.
+    overtaken_before: u64,
+    /// The keys of the last ones, each at its number modulo [`RECENT`].
+    recent: [Hash; RECENT as usize],
+}
+
+/// Of a key's identity. Keys with one hash cost each other a fill, never a wrong value.
+type Hash = u64;
 
 /// A key, and what is loaded for it: two callers who want different types share nothing.
 type FlightKey = (Arc<str>, TypeId);
@@ -60,71 +85,107 @@ type FlightKey = (Arc<str>, TypeId);
 #[derive(Debug)]
 struct Flight {
     generation: Generation,
+    hash: Hash,
     /// A `watch::Receiver<Option<O>>`.
     outcome: Box<dyn Any + Send>,
 }
 
 impl Fences {
-    pub(crate) fn new() -> Fences {
+    pub(crate) fn new(identities: Identities) -> Fences {
         Fences {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            identities,
         }
     }
 
     /// The generation to note before a value of this key is read.
     pub(crate) fn generation(&self, key: &str) -> Generation {
-        Generation(self.shard(key).generation)
+        self.shard(self.hash(key)).generation()
+    }
+
+    /// Whether this process has invalidated the key since.
+    pub(crate) fn is_overtaken(&self, key: &str, noted: Generation) -> bool {
+        let hash = self.hash(key);
+        self.shard(hash).made.have(hash, noted.made)
     }
 
     /// Stores by `fill` unless the key has been invalidated since.
     pub(crate) fn fill(&self, key: &str, noted: Generation, fill: impl FnOnce()) -> bool {
-        let shard = self.shard(key);
-        let current = Generation(shard.generation) == noted;
-        if current {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        let is_current = !shard.is_overtaken(hash, noted);
+        if is_current {
             fill();
         }
         drop(shard);
-        current
+        is_current
     }
 
     /// Overtakes all reads and loads of this key that have begun, and takes its entry away by
     /// `forget`. Answers the generation that begins.
     pub(crate) fn invalidate(&self, key: &str, forget: impl FnOnce()) -> Generation {
-        let mut shard = self.shard(key);
-        shard.generation += 1;
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let overtaken = shard.invalidate(hash);
         forget();
-        Generation(shard.generation)
+        let generation = shard.generation();
+        drop(shard);
+        drop(overtaken);
+        generation
+    }
+
+    /// Overtakes the reads that have begun of the key with this identity, and takes its entry away by
+    /// `forget`.
+    pub(crate) fn hear(&self, identity: &str, forget: impl FnOnce()) {
+        let hash = xxh3_64(identity.as_bytes());
+        let mut shard = self.shard(hash);
+        shard.heard.note(hash);
+        forget();
+    }
+
+    /// Overtakes all reads that have begun. Entries must be taken away afterwards.
+    pub(crate) fn hear_of_all(&self) {
+        for shard in &self.shards {
+            lock(shard).heard.note_all();
+        }
     }
 
     /// Ends a write: overtakes all reads and loads that have begun during it, and stores by `fill`
     /// unless something else has invalidated the key since.
     pub(crate) fn settle(&self, key: &str, noted: Generation, fill: impl FnOnce()) -> bool {
-        let mut shard = self.shard(key);
-        let current = Generation(shard.generation) == noted;
-        shard.generation += 1;
-        if current {
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let is_current = !shard.is_overtaken(hash, noted);
+        let overtaken = shard.invalidate(hash);
+        if is_current {
             fill();
         }
-        current
+        drop(shard);
+        drop(overtaken);
+        is_current
     }
 
     /// Overtakes all reads and loads that have begun, of whatever key. Entries must be taken away
     /// afterwards.
     pub(crate) fn invalidate_all(&self) {
         for shard in &self.shards {
-            lock(shard).generation += 1;
+            let mut shard = lock(shard);
+            shard.made.note_all();
+            let overtaken = std::mem::take(&mut shard.flights);
+            drop(shard);
+            drop(overtaken);
         }
     }
 
     /// Joins the load of a key, or begins it.
     pub(crate) fn join<O: Send + Sync + 'static>(self: &Arc<Fences>, key: &Arc<str>) -> Role<O> {
         let flight: FlightKey = (Arc::clone(key), TypeId::of::<O>());
-        let mut shard = self.shard(key);
-        let generation = Generation(shard.generation);
+        let hash = self.hash(key);
+        let mut shard = self.shard(hash);
+        let generation = shard.generation();
         let running = shard
             .flights
             .get(&flight)
-            .filter(|it| it.generation == generation)
             .and_then(|it| it.outcome.downcast_ref::<watch::Receiver<Option<O>>>());
         if let Some(outcome) = running {
             return Role::Follow(outcome.clone());
@@ -132,12 +193,11 @@ impl Fences {
         let (outcome, receiver) = watch::channel(None);
         let entry = Flight {
             generation,
+            hash,
             outcome: Box::new(receiver),
         };
-        // An older flight goes on for those who wait for it already.
-        let overtaken = shard.flights.insert(flight.clone(), entry);
+        shard.flights.insert(flight.clone(), entry);
         drop(shard);
-        drop(overtaken);
         Role::Lead(Leader {
             fences: Arc::clone(self),
             flight,
@@ -146,9 +206,57 @@ impl Fences {
         })
     }
 
-    fn shard(&self, key: &str) -> MutexGuard<'_, Shard> {
-        let at = xxh3_64(key.as_bytes()) % SHARDS as u64;
+    fn hash(&self, key: &str) -> Hash {
+        xxh3_64(self.identities.of(key).as_bytes())
+    }
+
+    fn shard(&self, hash: Hash) -> MutexGuard<'_, Shard> {
+        let at = hash % SHARDS as u64;
         lock(&self.shards[usize::try_from(at).unwrap_or(0)])
+    }
+}
+
+impl Shard {
+    fn generation(&self) -> Generation {
+        Generation {
+            made: self.made.count,
+            heard: self.heard.count,
+        }
+    }
+
+    fn is_overtaken(&self, hash: Hash, noted: Generation) -> bool {
+        self.made.have(hash, noted.made) || self.heard.have(hash, noted.heard)
+    }
+
+    /// Counts an invalidation. Answers the flights that cannot be joined any more; they go on for
+    /// those who wait for them already.
+    fn invalidate(&mut self, hash: Hash) -> Vec<Flight> {
+        self.made.note(hash);
+        let overtaken = self.flights.extract_if(|_, it| it.hash == hash);
+        overtaken.map(|(_, flight)| flight).collect()
+    }
+}
+
+impl Invalidations {
+    fn note(&mut self, hash: Hash) {
+        self.count += 1;
+        self.recent[Invalidations::place(self.count)] = hash;
+    }
+
+    fn note_all(&mut self) {
+        self.count += 1;
+        self.overtaken_before = self.count;
+    }
+
+    /// Whether that of a key is, or may be, among those after so many.
+    fn have(&self, hash: Hash, noted: u64) -> bool {
+        noted < self.overtaken_before
+            || self.count - noted > RECENT
+            || (noted + 1..=self.count).any(|it| self.recent[Invalidations::place(it)] == hash)
+    }
+
+    fn place(number: u64) -> usize {
+        usize::try_from(number % RECENT).unwrap_or(0)
     }
 }
 
@@ -166,10 +274,10 @@ impl<O> Leader<O> {
 
 impl<O> Drop for Leader<O> {
     fn drop(&mut self) {
-        let mut shard = self.fences.shard(&self.flight.0);
-        // A generation has at most one flight of a key: a later one has another.
+        let mut shard = self.fences.shard(self.fences.hash(&self.flight.0));
+        // A generation has at most one flight of a key: a later one began after an invalidation.
         if let Entry::Occupied(entry) = shard.flights.entry(self.flight.clone())
-            && entry.get().generation == self.generation
+            && entry.get().generation.made == self.generation.made
         {
             entry.remove();
         }
@@ -185,6 +293,10 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fences() -> Fences {
+        Fences::new(Identities::new("test"))
+    }
 
     fn lead(fences: &Arc<Fences>, key: &Arc<str>) -> Leader<u32> {
         match fences.join(key) {
@@ -202,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_fill_after_an_invalidation_is_refused() {
-        let fences = Fences::new();
+        let fences = fences();
         let noted = fences.generation("k");
         assert!(fences.fill("k", noted, || ()));
         fences.invalidate("k", || ());
@@ -214,8 +326,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_heard_of_overtakes_reads_and_no_loads() {
+        let fences = Arc::new(fences());
+        let key: Arc<str> = "k".into();
+        let noted = fences.generation(&key);
+        let leader = lead(&fences, &key);
+        fences.hear("other", || ());
+        assert!(fences.fill(&key, noted, || ()));
+        for hear in [|it: &Fences| it.hear("k", || ()), Fences::hear_of_all] {
+            let noted = fences.generation(&key);
+            hear(&fences);
+            assert!(!fences.fill(&key, noted, || panic!("stored")));
+            assert!(!fences.is_overtaken(&key, leader.generation()));
+        }
+        leader.publish(1);
+        assert_eq!(*follow(&fences, &key).borrow(), Some(1));
+    }
+
+    #[test]
     fn a_write_overtakes_what_began_during_it_and_only_the_last_write_stores() {
-        let fences = Fences::new();
+        let fences = fences();
         let first = fences.invalidate("k", || ());
         let second = fences.invalidate("k", || ());
         let read = fences.generation("k");
@@ -226,7 +356,7 @@ mod tests {
 
     #[test]
     fn one_leads_until_it_is_gone() {
-        let fences = Arc::new(Fences::new());
+        let fences = Arc::new(fences());
         let key: Arc<str> = "k".into();
         let leader = lead(&fences, &key);
         let waiting = follow(&fences, &key);
@@ -243,7 +373,7 @@ mod tests {
 
     #[test]
     fn who_comes_after_an_invalidation_does_not_join_an_older_load() {
-        let fences = Arc::new(Fences::new());
+        let fences = Arc::new(fences());
         let key: Arc<str> = "k".into();
         let older = lead(&fences, &key);
         fences.invalidate(&key, || ());
@@ -252,6 +382,37 @@ mod tests {
         newer.publish(2);
         assert_eq!(*follow(&fences, &key).borrow(), Some(2));
         drop(newer);
-        assert!(fences.shard(&key).flights.is_empty());
+        assert!(fences.shard(fences.hash(&key)).flights.is_empty());
+    }
+
+    /// A key of the same shard.
+    fn neighbour(fences: &Fences, key: &str, nth: usize) -> String {
+        let shard = fences.hash(key) % SHARDS as u64;
+        let names = (0..).map(|n| format!("n{n}"));
+        let mut neighbours = names.filter(|it| fences.hash(it) % SHARDS as u64 == shard);
+        neighbours.nth(nth).unwrap()
+    }
+
+    #[test]
+    fn neighbours_do_not_overtake_each_other_unless_there_are_very_many() {
+        let fences = Arc::new(fences());
+        let key: Arc<str> = "k".into();
+        let noted = fences.generation(&key);
+        let leader = lead(&fences, &key);
+        for nth in 0..RECENT {
+            let neighbour = neighbour(&fences, &key, usize::try_from(nth).unwrap());
+            fences.invalidate(&neighbour, || ());
+            assert!(fences.fill(&key, noted, || ()), "after {nth}");
+        }
+        leader.publish(1);
+        assert_eq!(*follow(&fences, &key).borrow(), Some(1));
+        fences.invalidate("k", || ());
+        assert!(fences.is_overtaken(&key, noted));
+
+        let noted = fences.generation(&key);
+        for _ in 0..=RECENT {
+            fences.invalidate(&neighbour(&fences, &key, 0), || ());
+        }
+        assert!(!fences.fill(&key, noted, || panic!("nobody knows which")));
     }
 }

@@ -4,11 +4,13 @@
 //! eviction is `quick_cache`'s Clock-PRO: a scan of keys that are read once does not drive out those
 //! that are read often.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
 
 use prometheus::IntCounter;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 use tokio::time::Instant;
+
+use crate::names::{Identities, is_hashed};
 
 /// What an entry takes beside its key and value: the slot, two reference counts, the ghost.
 const ENTRY_BYTES: u64 = 128;
@@ -20,13 +22,17 @@ const MAX_SHARDS: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct L1 {
+    /// By identity.
     entries: Cache<Arc<str>, Entry, EntryWeight, DefaultHashBuilder, CountEvictions>,
+    identities: Identities,
 }
 
 /// A value and how long it may be served.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     value: Arc<dyn Any + Send + Sync>,
+    /// The whole key, where the identity is a part of it.
+    long_key: Option<Arc<str>>,
     encoded_bytes: u32,
     expires: Instant,
 }
@@ -45,6 +51,7 @@ impl Entry {
     ) -> Entry {
         Entry {
             value,
+            long_key: None,
             encoded_bytes: encoded_bytes.try_into().unwrap_or(u32::MAX),
             expires,
         }
@@ -52,7 +59,7 @@ impl Entry {
 }
 
 impl L1 {
-    pub(crate) fn new(max_bytes: usize, evictions: IntCounter) -> L1 {
+    pub(crate) fn new(max_bytes: usize, identities: Identities, evictions: IntCounter) -> L1 {
         let options = OptionsBuilder::new()
             .weight_capacity(max_bytes as u64)
             .estimated_items_capacity((max_bytes / ESTIMATED_ENTRY_BYTES).max(1))
@@ -66,6 +73,7 @@ impl L1 {
                 DefaultHashBuilder::default(),
                 CountEvictions(evictions),
             ),
+            identities,
         }
     }
 
@@ -80,17 +88,28 @@ impl L1 {
         Some(entry.expires.saturating_duration_since(Instant::now()))
     }
 
-    pub(crate) fn insert(&self, key: Arc<str>, entry: Entry) {
+    pub(crate) fn insert(&self, key: Arc<str>, mut entry: Entry) {
+        let identity = match self.identities.of(&key) {
+            Cow::Borrowed(_) => key,
+            Cow::Owned(identity) => {
+                entry.long_key = Some(key);
+                identity.into()
+            }
+        };
         // One that has expired already would take a better one's place; the one before it is old.
         if entry.expires > Instant::now() {
-            self.entries.insert(key, entry);
+            self.entries.insert(identity, entry);
         } else {
-            self.entries.remove(&key);
+            self.entries.remove(&identity);
         }
     }
 
     pub(crate) fn remove(&self, key: &str) {
-        self.entries.remove(key);
+        self.remove_identity(&self.identities.of(key));
+    }
+
+    pub(crate) fn remove_identity(&self, identity: &str) {
+        self.entries.remove(identity);
     }
 
     /// Sets when the key's value expires. Answers whether there is one. It is taken out and put back:
@@ -98,7 +117,7 @@ impl L1 {
     pub(crate) fn expire(&self, key: &str, expires: Instant) -> bool {
         match self.live(key) {
             Some(entry) => {
-                self.entries.insert(key.into(), Entry { expires, ..entry });
+                self.insert(key.into(), Entry { expires, ..entry });
                 true
             }
             None => false,
@@ -108,8 +127,8 @@ impl L1 {
     /// Removes every key that `doomed` names, and counts them.
     pub(crate) fn remove_all(&self, doomed: impl Fn(&str) -> bool) -> u64 {
         let count = std::cell::Cell::new(0);
-        self.entries.retain(|key, _| {
-            let doomed = doomed(key);
+        self.entries.retain(|identity, entry| {
+            let doomed = doomed(entry.long_key.as_ref().unwrap_or(identity));
             count.set(count.get() + u64::from(doomed));
             !doomed
         });
@@ -125,19 +144,24 @@ impl L1 {
     }
 
     fn live(&self, key: &str) -> Option<Entry> {
-        let entry = self.entries.get(key)?;
+        let identity = self.identities.of(key);
+        let entry = self.entries.get(&*identity)?;
+        if entry.long_key.as_deref() != is_hashed(key).then_some(key) {
+            return None;
+        }
         let now = Instant::now();
         if now < entry.expires {
             return Some(entry);
         }
-        self.entries.remove_if(key, |it| it.expires <= now);
+        self.entries.remove_if(&*identity, |it| it.expires <= now);
         None
     }
 }
 
 impl Weighter<Arc<str>, Entry> for EntryWeight {
-    fn weight(&self, key: &Arc<str>, entry: &Entry) -> u64 {
-        ENTRY_BYTES + key.len() as u64 + u64::from(entry.encoded_bytes)
+    fn weight(&self, identity: &Arc<str>, entry: &Entry) -> u64 {
+        let long_key = entry.long_key.as_ref().map_or(0, |it| it.len());
+        ENTRY_BYTES + (identity.len() + long_key) as u64 + u64::from(entry.encoded_bytes)
     }
 }
 
@@ -158,6 +182,7 @@ mod tests {
     fn l1(max_bytes: usize) -> L1 {
         L1::new(
             max_bytes,
+            Identities::new("test"),
             IntCounter::new("evictions", "Evictions.").unwrap(),
         )
     }
@@ -179,9 +204,25 @@ mod tests {
     }
 
     #[test]
+    fn long_keys_are_told_apart_whatever_their_hash() {
+        let l1 = l1(1_000_000);
+        let long = "k".repeat(500);
+        let identity = l1.identities.of(&long).into_owned();
+        insert(&l1, long.clone(), 4);
+        assert!(l1.get::<u32>(&long).is_some());
+        assert!(l1.get::<u32>(&identity).is_none());
+        insert(&l1, identity.clone(), 4);
+        assert!(l1.get::<u32>(&long).is_none());
+        assert!(l1.get::<u32>(&identity).is_some());
+        assert_eq!(l1.remove_all(|key| key == long), 0);
+        insert(&l1, long.clone(), 4);
+        assert_eq!(l1.remove_all(|key| key == long), 1);
+    }
+
+    #[test]
     fn its_bytes_are_bounded_and_evictions_are_counted() {
         let evictions = IntCounter::new("evictions", "Evictions.").unwrap();
-        let l1 = L1::new(1_000_000, evictions.clone());
+        let l1 = L1::new(1_000_000, Identities::new("test"), evictions.clone());
         for n in 0..10_000 {
             insert(&l1, format!("key:{n}"), 1_000);
             assert!(l1.bytes() <= 1_000_000, "{} bytes after {n}", l1.bytes());

@@ -11,10 +11,15 @@ use bytes::Bytes;
 use fred::{
     clients::{Client, WithOptions},
     error::{Error as RedisError, ErrorKind},
-    interfaces::{ClientLike as _, FredResult, KeysInterface as _, LuaInterface as _},
-    types::{Expiration, Value, config::Options},
+    interfaces::{
+        ClientLike as _, ClusterInterface as _, FredResult, KeysInterface as _, LuaInterface as _,
+    },
+    types::{
+        Expiration, Value,
+        config::{Options, Server},
+    },
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use ruleiq_scope::Scope;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -23,6 +28,7 @@ use crate::{
     CacheMetrics, Error,
     breaker::{Breaker, Permit},
     envelope,
+    manager::AT_ONCE,
     names::Names,
     scripts::{self, LOAD_LEASE, WRITE_LEASE},
 };
@@ -33,6 +39,7 @@ const PAGE: u32 = 1_000;
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
 pub(crate) struct L2 {
+    client: Client,
     commands: WithOptions<Client>,
     names: Names,
     breaker: Breaker,
@@ -70,20 +77,15 @@ pub(crate) enum Ttl {
 impl L2 {
     pub(crate) fn new(
         client: &Client,
-        prefix: &str,
+        names: Names,
         limit: Duration,
         load_timeout: Duration,
         metrics: CacheMetrics,
     ) -> L2 {
-        let options = Options {
-            max_attempts: Some(1),
-            timeout: Some(limit),
-            fail_fast: true,
-            ..Options::default()
-        };
         L2 {
-            commands: client.with_options(&options),
-            names: Names::new(prefix),
+            commands: client.with_options(&options(limit)),
+            client: client.clone(),
+            names,
             breaker: Breaker::default(),
             limit,
             // The load begins when the lease has been taken, and the value is sent when it ends.
@@ -91,6 +93,27 @@ impl L2 {
             metrics,
             process: RandomState::new().hash_one(std::process::id()),
             leases: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The masters of a cluster, as far as the client knows them; otherwise one that needs no name.
+    pub(crate) fn masters(client: &Client) -> Vec<Option<Server>> {
+        let cluster = client.cached_cluster_state();
+        match cluster.filter(|_| client.is_clustered()) {
+            Some(cluster) => cluster
+                .unique_primary_nodes()
+                .into_iter()
+                .map(Some)
+                .collect(),
+            None => vec![None],
         }
     }
 
@@ -174,7 +197,8 @@ impl L2 {
     }
 
     pub(crate) async fn ttl(&self, key: &str) -> Result<Ttl, Error> {
-        let left = self.script::<i64>(scripts::TTL, key, Vec::new()).await?;
+        let left = self.commands.pttl(self.names.name(key));
+        let left: i64 = self.ask(self.permit(false)?, left).await?;
         Ok(match u64::try_from(left) {
             Ok(left) => Ttl::Left(Duration::from_millis(left)),
             Err(_) if left == -1 => Ttl::Endless,
@@ -191,29 +215,60 @@ impl L2 {
 
     /// Deletes keys. For `anyway` see [`Breaker::permit_anyway`].
     pub(crate) async fn unlink(&self, keys: &[impl AsRef<str>], anyway: bool) -> Result<(), Error> {
-        let names: Vec<String> = keys.iter().map(|it| self.names.name(it.as_ref())).collect();
-        self.ask(self.permit(anyway)?, self.commands.unlink(names))
-            .await
+        let values = keys.iter().map(|it| self.names.name(it.as_ref()));
+        let pairs: Vec<[String; 2]> = values
+            .map(|value| [self.names.lease(&value), value])
+            .collect();
+        if !self.commands.is_clustered() {
+            let names: Vec<String> = pairs.into_iter().flatten().collect();
+            let unlinking = self.commands.unlink(names);
+            return self.ask(self.permit(anyway)?, unlinking).await;
+        }
+        // One command reaches one master, and a lease is where its value is.
+        for pairs in pairs.chunks(AT_ONCE) {
+            let unlinking = pairs.iter().map(|pair| async {
+                let unlinking = self.commands.unlink(pair.to_vec());
+                self.ask::<()>(self.permit(anyway)?, unlinking).await
+            });
+            try_join_all(unlinking).await?;
+        }
+        Ok(())
     }
 
-    /// Deletes, page by page, all keys that a pattern matches, and counts them.
+    /// Deletes, page by page, all keys that a pattern matches, and counts those that had a value.
     pub(crate) async fn unlink_matching(&self, pattern: &str, anyway: bool) -> Result<u64, Error> {
+        let mut count = 0;
+        for master in L2::masters(&self.client) {
+            count += self.unlink_matching_at(master, pattern, anyway).await?;
+        }
+        Ok(count)
+    }
+
+    async fn unlink_matching_at(
+        &self,
+        master: Option<Server>,
+        pattern: &str,
+        anyway: bool,
+    ) -> Result<u64, Error> {
+        let commands = self.client.with_options(&Options {
+            cluster_node: master,
+            ..options(self.limit)
+        });
         let scan_pattern = self.names.scan_pattern(pattern);
         let mut cursor = "0".to_owned();
         let mut count = 0;
         loop {
-            let page = self
-                .commands
-                .scan_page(cursor, scan_pattern.as_str(), Some(PAGE), None);
-            let (next, mut names): (String, Vec<String>) =
-                self.ask(self.permit(anyway)?, page).await?;
-            names.retain(|name| self.names.is_meant(pattern, name));
-            if !names.is_empty() {
-                let unlinked: u64 = self
-                    .ask(self.permit(anyway)?, self.commands.unlink(names))
-                    .await?;
-                count += unlinked;
-            }
+            let page = commands.scan_page(cursor, scan_pattern.as_str(), Some(PAGE), None);
+            let (next, found): (String, Vec<String>) = self.ask(self.permit(anyway)?, page).await?;
+            let found = found.iter();
+            let values: Vec<&str> = found
+                .filter_map(|name| self.names.meant(pattern, name))
+                .collect();
+            // First the leases: who loads may store a value until then, and it is deleted as well.
+            let leases = values.iter().map(|value| self.names.lease(value)).collect();
+            self.unlink_names(leases, anyway).await?;
+            let values = values.into_iter().map(str::to_owned).collect();
+            count += self.unlink_names(values, anyway).await?;
             if next == "0" {
                 return Ok(count);
             }
@@ -221,16 +276,39 @@ impl L2 {
         }
     }
 
+    /// Deletes names of one page, and counts those that were there.
+    async fn unlink_names(&self, names: Vec<String>, anyway: bool) -> Result<u64, Error> {
+        if names.is_empty() {
+            return Ok(0);
+        }
+        if !self.commands.is_clustered() {
+            let unlinking = self.commands.unlink(names);
+            return self.ask(self.permit(anyway)?, unlinking).await;
+        }
+        let mut count = 0;
+        for names in names.chunks(AT_ONCE) {
+            let unlinking = names.iter().map(|name| async move {
+                let unlinking = self.commands.unlink(name.as_str());
+                self.ask::<u64>(self.permit(anyway)?, unlinking).await
+            });
+            for unlinked in join_all(unlinking).await {
+                count += unlinked?;
+            }
+        }
+        Ok(count)
+    }
+
     async fn take_lease(&self, key: &str, kind: &str) -> Result<Bytes, Error> {
         let lease = self.new_lease(kind);
-        let time = if kind == WRITE_LEASE {
+        if kind == WRITE_LEASE {
             // One command's answer, and the next command.
-            self.limit * 2 + LEASE_SLACK
-        } else {
-            self.load_lease_time
-        };
-        let expiration = Some(Expiration::PX(milliseconds(time)));
-        let name = self.names.name(key);
+            let time = milliseconds(self.limit * 2 + LEASE_SLACK);
+            let arguments = vec![lease.clone().into(), time.into()];
+            self.script::<()>(scripts::TAKE, key, arguments).await?;
+            return Ok(lease);
+        }
+        let expiration = Some(Expiration::PX(milliseconds(self.load_lease_time)));
+        let name = self.names.lease(&self.names.name(key));
         let set = self
             .commands
             .set(name, lease.clone(), expiration, None, false);
@@ -246,7 +324,7 @@ impl L2 {
 
     fn found<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Option<Found<T>> {
         let Some((value, ttl)) = envelope::decode(key, bytes) else {
-            // Somebody else's bytes are no concern of ours, and a lease is no value.
+            // Somebody else's bytes are no concern of ours.
             let is_ours = bytes.starts_with(&envelope::header::<T>());
             self.metrics.unreadable.inc_by(u64::from(is_ours));
             return None;
@@ -265,8 +343,10 @@ impl L2 {
         arguments: Vec<Value>,
     ) -> Result<R, Error> {
         let permit = self.permit(false)?;
-        let name = self.names.name(key);
-        self.ask(permit, self.commands.eval(script, name, arguments))
+        let value = self.names.name(key);
+        let lease = self.names.lease(&value);
+        let names = vec![value, lease];
+        self.ask(permit, self.commands.eval(script, names, arguments))
             .await
     }
 
@@ -334,6 +414,16 @@ impl L2 {
                 source: Some(error),
             },
         }
+    }
+}
+
+/// Of a command: answered in time or given up.
+fn options(limit: Duration) -> Options {
+    Options {
+        max_attempts: Some(1),
+        timeout: Some(limit),
+        fail_fast: true,
+        ..Options::default()
     }
 }
 

@@ -19,6 +19,7 @@ mod names;
 mod pending;
 mod scripts;
 mod stats;
+mod tracking;
 pub mod ttl;
 mod write;
 

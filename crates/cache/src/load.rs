@@ -268,12 +268,15 @@ impl Inner {
         let encoded_bytes = bytes.len();
         let mut seen = begun;
         if let (Some(l2), Some(lease)) = (&self.l2, lease) {
-            if self.fences.generation(key) != leader.generation() {
+            if self.fences.is_overtaken(key, leader.generation()) {
                 self.metrics.refused_fills.inc();
                 return;
             }
             let sent = Instant::now();
             match l2.fill(key, lease, bytes, ttl).await {
+                // Redis tells of this as well, and the first tier would let go of it: whoever asks next
+                // keeps it.
+                Ok(true) if self.tracking.is_armed() => return,
                 // Nobody had deleted it anywhere by then.
                 Ok(true) => seen = sent,
                 Ok(false) => {
@@ -285,7 +288,8 @@ impl Inner {
         } else if self.l2.is_none() {
             seen = Instant::now();
         }
-        self.keep(key, leader.generation(), value, encoded_bytes, seen, ttl);
+        let expires = self.expiry(seen, ttl);
+        self.keep(key, leader.generation(), value, encoded_bytes, expires);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     l1::{Entry, L1},
     l2::{Found, L2, Ttl},
     pending::Pending,
+    tracking::Tracking,
 };
 
 /// The longest time to live: a year.
@@ -34,9 +35,12 @@ pub(crate) struct Inner {
     pub(crate) l1: L1,
     pub(crate) l2: Option<L2>,
     pub(crate) fences: Arc<Fences>,
+    pub(crate) tracking: Tracking,
+    pub(crate) wants_tracking: bool,
     pub(crate) pending: Pending,
     pub(crate) prefix: String,
     pub(crate) l1_ttl: Duration,
+    pub(crate) outage_ttl: Duration,
     pub(crate) load_timeout: Duration,
     pub(crate) metrics: CacheMetrics,
 }
@@ -177,6 +181,7 @@ impl Inner {
     /// The second tier, unless the key must go around it.
     pub(crate) fn usable_l2(self: &Arc<Inner>, key: &str) -> Option<&L2> {
         let l2 = self.l2.as_ref()?;
+        self.listen();
         if self.pending.covers(key) {
             // Whoever delivered may have been stopped with its runtime.
             self.deliver_what_is_due();
@@ -194,21 +199,21 @@ impl Inner {
         asked: Instant,
     ) -> Arc<T> {
         let value = Arc::new(found.value);
-        self.keep(key, noted, &value, found.encoded_bytes, asked, found.ttl);
+        let expires = self.expiry_of_found(asked, found.ttl);
+        self.keep(key, noted, &value, found.encoded_bytes, expires);
         value
     }
 
-    /// Keeps a value that was right at `seen` in the first tier, unless it has been overtaken.
+    /// Keeps a value in the first tier, unless it has been overtaken.
     pub(crate) fn keep<T: Send + Sync + 'static>(
         &self,
         key: &Arc<str>,
         noted: Generation,
         value: &Arc<T>,
         encoded_bytes: usize,
-        seen: Instant,
-        ttl: Duration,
+        expires: Instant,
     ) {
-        let entry = Entry::new(Arc::clone(value), encoded_bytes, self.expiry(seen, ttl));
+        let entry = Entry::new(Arc::clone(value), encoded_bytes, expires);
         let kept = self
             .fences
             .fill(key, noted, || self.l1.insert(Arc::clone(key), entry));
@@ -218,13 +223,21 @@ impl Inner {
     }
 
     /// When a value that was right at `seen` must leave the first tier. Counted from then on, and not
-    /// from when it was kept, so that another instance's write is unseen for `l1_ttl` and no longer.
+    /// from when it was kept, so that what nobody has told of is unseen for that time and no longer.
     pub(crate) fn expiry(&self, seen: Instant, ttl: Duration) -> Instant {
         let ttl = match self.l2 {
-            Some(_) => ttl.min(self.l1_ttl),
+            Some(_) => ttl.min(self.outage_ttl),
             None => ttl,
         };
         seen + ttl.min(MAX_TTL)
+    }
+
+    /// The same of a value that Redis had: it tells when that changes, if it is listened to.
+    fn expiry_of_found(&self, seen: Instant, ttl: Duration) -> Instant {
+        match self.tracking.is_armed() {
+            true => seen + ttl.min(self.l1_ttl).min(MAX_TTL),
+            false => self.expiry(seen, ttl),
+        }
     }
 
     pub(crate) fn count_l1_hit(&self) {
@@ -265,7 +278,10 @@ impl Inner {
             evictions: metrics.evictions.get(),
             redis_errors: metrics.redis_errors(),
             pending_invalidations: self.pending.len() as u64,
+            heard_invalidations: metrics.heard.get(),
+            flushes: metrics.flushes(),
             redis_available: self.l2.as_ref().map(L2::is_available),
+            tracking: self.l2.as_ref().map(|_| self.tracking.is_armed()),
         }
     }
 }

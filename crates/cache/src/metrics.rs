@@ -30,12 +30,25 @@ pub struct CacheMetrics {
     pub(crate) unreadable: IntCounter,
     pub(crate) unencodable: IntCounter,
     pub(crate) evictions: IntCounter,
+    pub(crate) heard: IntCounter,
+    tracking_begun: IntCounter,
+    tracking_lost: IntCounter,
+    lagged: IntCounter,
     pub(crate) redis_duration: Histogram,
     redis_timed_out: IntCounter,
     redis_unavailable: IntCounter,
     redis_refused: IntCounter,
     /// The cache whose state the gauges show.
     cache: Arc<OnceLock<Weak<Inner>>>,
+}
+
+/// Why all values leave the first tier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flush {
+    TrackingBegun,
+    TrackingLost,
+    /// More was told than could be heard.
+    Lagged,
 }
 
 /// Gauges that are read when somebody asks.
@@ -45,6 +58,7 @@ struct Gauges {
     l1_size: IntGauge,
     pending: IntGauge,
     redis_up: IntGauge,
+    tracking: IntGauge,
 }
 
 impl CacheMetrics {
@@ -65,6 +79,11 @@ impl CacheMetrics {
             "redis_errors_total",
             "Commands that Redis did not do.",
             "kind",
+        )?;
+        let flushes = families.counters(
+            "flushes_total",
+            "Times that all values left the process's memory.",
+            "cause",
         )?;
         let metrics = CacheMetrics {
             l1_hits: hits.with_label_values(&["l1"]),
@@ -91,6 +110,13 @@ impl CacheMetrics {
                 "evictions_total",
                 "Values that left the process's memory for lack of room.",
             )?,
+            heard: families.counter(
+                "heard_invalidations_total",
+                "Changes of values in Redis that this process was told of.",
+            )?,
+            tracking_begun: flushes.with_label_values(&["tracking_begun"]),
+            tracking_lost: flushes.with_label_values(&["tracking_lost"]),
+            lagged: flushes.with_label_values(&["lagged"]),
             redis_duration: families.histogram("redis_duration_seconds", "What a command took.")?,
             redis_timed_out: errors.with_label_values(&["timed_out"]),
             redis_unavailable: errors.with_label_values(&["unavailable"]),
@@ -116,6 +142,18 @@ impl CacheMetrics {
             Error::Refused { .. } => self.redis_refused.inc(),
             _ => self.redis_unavailable.inc(),
         }
+    }
+
+    pub(crate) fn flushed(&self, why: Flush) {
+        match why {
+            Flush::TrackingBegun => self.tracking_begun.inc(),
+            Flush::TrackingLost => self.tracking_lost.inc(),
+            Flush::Lagged => self.lagged.inc(),
+        }
+    }
+
+    pub(crate) fn flushes(&self) -> u64 {
+        self.tracking_begun.get() + self.tracking_lost.get() + self.lagged.get()
     }
 
     pub(crate) fn redis_errors(&self) -> u64 {
@@ -175,15 +213,17 @@ impl Gauges {
                 "Keys and patterns that Redis has not been told of yet.",
             )?,
             redis_up: gauge("redis_up", "Whether Redis has answered lately.")?,
+            tracking: gauge("tracking", "Whether Redis tells of every change.")?,
         })
     }
 
-    fn all(&self) -> [&IntGauge; 4] {
+    fn all(&self) -> [&IntGauge; 5] {
         [
             &self.l1_entries,
             &self.l1_size,
             &self.pending,
             &self.redis_up,
+            &self.tracking,
         ]
     }
 }
@@ -204,6 +244,7 @@ impl Collector for Gauges {
         self.pending.set(whole(stats.pending_invalidations));
         self.redis_up
             .set(i64::from(stats.redis_available == Some(true)));
+        self.tracking.set(i64::from(stats.tracking == Some(true)));
         self.all()
             .into_iter()
             .flat_map(Collector::collect)

@@ -28,7 +28,16 @@ pub struct Stats {
     pub redis_errors: u64,
     /// Keys and patterns that Redis has not been told of yet.
     pub pending_invalidations: u64,
+    /// Changes of values in Redis that this process was told of, its own included.
+    pub heard_invalidations: u64,
+    /// How often all values left the process because some change may have been missed.
+    pub flushes: u64,
     /// Whether Redis has answered lately, as far as it was asked; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis_available: Option<bool>,
+    /// Whether Redis tells of every change, so that values live in the process for
+    /// [`l1_ttl`](crate::Builder::l1_ttl), and not for [`outage_ttl`](crate::Builder::outage_ttl) at most; absent
+    /// where there is no Redis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<bool>,
 }

@@ -176,7 +176,13 @@ impl Inner {
         for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
             match filled {
                 Ok(true) => {
-                    let insert = || self.insert(item, sent, ttl);
+                    let insert = || {
+                        // Redis tells of this as well, and the first tier would let go of it: whoever
+                        // asks next keeps it.
+                        if !self.tracking.is_armed() {
+                            self.insert(item, sent, ttl);
+                        }
+                    };
                     self.fences.settle(&item.key, *generation, insert);
                 }
                 // Somebody else has written or deleted it in the meantime.

@@ -42,6 +42,12 @@ impl Change {
     }
 }
 
+/// The name of the key's lease.
+fn lease(place: &Place) -> String {
+    let prefix = place.redis.prefix();
+    format!("{prefix}!{{{prefix}:key:1}}")
+}
+
 async fn value(cache: &CacheManager) -> Option<u32> {
     cache.get::<u32>("key:1").await.as_deref().copied()
 }
@@ -235,7 +241,7 @@ async fn a_write_that_arrives_late_does_not_undo_a_deletion() {
 async fn a_load_whose_lease_redis_has_evicted_is_given_and_not_kept() {
     let place = Place::new().await;
     let (cache, client) = (place.cache().await, place.redis.client().await);
-    let name = format!("{}:key:1", place.redis.prefix());
+    let name = lease(&place);
     let load = || async {
         client.unlink::<(), _>(name.as_str()).await.unwrap();
         Ok::<_, ()>(OLD)
@@ -270,7 +276,7 @@ async fn leases_do_not_outlive_the_loads_that_they_are_for() {
     let fail = || async { Err::<u32, _>("failed") };
     assert!(cache.get_or_load("key:1", TTL, fail).await.is_err());
     let client = place.redis.client().await;
-    let name = format!("{}:key:1", place.redis.prefix());
+    let name = lease(&place);
     let left: i64 = client.pttl(name).await.unwrap();
     assert!((1..=10_000).contains(&left), "{left} ms");
 }

@@ -12,4 +12,5 @@ mod outage;
 mod pattern;
 mod place;
 mod storm;
+mod tracking;
 mod values;

@@ -5,7 +5,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -158,6 +158,113 @@ async fn no_read_is_older_than_an_invalidation_that_has_returned() {
     );
     let refused = cache.stats().refused_fills + other.stats().refused_fills;
     assert!(refused > 0, "nothing raced");
+}
+
+/// What a copy in the process may be older than the last invalidation that Redis knows of: a silent
+/// connection is noticed within two seconds, and without a listener a copy lives for `OUTAGE_TTL`. The
+/// rest is for a machine that is busy.
+const BOUND: Duration = Duration::from_millis(2_000 + 1_000);
+const OUTAGE_TTL: Duration = Duration::from_millis(500);
+
+/// One writer whose way to Redis is sound, and instances that read behind networks which fail one by one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_instance_reads_what_is_older_than_the_bound() {
+    let place = Place::new().await;
+    let time = Duration::from_secs(if is_full() { 60 } else { 5 });
+    let writer = place.cache().await;
+    let rows = rows();
+    let begun = Instant::now();
+    let since = || u64::try_from(begun.elapsed().as_millis()).unwrap();
+    // For each row and value, when the invalidation of what was before had returned.
+    let told: Vec<Mutex<Vec<u64>>> = rows.iter().map(|_| Mutex::new(vec![0, 0])).collect();
+    let done = AtomicBool::new(false);
+
+    let mut proxies = Vec::new();
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let proxy = place.proxy().await;
+        let options = place
+            .behind(&proxy)
+            .await
+            .l1_ttl(TTL)
+            .outage_ttl(OUTAGE_TTL);
+        readers.push(options.build().unwrap());
+        proxies.push(proxy);
+    }
+
+    let write = async {
+        let mut dice = Dice(3);
+        while begun.elapsed() < time {
+            let at = usize::try_from(dice.roll(KEYS as u64)).unwrap();
+            rows[at].value.fetch_add(1, SeqCst);
+            writer.delete(&[&rows[at].key]).await;
+            told[at].lock().unwrap().push(since());
+            tokio::time::sleep(Duration::from_millis(dice.roll(50))).await;
+        }
+        done.store(true, SeqCst);
+    };
+    let fail = async {
+        let mut dice = Dice(5);
+        while !done.load(SeqCst) {
+            let proxy = &proxies[usize::try_from(dice.roll(4)).unwrap()];
+            match dice.roll(3) {
+                0 => proxy.cut().await,
+                1 => proxy.stall().await,
+                _ => proxy.refuse().await,
+            }
+            tokio::time::sleep(Duration::from_millis(dice.roll(3_000))).await;
+            proxy.heal().await;
+            tokio::time::sleep(Duration::from_millis(dice.roll(500))).await;
+        }
+    };
+    let reads = readers.iter().enumerate().map(|(n, cache)| {
+        let (rows, told, done) = (&rows, &told, &done);
+        async move {
+            let mut dice = Dice(n as u64 + 11);
+            let (mut oldest, mut hits) = (0, 0);
+            while !done.load(SeqCst) {
+                let at = usize::try_from(dice.roll(KEYS as u64)).unwrap();
+                let asked = since();
+                let value = usize::try_from(read(cache, &rows[at], 0).await).unwrap();
+                let overtaken = told[at].lock().unwrap().get(value + 1).copied();
+                oldest = oldest.max(overtaken.map_or(0, |it| asked.saturating_sub(it)));
+                hits += 1;
+                tokio::task::yield_now().await;
+            }
+            (oldest, hits)
+        }
+    });
+    let ((), (), reads) = tokio::join!(write, fail, join_all(reads));
+    let oldest = reads.iter().map(|(oldest, _)| *oldest).max().unwrap();
+    let writes: usize = told.iter().map(|it| it.lock().unwrap().len() - 2).sum();
+    assert!(writes > 20 && reads.iter().all(|(_, reads)| *reads > 100));
+    let flushes: u64 = readers.iter().map(|it| it.stats().flushes).sum();
+    assert!(flushes > 4, "no network failed");
+    let bound = u64::try_from(BOUND.as_millis()).unwrap();
+    report("coherence", oldest, "ms", "<=3000", oldest <= bound);
+    if is_full() {
+        assert!(oldest <= bound, "a read was {oldest} ms old");
+    }
+
+    for proxy in &proxies {
+        proxy.heal().await;
+    }
+    let mut stale = 0;
+    for cache in &readers {
+        eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+        healed(cache).await;
+        for row in rows.iter() {
+            stale += u64::from(read(cache, row, 0).await != row.value.load(SeqCst));
+        }
+    }
+    report(
+        "coherence_stale_after_heal",
+        stale,
+        "reads",
+        "0",
+        stale == 0,
+    );
+    assert_eq!(stale, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,0 +1,301 @@
+//! Hears what happens to the values in Redis, so that the first tier lets go of what anybody has changed.
+//!
+//! Redis tells whoever asks for it the names of keys that were written, deleted or have expired ("Client-side
+//! caching in Redis", broadcasting mode). One connection per master asks and does nothing else. As long as
+//! it is sure to hear of everything, values live in the first tier for `l1_ttl`, and otherwise for
+//! `outage_ttl`. Whenever that changes, and whenever something may have been missed, the first tier is
+//! emptied before it serves again.
+//!
+//! Any trouble ends the connection, and another one is opened: what the driver opens by itself listens to
+//! nothing.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use fred::{
+    clients::Client,
+    error::{Error as RedisError, ErrorKind},
+    interfaces::{
+        ClientInterface as _, ClientLike as _, EventInterface as _, TrackingInterface as _,
+    },
+    types::{
+        Builder as ClientBuilder, Key, RespVersion,
+        client::Toggle,
+        config::{Options, Server},
+    },
+};
+use futures_util::future::{join_all, try_join_all};
+use tokio::{
+    runtime::Handle,
+    sync::broadcast::error::RecvError,
+    time::{sleep, timeout},
+};
+
+use crate::{breaker::jittered, l2::L2, manager::Inner, metrics::Flush};
+
+/// A connection that has died without a word is noticed within both.
+const PING_EVERY: Duration = Duration::from_secs(1);
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Messages, each of many names, that wait to be heard. If there are more, the first tier is emptied.
+const CHANNEL: usize = 16_384;
+
+/// Whether this cache hears of everything.
+#[derive(Debug, Default)]
+pub(crate) struct Tracking {
+    is_armed: AtomicBool,
+    has_begun: AtomicBool,
+}
+
+/// The task that listens. Dropped with its runtime, it leaves it to another.
+struct Listener {
+    cache: Weak<Inner>,
+    template: Client,
+    /// Of the names that it asks for.
+    starts: [String; 2],
+}
+
+/// Why a connection is not listened to any more.
+enum Ending {
+    CacheDropped,
+    Lost(RedisError),
+}
+
+impl Tracking {
+    pub(crate) fn is_armed(&self) -> bool {
+        self.is_armed.load(SeqCst)
+    }
+}
+
+impl Inner {
+    /// Begins to listen, unless somebody does.
+    pub(crate) fn listen(self: &Arc<Inner>) {
+        let Some(l2) = self.l2.as_ref().filter(|_| self.wants_tracking) else {
+            return;
+        };
+        let has_begun = &self.tracking.has_begun;
+        if has_begun.load(SeqCst) {
+            return;
+        }
+        // Outside a runtime it is left to the next call inside one.
+        if let Ok(runtime) = Handle::try_current()
+            && !has_begun.swap(true, SeqCst)
+        {
+            let listener = Listener {
+                cache: Arc::downgrade(self),
+                template: l2.client().clone(),
+                starts: l2.names().starts(),
+            };
+            runtime.spawn(listener.run());
+        }
+    }
+
+    /// Everything that happens from now on is heard of.
+    fn tracking_begins(&self) {
+        self.flush(Flush::TrackingBegun);
+        self.tracking.is_armed.store(true, SeqCst);
+    }
+
+    /// Something may happen that is not heard of. Answers whether that is new.
+    fn tracking_ends(&self) -> bool {
+        // Before the flush: what is read after it lives for as long as without tracking.
+        let was_armed = self.tracking.is_armed.swap(false, SeqCst);
+        if was_armed {
+            self.flush(Flush::TrackingLost);
+        }
+        was_armed
+    }
+
+    fn hear(&self, names: &[Key]) {
+        let Some(l2) = &self.l2 else { return };
+        self.metrics.heard.inc_by(names.len() as u64);
+        for name in names {
+            let Some(identity) = name.as_str().and_then(|it| l2.names().identity(it)) else {
+                continue;
+            };
+            self.fences
+                .hear(&identity, || self.l1.remove_identity(&identity));
+        }
+    }
+
+    /// Takes everything out of the first tier and overtakes what is on its way there from Redis.
+    fn flush(&self, why: Flush) {
+        self.metrics.flushed(why);
+        self.fences.hear_of_all();
+        self.l1.remove_all(|_| true);
+    }
+}
+
+impl Listener {
+    async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        let mut is_told = false;
+        loop {
+            let ending = match self.client() {
+                Ok(client) => {
+                    let ending = self.session(&client).await;
+                    // Whatever it says, the client ends with its connections.
+                    drop(timeout(ANSWER_LIMIT, client.quit()).await);
+                    ending
+                }
+                Err(error) => Ending::Lost(error),
+            };
+            let Ending::Lost(error) = ending else { return };
+            let Some(cache) = self.cache.upgrade() else {
+                return;
+            };
+            if cache.tracking_ends() {
+                pause = FIRST_PAUSE;
+                is_told = false;
+            }
+            if !is_told {
+                is_told = true;
+                let outage_ttl = cache.outage_ttl;
+                tracing::warn!(
+                    %error,
+                    ?outage_ttl,
+                    "redis does not tell of changes: values live in the process for `outage_ttl` at most"
+                );
+            }
+            drop(cache);
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// A client that is not connected yet and does not reconnect.
+    fn client(&self) -> Result<Client, RedisError> {
+        let mut config = self.template.client_config();
+        config.version = RespVersion::RESP3;
+        config.fail_fast = true;
+        ClientBuilder::from_config(config)
+            .with_connection_config(|it| {
+                *it = self.template.connection_config().clone();
+                it.max_command_attempts = 1;
+            })
+            .with_performance_config(|it| {
+                it.broadcast_channel_capacity = CHANNEL;
+                it.default_command_timeout = ANSWER_LIMIT;
+            })
+            .build()
+    }
+
+    /// Listens as long as nothing can have been missed.
+    async fn session(&self, client: &Client) -> Ending {
+        match self.try_session(client).await {
+            Ok(ending) => ending,
+            Err(error) => Ending::Lost(error),
+        }
+    }
+
+    async fn try_session(&self, client: &Client) -> Result<Ending, RedisError> {
+        let mut heard = client.invalidation_rx();
+        let connecting = timeout(CONNECT_LIMIT, client.init()).await;
+        // Its task ends when the client quits.
+        drop(connecting.unwrap_or_else(|_| Err(too_late()))?);
+        let mut errors = client.error_rx();
+        let mut changes = client.cluster_change_rx();
+        let masters = L2::masters(client);
+        let asking = masters.iter().map(|master| {
+            let client = client.with_options(&at(master.clone()));
+            let starts = self.starts.to_vec();
+            async move {
+                let on = client.client_tracking::<(), _, _>(
+                    Toggle::On,
+                    None,
+                    starts,
+                    true,
+                    false,
+                    false,
+                    false,
+                );
+                timeout(ANSWER_LIMIT, on)
+                    .await
+                    .unwrap_or_else(|_| Err(too_late()))
+            }
+        });
+        try_join_all(asking).await?;
+        match self.cache.upgrade() {
+            Some(cache) => cache.tracking_begins(),
+            None => return Ok(Ending::CacheDropped),
+        }
+        tracing::debug!("redis tells of changes");
+        let mut silence = pin!(self.silence(client, &masters));
+        loop {
+            tokio::select! {
+                biased;
+                message = heard.recv() => {
+                    let Some(cache) = self.cache.upgrade() else {
+                        return Ok(Ending::CacheDropped);
+                    };
+                    match message {
+                        Ok(message) => cache.hear(&message.keys),
+                        Err(RecvError::Lagged(_)) => cache.flush(Flush::Lagged),
+                        Err(RecvError::Closed) => return Err(gone()),
+                    }
+                }
+                error = errors.recv() => return Err(error.map_or_else(|_| gone(), |(it, _)| it)),
+                _ = changes.recv(), if client.is_clustered() => return Err(moved()),
+                error = &mut silence => return Err(error),
+            }
+        }
+    }
+
+    /// Ends when a master does not answer, or nobody needs to know any more.
+    async fn silence(&self, client: &Client, masters: &[Option<Server>]) -> RedisError {
+        while self.cache.strong_count() > 0 {
+            sleep(PING_EVERY).await;
+            let pings = masters.iter().map(|master| {
+                let client = client.with_options(&at(master.clone()));
+                async move { client.ping::<()>(None).await }
+            });
+            match timeout(ANSWER_LIMIT, join_all(pings)).await {
+                Ok(answers) => {
+                    if let Some(error) = answers.into_iter().find_map(Result::err) {
+                        return error;
+                    }
+                }
+                Err(_) => return too_late(),
+            }
+        }
+        gone()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(cache) = self.cache.upgrade() {
+            cache.tracking_ends();
+            cache.tracking.has_begun.store(false, SeqCst);
+        }
+    }
+}
+
+fn at(master: Option<Server>) -> Options {
+    Options {
+        cluster_node: master,
+        max_attempts: Some(1),
+        fail_fast: true,
+        ..Options::default()
+    }
+}
+
+fn too_late() -> RedisError {
+    RedisError::new(ErrorKind::Timeout, "no answer in time")
+}
+
+fn gone() -> RedisError {
+    RedisError::new(ErrorKind::Canceled, "the client has ended")
+}
+
+fn moved() -> RedisError {
+    RedisError::new(ErrorKind::Cluster, "the cluster has changed")
+}
