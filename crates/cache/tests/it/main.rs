@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod cached;
+mod cluster;
 mod example;
 mod fencing;
 mod flight;
