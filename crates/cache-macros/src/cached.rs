@@ -33,12 +33,12 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
         )),
         None => quote!(::ruleiq_cache::__macro::ambient()),
     };
-    let ttl = &options.ttl;
+    let policy = policy(&options);
     let (cache_name, key_name, body_name) = (name("cache"), name("key"), name("body"));
     // Where a bound does not hold, the message points at the type.
     let load = quote_spanned! {returned.span()=>
         ::ruleiq_cache::__macro::Output::<#returned>::new()
-            .load(&#cache_name, &#key_name, #ttl, #body_name)
+            .load(&#cache_name, &#key_name, #policy, #body_name)
             .await
     };
     Ok(quote! {
@@ -78,6 +78,18 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
             }
         }
     })
+}
+
+/// How long the value is kept.
+fn policy(options: &Options) -> TokenStream {
+    let ttl = &options.ttl;
+    let negative_ttl = options.negative_ttl.iter();
+    let stale_if_error = options.stale_if_error.iter();
+    quote! {
+        ::ruleiq_cache::Policy::new(#ttl)
+            #(.negative_ttl(#negative_ttl))*
+            #(.stale_if_error(#stale_if_error))*
+    }
 }
 
 /// What the function returns, if that can be cached at all.

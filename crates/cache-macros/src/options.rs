@@ -9,8 +9,10 @@ use syn::{
 
 /// The options of one function.
 pub(crate) struct Options {
-    /// Of type `Duration`.
+    /// Of type `Duration`, like the next two.
     pub(crate) ttl: TokenStream,
+    pub(crate) negative_ttl: Option<TokenStream>,
+    pub(crate) stale_if_error: Option<TokenStream>,
     pub(crate) prefix: Option<LitStr>,
     /// Instead of the arguments.
     pub(crate) key: Option<Expr>,
@@ -23,6 +25,8 @@ pub(crate) struct Options {
 #[derive(Default)]
 struct Given {
     ttl: Option<Expr>,
+    negative_ttl: Option<Expr>,
+    stale_if_error: Option<Expr>,
     prefix: Option<LitStr>,
     key: Option<Expr>,
     cache: Option<Expr>,
@@ -53,7 +57,9 @@ impl Options {
             ));
         }
         Ok(Options {
-            ttl: duration(&ttl)?,
+            ttl: duration("ttl", &ttl)?,
+            negative_ttl: optional_duration("negative_ttl", given.negative_ttl)?,
+            stale_if_error: optional_duration("stale_if_error", given.stale_if_error)?,
             prefix: given.prefix,
             key: given.key,
             cache: given.cache,
@@ -66,6 +72,10 @@ impl Given {
     fn take(&mut self, meta: &ParseNestedMeta<'_>) -> Result<()> {
         if meta.path.is_ident("ttl") {
             once(&mut self.ttl, meta)
+        } else if meta.path.is_ident("negative_ttl") {
+            once(&mut self.negative_ttl, meta)
+        } else if meta.path.is_ident("stale_if_error") {
+            once(&mut self.stale_if_error, meta)
         } else if meta.path.is_ident("prefix") {
             once(&mut self.prefix, meta)?;
             match &self.prefix {
@@ -87,7 +97,9 @@ impl Given {
             self.skip.extend(names);
             Ok(())
         } else {
-            Err(meta.error("unknown option: there are `ttl`, `prefix`, `key`, `cache` and `skip`"))
+            Err(meta.error(
+                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `prefix`, `key`, `cache` and `skip`",
+            ))
         }
     }
 }
@@ -100,19 +112,26 @@ fn once<T: syn::parse::Parse>(slot: &mut Option<T>, meta: &ParseNestedMeta<'_>) 
     Ok(())
 }
 
+fn optional_duration(name: &str, time: Option<Expr>) -> Result<Option<TokenStream>> {
+    time.map(|it| duration(name, &it)).transpose()
+}
+
 /// Whole seconds as a literal, or any expression for a `Duration`.
-fn duration(ttl: &Expr) -> Result<TokenStream> {
-    let Expr::Lit(ExprLit { lit, .. }) = ttl else {
-        return Ok(quote!(#ttl));
+fn duration(name: &str, time: &Expr) -> Result<TokenStream> {
+    let Expr::Lit(ExprLit { lit, .. }) = time else {
+        return Ok(quote!(#time));
     };
     match lit {
         Lit::Int(seconds) => match seconds.base10_parse::<u64>()? {
-            0 => Err(Error::new(seconds.span(), "a `ttl` of zero keeps nothing")),
+            0 => Err(Error::new(
+                seconds.span(),
+                format!("a `{name}` of zero keeps nothing"),
+            )),
             seconds => Ok(quote!(::core::time::Duration::from_secs(#seconds))),
         },
         _ => Err(Error::new(
             lit.span(),
-            "`ttl` is a whole number of seconds or a `Duration`",
+            format!("`{name}` is a whole number of seconds or a `Duration`"),
         )),
     }
 }

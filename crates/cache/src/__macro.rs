@@ -1,10 +1,10 @@
 //! What the expansion of `#[cached]` calls. Not part of the public API.
 
-use std::{convert::Infallible, fmt, marker::PhantomData, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, marker::PhantomData, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{CacheManager, LoadError, installed};
+use crate::{CacheManager, LoadError, Policy, installed};
 
 /// The installed cache, if there is one.
 pub fn ambient() -> Option<CacheManager> {
@@ -85,14 +85,14 @@ impl<T, E> Output<Result<T, E>> {
         self,
         cache: &CacheManager,
         key: &str,
-        ttl: Duration,
+        policy: Policy,
         body: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E>
     where
         T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
         E: From<LoadError<E>> + Send + Sync + 'static,
     {
-        let value = cache.get_or_load(key, ttl, || body).await?;
+        let value = cache.get_or_load(key, policy, || body).await?;
         Ok(Arc::unwrap_or_clone(value))
     }
 }
@@ -103,7 +103,7 @@ pub trait Plain<R> {
         self,
         cache: &CacheManager,
         key: &str,
-        ttl: Duration,
+        policy: Policy,
         body: impl Future<Output = R>,
     ) -> impl Future<Output = R>;
 }
@@ -116,7 +116,7 @@ where
         self,
         cache: &CacheManager,
         key: &str,
-        ttl: Duration,
+        policy: Policy,
         body: impl Future<Output = R>,
     ) -> R {
         let mut body = Some(body);
@@ -124,7 +124,7 @@ where
             let body = body.take();
             async { Ok::<_, Infallible>(body.expect("a load is begun once").await) }
         };
-        let loaded = cache.get_or_load_unlimited(key, ttl, load).await;
+        let loaded = cache.get_or_load_unlimited(key, policy, load).await;
         match (loaded, body) {
             (Ok(value), _) => Arc::unwrap_or_clone(value),
             // Somebody else's load took too long, or panicked.

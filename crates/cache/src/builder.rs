@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use fred::clients::Client;
+use tokio::sync::Semaphore;
 
 use crate::{
     CacheManager, CacheMetrics, MAX_TTL,
+    detached::REFRESHES,
     fence::Fences,
     l1::L1,
     l2::L2,
@@ -81,7 +83,7 @@ impl Builder {
         self
     }
 
-    /// The most bytes of values, as encoded, with their keys and 128 bytes each, in the process.
+    /// The most bytes of values, as encoded, with their keys and 192 bytes each, in the process.
     /// Decoded, most take up to twice that. Default: 64 MiB. With zero, values live in Redis alone.
     pub fn l1_max_bytes(mut self, bytes: usize) -> Builder {
         self.l1_max_bytes = bytes;
@@ -174,6 +176,7 @@ impl Builder {
             l1_ttl: self.l1_ttl,
             outage_ttl: self.outage_ttl,
             load_timeout: self.load_timeout,
+            refreshes: Arc::new(Semaphore::new(REFRESHES)),
             metrics: self.metrics,
         });
         inner.metrics.observe(Arc::downgrade(&inner));

@@ -1,9 +1,9 @@
 //! How a value stands in Redis.
 //!
-//! `RQ2`, the schema (a hash of the type's name, 8 bytes), when it was written and how long it lives (8
-//! bytes each, milliseconds, the first since 1970), the length of the key (4 bytes) and the key where
-//! its [name](crate::names) holds only a part of it, then JSON; numbers little endian. Redis lets go of
-//! it in time by itself; that it says so too spares whoever reads it a second command.
+//! `RQ3`, the schema (a hash of the type's name, 8 bytes), its [life](Life) (28 bytes), the length of the
+//! key (4 bytes) and the key where its [name](crate::names) holds only a part of it, then JSON; numbers
+//! little endian. Redis lets go of it in time by itself; that it says so too spares whoever reads it a
+//! second command.
 //! Whatever cannot be read is a miss: another version's or another type's value, a changed struct,
 //! somebody else's bytes. `0`, `[]` and `null` are values.
 //!
@@ -21,12 +21,110 @@ use crate::names::is_hashed;
 
 /// What every value begins with.
 pub(crate) const VALUE: &[u8] = b"RQ";
-const VERSION: u8 = b'2';
+const VERSION: u8 = b'3';
 const HEADER_BYTES: usize = 11;
-/// Where [`life`] stands.
+/// Where the [life](Life) stands.
 pub(crate) const LIFE_AT: usize = HEADER_BYTES;
-const LIFE_BYTES: usize = 16;
+/// How much of it a new time to live changes.
+pub(crate) const TIMES_BYTES: usize = 24;
+const LIFE_BYTES: usize = TIMES_BYTES + 4;
 const LENGTH_BYTES: usize = 4;
+
+/// From when to when a value may be given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Life {
+    /// Milliseconds since 1970, by the clock of whoever wrote it. With the rest, it tells one value of a key
+    /// from the next.
+    pub(crate) written: u64,
+    /// How long it is right,
+    pub(crate) fresh: Duration,
+    /// and how long it may be better than nothing.
+    pub(crate) kept: Duration,
+    /// What its load took, so that it is known when to begin the next.
+    pub(crate) load_time: Duration,
+}
+
+impl Life {
+    pub(crate) fn begin(fresh: Duration, kept: Duration, load_time: Duration) -> Life {
+        Life {
+            written: now(),
+            fresh,
+            kept,
+            load_time,
+        }
+    }
+
+    /// That of a value which is right until it is gone.
+    pub(crate) fn of(ttl: Duration) -> Life {
+        Life::begin(ttl, ttl, Duration::ZERO)
+    }
+
+    /// What tells it from the one before: the part that stands first.
+    pub(crate) fn mark(&self) -> [u8; 8] {
+        self.written.to_le_bytes()
+    }
+
+    /// When it was written, and for how long it lives.
+    pub(crate) fn times(&self) -> [u8; TIMES_BYTES] {
+        let mut times = [0; TIMES_BYTES];
+        times[..8].copy_from_slice(&self.mark());
+        times[8..16].copy_from_slice(&millis(self.fresh).to_le_bytes());
+        times[16..].copy_from_slice(&millis(self.kept).to_le_bytes());
+        times
+    }
+
+    fn bytes(&self) -> [u8; LIFE_BYTES] {
+        let load_time = u32::try_from(millis(self.load_time)).unwrap_or(u32::MAX);
+        let mut bytes = [0; LIFE_BYTES];
+        bytes[..TIMES_BYTES].copy_from_slice(&self.times());
+        bytes[TIMES_BYTES..].copy_from_slice(&load_time.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: [u8; LIFE_BYTES]) -> Life {
+        let number = |at: usize| {
+            let mut number = [0; 8];
+            number.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(number)
+        };
+        let mut load_time = [0; 4];
+        load_time.copy_from_slice(&bytes[TIMES_BYTES..]);
+        Life {
+            written: number(0),
+            fresh: Duration::from_millis(number(8)),
+            kept: Duration::from_millis(number(16)),
+            load_time: Duration::from_millis(u32::from_le_bytes(load_time).into()),
+        }
+    }
+
+    /// What is left of it. Clocks of two machines differ: it is at most what it was to begin with.
+    pub(crate) fn left(self) -> Life {
+        let age = self.age();
+        Life {
+            fresh: self.fresh.saturating_sub(age),
+            kept: self.kept.saturating_sub(age),
+            ..self
+        }
+    }
+
+    /// For how long it has not been right any more.
+    pub(crate) fn overdue(&self) -> Duration {
+        self.age().saturating_sub(self.fresh)
+    }
+
+    fn age(&self) -> Duration {
+        Duration::from_millis(now().saturating_sub(self.written))
+    }
+}
+
+/// How long a value that Redis keeps for `left` is right; what it says of itself may be unreadable.
+pub(crate) fn fresh_of_kept(times: &[u8], left: Duration) -> Option<Duration> {
+    let mut bytes = [0; LIFE_BYTES];
+    bytes.get_mut(..times.len())?.copy_from_slice(times);
+    let life = Life::parse(bytes);
+    let age = life.kept.saturating_sub(left);
+    life.fresh.checked_sub(age).filter(|it| !it.is_zero())
+}
 
 /// The start of every envelope that can hold a `T`.
 pub(crate) fn header<T>() -> [u8; HEADER_BYTES] {
@@ -38,32 +136,25 @@ pub(crate) fn header<T>() -> [u8; HEADER_BYTES] {
     header
 }
 
-/// That a value is written now, and how long it lives.
-pub(crate) fn life(ttl: Duration) -> [u8; LIFE_BYTES] {
-    let mut life = [0; LIFE_BYTES];
-    life[..8].copy_from_slice(&now().to_le_bytes());
-    life[8..].copy_from_slice(&millis(ttl).to_le_bytes());
-    life
-}
-
-/// Puts a value that lives for so long from now on into an envelope.
+/// Puts a value into an envelope.
 pub(crate) fn encode<T: Serialize>(
     key: &str,
     value: &T,
-    ttl: Duration,
+    life: Life,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let key = if is_hashed(key) { key } else { "" };
     let mut bytes = header::<T>().to_vec();
-    bytes.extend_from_slice(&life(ttl));
-    bytes.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(&life.bytes());
+    // A key of more than 4 GiB is none.
+    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+    bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(key.as_bytes());
     serde_json::to_writer(&mut bytes, value)?;
     Ok(bytes)
 }
 
-/// Takes a value, and how long it has still to live, out of an envelope; `None` if it holds no such
-/// value of this key.
-pub(crate) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Option<(T, Duration)> {
+/// Takes a value and its life out of an envelope; `None` if it holds no such value of this key.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Option<(T, Life)> {
     let key = if is_hashed(key) { key } else { "" };
     let rest = bytes.strip_prefix(&header::<T>())?;
     let (life, rest) = rest.split_first_chunk::<LIFE_BYTES>()?;
@@ -72,18 +163,7 @@ pub(crate) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Option<(T,
     if own_key != key.as_bytes() {
         return None;
     }
-    Some((serde_json::from_slice(json).ok()?, left(*life)))
-}
-
-/// What is left of a life. Clocks of two machines differ: it is at most what it was to begin with.
-fn left(life: [u8; LIFE_BYTES]) -> Duration {
-    let [written, ttl] = [0, 8].map(|at| {
-        let mut number = [0; 8];
-        number.copy_from_slice(&life[at..at + 8]);
-        u64::from_le_bytes(number)
-    });
-    let age = now().saturating_sub(written);
-    Duration::from_millis(ttl.saturating_sub(age))
+    Some((serde_json::from_slice(json).ok()?, Life::parse(*life)))
 }
 
 fn now() -> u64 {
@@ -112,10 +192,14 @@ mod tests {
     where
         T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
     {
-        let bytes = encode("k", value, TTL).unwrap();
-        let (decoded, left) = decode::<T>("k", &bytes).unwrap();
-        assert_eq!(&decoded, value);
-        assert!(left <= TTL && left > TTL / 2, "{left:?}");
+        let life = Life::begin(TTL, 2 * TTL, TTL / 60);
+        let bytes = encode("k", value, life).unwrap();
+        let (decoded, written) = decode::<T>("k", &bytes).unwrap();
+        assert_eq!((&decoded, written), (value, life));
+        let left = written.left();
+        assert!(left.fresh <= TTL && left.fresh > TTL / 2, "{left:?}");
+        assert!(left.kept <= 2 * TTL && left.kept > TTL, "{left:?}");
+        assert_eq!(written.overdue(), Duration::ZERO);
     }
 
     #[test]
@@ -131,15 +215,15 @@ mod tests {
 
     #[test]
     fn another_type_is_a_miss_even_where_its_json_would_do() {
-        let bytes = encode("k", &before::Profile { name: "a".into() }, TTL).unwrap();
+        let bytes = encode("k", &before::Profile { name: "a".into() }, Life::of(TTL)).unwrap();
         assert!(decode::<serde_json::Value>("k", &bytes).is_none());
-        assert!(decode::<u64>("k", &encode("k", &1_u32, TTL).unwrap()).is_none());
+        assert!(decode::<u64>("k", &encode("k", &1_u32, Life::of(TTL)).unwrap()).is_none());
     }
 
     #[test]
     fn a_field_that_is_missing_is_a_miss() {
         let mut bytes = header::<before::Profile>().to_vec();
-        bytes.extend_from_slice(&life(TTL));
+        bytes.extend_from_slice(&Life::of(TTL).bytes());
         bytes.extend_from_slice(&[0; LENGTH_BYTES]);
         bytes.extend_from_slice(br#"{"nickname":"a"}"#);
         assert!(decode::<before::Profile>("k", &bytes).is_none());
@@ -147,7 +231,7 @@ mod tests {
 
     #[test]
     fn whatever_is_cut_or_foreign_is_a_miss() {
-        let whole = encode(&"k".repeat(500), &"value".to_owned(), TTL).unwrap();
+        let whole = encode(&"k".repeat(500), &"value".to_owned(), Life::of(TTL)).unwrap();
         for length in 0..whole.len() {
             assert!(decode::<String>(&"k".repeat(500), &whole[..length]).is_none());
         }
@@ -156,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_long_key_is_compared_whole() {
-        let bytes = encode(&"k".repeat(500), &1_u32, TTL).unwrap();
+        let bytes = encode(&"k".repeat(500), &1_u32, Life::of(TTL)).unwrap();
         let (value, _) = decode::<u32>(&"k".repeat(500), &bytes).unwrap();
         assert_eq!(value, 1);
         assert!(decode::<u32>(&"k".repeat(501), &bytes).is_none());
@@ -166,14 +250,23 @@ mod tests {
     #[test]
     fn whatever_the_clocks_say_nothing_lives_longer_than_it_was_to() {
         let at = |written: u64| {
-            let mut life = life(TTL);
-            life[..8].copy_from_slice(&written.to_le_bytes());
-            left(life)
+            let life = Life::of(TTL);
+            Life { written, ..life }.left().fresh
         };
         let hour = millis(Duration::from_secs(3_600));
         assert_eq!(at(now() + hour), TTL);
         assert_eq!(at(now() - hour), Duration::ZERO);
         assert_eq!(at(u64::MAX), TTL);
         assert!(at(now() - 10_000) <= Duration::from_secs(50));
+    }
+
+    #[test]
+    fn redis_says_how_long_a_value_is_right_by_its_own_clock() {
+        let times = Life::begin(TTL, 3 * TTL, TTL).times();
+        assert_eq!(fresh_of_kept(&times, 3 * TTL), Some(TTL));
+        assert_eq!(fresh_of_kept(&times, 5 * TTL / 2), Some(TTL / 2));
+        assert_eq!(fresh_of_kept(&times, 2 * TTL), None);
+        assert_eq!(fresh_of_kept(&times, TTL), None);
+        assert_eq!(fresh_of_kept(&[0; 99], TTL), None);
     }
 }

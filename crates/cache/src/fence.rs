@@ -24,7 +24,7 @@ use crate::names::Identities;
 
 const SHARDS: usize = 1_024;
 /// All shards together take 256 KiB for it.
-const RECENT: u64 = 16;
+const RECENT: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Fences {
@@ -73,7 +73,7 @@ struct Invalidations {
     /// Whatever was noted before has been overtaken, of whatever key.
     overtaken_before: u64,
     /// The keys of the last ones, each at its number modulo [`RECENT`].
-    recent: [Hash; RECENT as usize],
+    recent: [Hash; RECENT],
 }
 
 /// Of a key's identity. Keys with one hash cost each other a fill, never a wrong value.
@@ -251,12 +251,12 @@ impl Invalidations {
     /// Whether that of a key is, or may be, among those after so many.
     fn have(&self, hash: Hash, noted: u64) -> bool {
         noted < self.overtaken_before
-            || self.count - noted > RECENT
+            || self.count - noted > RECENT as u64
             || (noted + 1..=self.count).any(|it| self.recent[Invalidations::place(it)] == hash)
     }
 
     fn place(number: u64) -> usize {
-        usize::try_from(number % RECENT).unwrap_or(0)
+        usize::try_from(number % RECENT as u64).unwrap_or(0)
     }
 }
 
@@ -264,6 +264,11 @@ impl<O> Leader<O> {
     /// The generation in which the load began.
     pub(crate) fn generation(&self) -> Generation {
         self.generation
+    }
+
+    /// Waits for what it finds, like those who join.
+    pub(crate) fn wait(&self) -> watch::Receiver<Option<O>> {
+        self.outcome.subscribe()
     }
 
     /// Gives the outcome to all who wait, and to all who join until this is dropped.
@@ -400,7 +405,7 @@ mod tests {
         let noted = fences.generation(&key);
         let leader = lead(&fences, &key);
         for nth in 0..RECENT {
-            let neighbour = neighbour(&fences, &key, usize::try_from(nth).unwrap());
+            let neighbour = neighbour(&fences, &key, nth);
             fences.invalidate(&neighbour, || ());
             assert!(fences.fill(&key, noted, || ()), "after {nth}");
         }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::names::{Identities, is_hashed};
 
 /// What an entry takes beside its key and value: the slot, two reference counts, the ghost.
-const ENTRY_BYTES: u64 = 128;
+const ENTRY_BYTES: u64 = 192;
 /// For the number of shards, of which each holds its part of the bytes.
 const ESTIMATED_ENTRY_BYTES: usize = 2_048;
 /// A value larger than a shard is not kept, so they should not get small.
@@ -34,7 +34,24 @@ pub(crate) struct Entry {
     /// The whole key, where the identity is a part of it.
     long_key: Option<Arc<str>>,
     encoded_bytes: u32,
-    expires: Instant,
+    span: Span,
+}
+
+/// From when to when an entry may be served, and what its value's [life](crate::envelope::Life) says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) fresh_until: Instant,
+    pub(crate) expires: Instant,
+    pub(crate) load_time: Duration,
+    pub(crate) mark: [u8; 8],
+}
+
+/// An entry, as it was found.
+#[derive(Debug)]
+pub(crate) struct Copied<T> {
+    pub(crate) value: Arc<T>,
+    pub(crate) encoded_bytes: usize,
+    pub(crate) span: Span,
 }
 
 #[derive(Clone, Debug)]
@@ -47,13 +64,13 @@ impl Entry {
     pub(crate) fn new<T: Send + Sync + 'static>(
         value: Arc<T>,
         encoded_bytes: usize,
-        expires: Instant,
+        span: Span,
     ) -> Entry {
         Entry {
             value,
             long_key: None,
             encoded_bytes: encoded_bytes.try_into().unwrap_or(u32::MAX),
-            expires,
+            span,
         }
     }
 }
@@ -77,15 +94,36 @@ impl L1 {
         }
     }
 
-    /// The value, if it is there, has not expired, and is a `T`.
+    /// The value, if it is there, is fresh, and is a `T`.
     pub(crate) fn get<T: Send + Sync + 'static>(&self, key: &str) -> Option<Arc<T>> {
-        self.live(key)?.value.downcast().ok()
+        let now = Instant::now();
+        let entry = self.live(key, now)?;
+        if now >= entry.span.fresh_until {
+            return None;
+        }
+        entry.value.downcast().ok()
     }
 
-    /// How long the key's value may still be served.
+    /// The value, if it is there and is a `T`, fresh or not.
+    pub(crate) fn look<T: Send + Sync + 'static>(
+        &self,
+        key: &str,
+        now: Instant,
+    ) -> Option<Copied<T>> {
+        let entry = self.live(key, now)?;
+        Some(Copied {
+            value: entry.value.downcast().ok()?,
+            encoded_bytes: entry.encoded_bytes.try_into().unwrap_or(usize::MAX),
+            span: entry.span,
+        })
+    }
+
+    /// How long the key's value is fresh.
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
-        let entry = self.live(key)?;
-        Some(entry.expires.saturating_duration_since(Instant::now()))
+        let now = Instant::now();
+        let entry = self.live(key, now)?;
+        let left = entry.span.fresh_until.saturating_duration_since(now);
+        Some(left).filter(|it| !it.is_zero())
     }
 
     pub(crate) fn insert(&self, key: Arc<str>, mut entry: Entry) {
@@ -97,7 +135,7 @@ impl L1 {
             }
         };
         // One that has expired already would take a better one's place; the one before it is old.
-        if entry.expires > Instant::now() {
+        if entry.span.expires > Instant::now() {
             self.entries.insert(identity, entry);
         } else {
             self.entries.remove(&identity);
@@ -115,12 +153,18 @@ impl L1 {
     /// Sets when the key's value expires. Answers whether there is one. It is taken out and put back:
     /// nobody may remove or insert the key in the meantime.
     pub(crate) fn expire(&self, key: &str, expires: Instant) -> bool {
-        match self.live(key) {
-            Some(entry) => {
-                self.insert(key.into(), Entry { expires, ..entry });
+        let now = Instant::now();
+        match self.live(key, now) {
+            Some(entry) if now < entry.span.fresh_until => {
+                let span = Span {
+                    fresh_until: expires,
+                    expires,
+                    ..entry.span
+                };
+                self.insert(key.into(), Entry { span, ..entry });
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
@@ -143,17 +187,17 @@ impl L1 {
         self.entries.weight()
     }
 
-    fn live(&self, key: &str) -> Option<Entry> {
+    fn live(&self, key: &str, now: Instant) -> Option<Entry> {
         let identity = self.identities.of(key);
         let entry = self.entries.get(&*identity)?;
         if entry.long_key.as_deref() != is_hashed(key).then_some(key) {
             return None;
         }
-        let now = Instant::now();
-        if now < entry.expires {
+        if now < entry.span.expires {
             return Some(entry);
         }
-        self.entries.remove_if(&*identity, |it| it.expires <= now);
+        self.entries
+            .remove_if(&*identity, |it| it.span.expires <= now);
         None
     }
 }
@@ -189,7 +233,13 @@ mod tests {
 
     fn insert(l1: &L1, key: String, bytes: usize) {
         let expires = Instant::now() + Duration::from_secs(60);
-        l1.insert(key.into(), Entry::new(Arc::new(7_u32), bytes, expires));
+        let span = Span {
+            fresh_until: expires,
+            expires,
+            load_time: Duration::ZERO,
+            mark: [0; 8],
+        };
+        l1.insert(key.into(), Entry::new(Arc::new(7_u32), bytes, span));
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use crate::{
     CacheMetrics, Error,
     breaker::{Breaker, Permit},
-    envelope,
+    envelope::{self, Life},
     manager::AT_ONCE,
     names::Names,
     scripts::{self, LOAD_LEASE, WRITE_LEASE},
@@ -52,19 +52,28 @@ pub(crate) struct L2 {
 
 /// What Redis has under a key.
 pub(crate) enum Read<T> {
-    /// The value.
+    /// A fresh value.
     Hit(Found<T>),
     /// None, and the right to store one, as long as nobody deletes the key.
-    Lease(Bytes),
+    Lease(Bytes, Option<Found<T>>),
     /// None, and somebody else is storing one.
-    Nothing,
+    Nothing(Option<Found<T>>),
 }
 
 /// A value, as it was found.
 pub(crate) struct Found<T> {
     pub(crate) value: T,
     pub(crate) encoded_bytes: usize,
-    pub(crate) ttl: Duration,
+    /// What is left of it.
+    pub(crate) life: Life,
+    /// For how long it has not been fresh.
+    pub(crate) overdue: Duration,
+}
+
+impl<T> Found<T> {
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.life.fresh.is_zero()
+    }
 }
 
 /// What is known of a key's time to live.
@@ -149,33 +158,45 @@ impl L2 {
         Ok(keys.iter().zip(answers).map(found).collect())
     }
 
-    /// The value of a key, or the right to store one.
+    /// The value of a key, or the right to store one. A value with this mark is not wanted; one that is not
+    /// fresh is given beside the right.
     pub(crate) async fn get_or_lease<T: DeserializeOwned>(
         &self,
         key: &str,
+        unwanted: Option<[u8; 8]>,
     ) -> Result<Read<T>, Error> {
+        let is_wanted =
+            |found: &Found<T>| !found.life.fresh.is_zero() && Some(found.life.mark()) != unwanted;
         // Most who ask find it, and for them this costs half of what the script does.
-        if let Some(found) = self.get(key).await? {
-            return Ok(Read::Hit(found));
-        }
+        let stale = match self.get(key).await? {
+            Some(found) if is_wanted(&found) => return Ok(Read::Hit(found)),
+            other => other,
+        };
+        let mark = stale.as_ref().map(|found: &Found<T>| found.life.mark());
+        let mark = mark.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it));
         let header = Bytes::copy_from_slice(&envelope::header::<T>());
         let lease = self.new_lease(LOAD_LEASE);
         let arguments = vec![
             header.into(),
             lease.into(),
             milliseconds(self.load_lease_time).into(),
+            mark.into(),
         ];
         let answer = self.script::<Option<Bytes>>(scripts::LEASE, key, arguments);
         let Some(bytes) = answer.await? else {
-            return Ok(Read::Nothing);
+            return Ok(Read::Nothing(stale));
         };
         if !bytes.starts_with(envelope::VALUE) {
-            return Ok(Read::Lease(bytes));
+            return Ok(Read::Lease(bytes, stale));
         }
         match self.found(key, &bytes) {
-            Some(found) => Ok(Read::Hit(found)),
+            Some(found) if is_wanted(&found) => Ok(Read::Hit(found)),
+            Some(found) => Ok(Read::Nothing(Some(found))),
             // Our type's name, and not our type any more.
-            None => Ok(Read::Lease(self.take_lease(key, LOAD_LEASE).await?)),
+            None => {
+                let lease = self.take_lease(key, LOAD_LEASE).await?;
+                Ok(Read::Lease(lease, stale))
+            }
         }
     }
 
@@ -197,17 +218,25 @@ impl L2 {
     }
 
     pub(crate) async fn ttl(&self, key: &str) -> Result<Ttl, Error> {
-        let left = self.commands.pttl(self.names.name(key));
-        let left: i64 = self.ask(self.permit(false)?, left).await?;
+        let (from, to) = (
+            envelope::LIFE_AT,
+            envelope::LIFE_AT + envelope::TIMES_BYTES - 1,
+        );
+        let arguments = [from, to].map(|at| i64::try_from(at).unwrap_or(0).into());
+        let answer = self.script::<(i64, Bytes)>(scripts::TTL, key, arguments.to_vec());
+        let (left, times) = answer.await?;
         Ok(match u64::try_from(left) {
-            Ok(left) => Ttl::Left(Duration::from_millis(left)),
+            Ok(left) => {
+                let fresh = envelope::fresh_of_kept(&times, Duration::from_millis(left));
+                fresh.map_or(Ttl::Absent, Ttl::Left)
+            }
             Err(_) if left == -1 => Ttl::Endless,
             Err(_) => Ttl::Absent,
         })
     }
 
     pub(crate) async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
-        let life = Bytes::copy_from_slice(&envelope::life(ttl));
+        let life = Bytes::copy_from_slice(&Life::of(ttl).times());
         let at = i64::try_from(envelope::LIFE_AT).unwrap_or(0);
         let arguments = vec![milliseconds(ttl).into(), at.into(), life.into()];
         Ok(self.script::<i64>(scripts::EXPIRE, key, arguments).await? == 1)
@@ -323,7 +352,7 @@ impl L2 {
     }
 
     fn found<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Option<Found<T>> {
-        let Some((value, ttl)) = envelope::decode(key, bytes) else {
+        let Some((value, life)) = envelope::decode(key, bytes) else {
             // Somebody else's bytes are no concern of ours.
             let is_ours = bytes.starts_with(&envelope::header::<T>());
             self.metrics.unreadable.inc_by(u64::from(is_ours));
@@ -332,7 +361,8 @@ impl L2 {
         Some(Found {
             value,
             encoded_bytes: bytes.len(),
-            ttl,
+            life: life.left(),
+            overdue: life.overdue(),
         })
     }
 

@@ -5,6 +5,7 @@ pub mod __macro;
 mod ambient;
 mod breaker;
 mod builder;
+mod detached;
 mod envelope;
 mod error;
 mod fence;
@@ -16,7 +17,9 @@ mod load;
 mod manager;
 mod metrics;
 mod names;
+mod nothing;
 mod pending;
+mod policy;
 mod scripts;
 mod stats;
 mod tracking;
@@ -28,8 +31,10 @@ pub use ruleiq_cache_macros::cached;
 pub use crate::{
     ambient::{AlreadyInstalled, install, installed},
     builder::{BuildError, Builder},
+    detached::Detached,
     error::{Error, LoadError},
     manager::{CacheManager, MAX_TTL},
     metrics::CacheMetrics,
+    policy::Policy,
     stats::Stats,
 };

@@ -4,24 +4,31 @@
 //! leader that is dropped, or runs into a deadline of its own, hands over to one of them, which begins
 //! anew with its own load.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
-    CacheManager, LoadError, MAX_TTL, envelope,
+    CacheManager, LoadError, Policy, envelope,
     fence::{Leader, Role},
-    l2::Read,
+    l1::{Copied, Span},
+    l2::{Found, Read},
     manager::Inner,
+    nothing::is_nothing,
 };
 
+/// How long a value that is given in the place of an error is given before it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How a load ended, for all who waited for it.
-enum Outcome<T, E> {
+pub(crate) enum Outcome<T, E> {
     /// Somebody had it already.
     Found(Arc<T>),
+    /// Its time is up, and it is better than nothing.
+    Stale(Arc<T>),
     Loaded(Arc<T>),
     Failed(Arc<E>),
     Panicked(Arc<str>),
@@ -30,27 +37,55 @@ enum Outcome<T, E> {
 /// How long a caller wants to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    asked: Instant,
+    pub(crate) asked: Instant,
     /// For somebody else's load.
-    wait: Instant,
+    pub(crate) wait: Instant,
     /// For its own.
-    load: Option<Instant>,
+    pub(crate) load: Option<Instant>,
+}
+
+/// How a load is led.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leading {
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    /// Whether its leader waits for nobody: those who wait can have a stale value meanwhile.
+    pub(crate) is_detached: bool,
+    /// The mark of a value that is there and is to be replaced.
+    pub(crate) unwanted: Option<[u8; 8]>,
+}
+
+/// What there is before a load.
+enum Before<T> {
+    Found(Arc<T>),
+    Absent {
+        stale: Option<Copied<T>>,
+        lease: Option<Bytes>,
+    },
+}
+
+impl Leading {
+    /// Of a leader that waits for nobody, those who wait count.
+    fn count(&self, cache: &Inner, count: fn(&Inner)) {
+        if !self.is_detached {
+            count(cache);
+        }
+    }
 }
 
 impl CacheManager {
     /// The value of a key, from the first tier that has it, else from `load`, whose value is then
-    /// kept for `ttl`.
+    /// kept by `policy`: a [`Policy`], or a time to live.
     ///
     /// Callers who come while a load runs wait for its value. An error goes to all of them and is not
     /// kept. A value that an invalidation has overtaken goes to those who wait for it and is not kept;
     /// who comes after the invalidation starts another load.
     ///
-    /// A `ttl` of zero keeps nothing; one above [`MAX_TTL`](crate::MAX_TTL) counts as that.
-    ///
     /// # Errors
     ///
     /// When the load fails, panics, or does not end before the scope's deadline or
-    /// [`load_timeout`](crate::Builder::load_timeout). Never because of Redis.
+    /// [`load_timeout`](crate::Builder::load_timeout), and there is no value that
+    /// [`stale_if_error`](Policy::stale_if_error) allows. Never because of Redis.
     ///
     /// # Cancel safety
     ///
@@ -58,7 +93,7 @@ impl CacheManager {
     pub async fn get_or_load<T, E, F, Fut>(
         &self,
         key: &str,
-        ttl: Duration,
+        policy: impl Into<Policy>,
         load: F,
     ) -> Result<Arc<T>, LoadError<E>>
     where
@@ -67,15 +102,10 @@ impl CacheManager {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let asked = Instant::now();
-        let end = asked + self.inner.load_timeout;
-        let end = ruleiq_scope::deadline().map_or(end, |deadline| deadline.min(end));
-        let limits = Limits {
-            asked,
-            wait: end,
-            load: Some(end),
-        };
-        self.inner.get_or_load(key, ttl, limits, load).await
+        let limits = self.inner.limits();
+        self.inner
+            .get_or_load(key, policy.into(), limits, load)
+            .await
     }
 
     /// Like [`get_or_load`](CacheManager::get_or_load), for a load that has its own limits: it is
@@ -83,7 +113,7 @@ impl CacheManager {
     pub(crate) async fn get_or_load_unlimited<T, E, F, Fut>(
         &self,
         key: &str,
-        ttl: Duration,
+        policy: impl Into<Policy>,
         load: F,
     ) -> Result<Arc<T>, LoadError<E>>
     where
@@ -98,15 +128,29 @@ impl CacheManager {
             wait: asked + self.inner.load_timeout,
             load: None,
         };
-        self.inner.get_or_load(key, ttl, limits, load).await
+        self.inner
+            .get_or_load(key, policy.into(), limits, load)
+            .await
     }
 }
 
 impl Inner {
+    /// Of a caller who comes now.
+    pub(crate) fn limits(&self) -> Limits {
+        let asked = Instant::now();
+        let end = asked + self.load_timeout;
+        let end = ruleiq_scope::deadline().map_or(end, |deadline| deadline.min(end));
+        Limits {
+            asked,
+            wait: end,
+            load: Some(end),
+        }
+    }
+
     async fn get_or_load<T, E, F, Fut>(
         self: &Arc<Inner>,
         key: &str,
-        ttl: Duration,
+        policy: Policy,
         limits: Limits,
         load: F,
     ) -> Result<Arc<T>, LoadError<E>>
@@ -125,7 +169,15 @@ impl Inner {
         Box::pin(async move {
             loop {
                 let mut waiting = match self.fences.join::<Outcome<T, E>>(&key) {
-                    Role::Lead(leader) => return self.lead(&leader, &key, ttl, limits, load).await,
+                    Role::Lead(leader) => {
+                        let leading = Leading {
+                            policy,
+                            limits,
+                            is_detached: false,
+                            unwanted: None,
+                        };
+                        return self.lead(&leader, &key, leading, load).await;
+                    }
                     Role::Follow(waiting) => waiting,
                 };
                 let outcome = timeout_at(limits.wait, waiting.wait_for(Option::is_some)).await;
@@ -144,20 +196,20 @@ impl Inner {
         .await
     }
 
-    fn follow<T, E>(&self, outcome: &Outcome<T, E>) -> Result<Arc<T>, LoadError<E>> {
+    pub(crate) fn follow<T, E>(&self, outcome: &Outcome<T, E>) -> Result<Arc<T>, LoadError<E>> {
         match outcome {
             Outcome::Found(_) => self.count_l2_hit(),
+            Outcome::Stale(_) => self.count_stale(),
             _ => self.count_miss(),
         }
         outcome.clone().into_result()
     }
 
-    async fn lead<T, E, F, Fut>(
+    pub(crate) async fn lead<T, E, F, Fut>(
         self: &Arc<Inner>,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
-        ttl: Duration,
-        limits: Limits,
+        leading: Leading,
         load: F,
     ) -> Result<Arc<T>, LoadError<E>>
     where
@@ -166,30 +218,36 @@ impl Inner {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        // The load before this one may have ended between the first look and the election.
-        if let Some(value) = self.l1.get(key) {
-            self.count_l1_hit();
-            leader.publish(Outcome::Found(Arc::clone(&value)));
+        let Leading { policy, limits, .. } = leading;
+        let (stale, lease) = match self.look_first(leader, key, leading).await {
+            Before::Found(value) => {
+                leader.publish(Outcome::Found(Arc::clone(&value)));
+                return Ok(value);
+            }
+            Before::Absent { stale, lease } => (stale, lease),
+        };
+        let begun = Instant::now();
+        if leading.is_detached
+            && let Some(stale) = &stale
+            && policy.covers_revalidation(stale.span.fresh_until, begun)
+        {
+            leader.publish(Outcome::Stale(Arc::clone(&stale.value)));
+        }
+        let load = self.run(limits, load);
+        let ended = self.in_soft_time(leader, leading, stale.as_ref(), load);
+        let ended = ended.await;
+        if !matches!(&ended, Ok(Outcome::Loaded(_)))
+            && let Some(stale) = stale
+            && policy.covers_error(stale.span.fresh_until, Instant::now())
+        {
+            leading.count(self, Inner::count_stale);
+            let value = Arc::clone(&stale.value);
+            leader.publish(Outcome::Stale(Arc::clone(&value)));
+            self.put_off(leader, key, stale);
             return Ok(value);
         }
-        let mut lease = None;
-        if let Some(l2) = self.usable_l2(key) {
-            let asked = Instant::now();
-            match l2.get_or_lease(key).await {
-                Ok(Read::Hit(found)) => {
-                    self.count_l2_hit();
-                    let value = self.keep_found(key, leader.generation(), found, asked);
-                    leader.publish(Outcome::Found(Arc::clone(&value)));
-                    return Ok(value);
-                }
-                Ok(Read::Lease(granted)) => lease = Some(granted),
-                // Counted; the value is loaded, and Redis is not given it.
-                Ok(Read::Nothing) | Err(_) => {}
-            }
-        }
-        self.count_miss();
-        let begun = Instant::now();
-        let outcome = self.run(limits, load).await?;
+        leading.count(self, Inner::count_miss);
+        let outcome = ended?;
         // Nobody waits for Redis to take it. An error of a leader that had less time than others have
         // is its own.
         let is_late = matches!(outcome, Outcome::Failed(_))
@@ -198,10 +256,107 @@ impl Inner {
             leader.publish(outcome.clone());
         }
         if let Outcome::Loaded(value) = &outcome {
-            self.store(leader, key, ttl.min(MAX_TTL), value, lease, begun)
-                .await;
+            self.store(leader, key, policy, value, lease, begun).await;
         }
         outcome.into_result()
+    }
+
+    /// Looks for a value in both tiers, and for the right to store one.
+    async fn look_first<T, E>(
+        self: &Arc<Inner>,
+        leader: &Leader<Outcome<T, E>>,
+        key: &Arc<str>,
+        leading: Leading,
+    ) -> Before<T>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let unwanted = leading.unwanted;
+        // The load before this one may have ended between the first look and the election.
+        let now = Instant::now();
+        let is_wanted = |span: &Span| now < span.fresh_until && Some(span.mark) != unwanted;
+        let copied = self.l1.look::<T>(key, now);
+        let mut stale = match copied {
+            Some(copied) if is_wanted(&copied.span) => {
+                leading.count(self, Inner::count_l1_hit);
+                return Before::Found(copied.value);
+            }
+            other => other,
+        };
+        let mut lease = None;
+        if let Some(l2) = self.usable_l2(key) {
+            let asked = Instant::now();
+            let found = match l2.get_or_lease(key, unwanted).await {
+                Ok(Read::Hit(found)) => {
+                    leading.count(self, Inner::count_l2_hit);
+                    let generation = leader.generation();
+                    return Before::Found(self.keep_found(key, generation, found, asked));
+                }
+                Ok(Read::Lease(granted, found)) => {
+                    lease = Some(granted);
+                    found
+                }
+                // Counted; the value is loaded, and Redis is not given it.
+                Ok(Read::Nothing(found)) => found,
+                Err(_) => None,
+            };
+            if let Some(found) = found {
+                stale = Some(self.overdue(found, asked));
+            }
+        }
+        Before::Absent { stale, lease }
+    }
+
+    /// Runs a load; those who wait for it are given what is stale when it takes longer than they like.
+    async fn in_soft_time<T, E>(
+        &self,
+        leader: &Leader<Outcome<T, E>>,
+        leading: Leading,
+        stale: Option<&Copied<T>>,
+        load: impl Future<Output = Result<Outcome<T, E>, LoadError<E>>>,
+    ) -> Result<Outcome<T, E>, LoadError<E>> {
+        let policy = leading.policy;
+        let Some(after) = policy.soft_timeout.filter(|_| leading.is_detached) else {
+            return load.await;
+        };
+        let mut load = pin!(load);
+        if let Ok(ended) = timeout(after, &mut load).await {
+            return ended;
+        }
+        if let Some(stale) = stale
+            && policy.covers_error(stale.span.fresh_until, Instant::now())
+        {
+            leader.publish(Outcome::Stale(Arc::clone(&stale.value)));
+        }
+        load.await
+    }
+
+    /// What Redis has and is not fresh.
+    fn overdue<T>(&self, found: Found<T>, asked: Instant) -> Copied<T> {
+        let mut span = self.span(asked, found.life);
+        // A clock that began later than that knows no such time, and then it was just now.
+        span.fresh_until = asked.checked_sub(found.overdue).unwrap_or(asked);
+        Copied {
+            value: Arc::new(found.value),
+            encoded_bytes: found.encoded_bytes,
+            span,
+        }
+    }
+
+    /// Keeps what is stale for a moment, in which nobody tries again.
+    fn put_off<T: Send + Sync + 'static, E>(
+        &self,
+        leader: &Leader<Outcome<T, E>>,
+        key: &Arc<str>,
+        stale: Copied<T>,
+    ) {
+        let retry_at = Instant::now() + RETRY_AFTER;
+        let span = Span {
+            fresh_until: retry_at.min(stale.span.expires),
+            ..stale.span
+        };
+        let (value, encoded_bytes) = (stale.value, stale.encoded_bytes);
+        self.keep(key, leader.generation(), &value, encoded_bytes, span);
     }
 
     /// Runs the load within its limit.
@@ -247,17 +402,17 @@ impl Inner {
         &self,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
-        ttl: Duration,
+        policy: Policy,
         value: &Arc<T>,
         lease: Option<Bytes>,
         begun: Instant,
     ) where
         T: Serialize + Send + Sync + 'static,
     {
-        if ttl.is_zero() {
+        let Some(life) = policy.life(is_nothing(value.as_ref()), begun.elapsed()) else {
             return;
-        }
-        let bytes: Bytes = match envelope::encode(key, value.as_ref(), ttl) {
+        };
+        let bytes: Bytes = match envelope::encode(key, value.as_ref(), life) {
             Ok(bytes) => bytes.into(),
             Err(error) => {
                 self.metrics.unencodable.inc();
@@ -273,7 +428,7 @@ impl Inner {
                 return;
             }
             let sent = Instant::now();
-            match l2.fill(key, lease, bytes, ttl).await {
+            match l2.fill(key, lease, bytes, life.kept).await {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.
                 Ok(true) if self.tracking.is_armed() => return,
@@ -288,13 +443,13 @@ impl Inner {
         } else if self.l2.is_none() {
             seen = Instant::now();
         }
-        let expires = self.expiry(seen, ttl);
-        self.keep(key, leader.generation(), value, encoded_bytes, expires);
+        let span = self.span(seen, life);
+        self.keep(key, leader.generation(), value, encoded_bytes, span);
     }
 }
 
 impl Limits {
-    fn timed_out<E>(self) -> LoadError<E> {
+    pub(crate) fn timed_out<E>(self) -> LoadError<E> {
         LoadError::TimedOut {
             after: self.asked.elapsed(),
         }
@@ -304,7 +459,7 @@ impl Limits {
 impl<T, E> Outcome<T, E> {
     fn into_result(self) -> Result<Arc<T>, LoadError<E>> {
         match self {
-            Outcome::Found(value) | Outcome::Loaded(value) => Ok(value),
+            Outcome::Found(value) | Outcome::Stale(value) | Outcome::Loaded(value) => Ok(value),
             Outcome::Failed(error) => Err(LoadError::Failed(error)),
             Outcome::Panicked(message) => Err(LoadError::Panicked { message }),
         }
@@ -315,6 +470,7 @@ impl<T, E> Clone for Outcome<T, E> {
     fn clone(&self) -> Outcome<T, E> {
         match self {
             Outcome::Found(value) => Outcome::Found(Arc::clone(value)),
+            Outcome::Stale(value) => Outcome::Stale(Arc::clone(value)),
             Outcome::Loaded(value) => Outcome::Loaded(Arc::clone(value)),
             Outcome::Failed(error) => Outcome::Failed(Arc::clone(error)),
             Outcome::Panicked(message) => Outcome::Panicked(Arc::clone(message)),

@@ -3,12 +3,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Builder, CacheMetrics, Error, Stats,
+    envelope::Life,
     fence::{Fences, Generation},
-    l1::{Entry, L1},
+    l1::{Entry, L1, Span},
     l2::{Found, L2, Ttl},
     pending::Pending,
     tracking::Tracking,
@@ -42,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) l1_ttl: Duration,
     pub(crate) outage_ttl: Duration,
     pub(crate) load_timeout: Duration,
+    /// Permits to load a value anew in the background.
+    pub(crate) refreshes: Arc<Semaphore>,
     pub(crate) metrics: CacheMetrics,
 }
 
@@ -144,7 +147,7 @@ impl Inner {
         let l2 = self.usable_l2(key)?;
         let asked = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
-        let found = l2.get(key).await.ok().flatten()?;
+        let found = l2.get(key).await.ok().flatten().filter(Found::is_fresh)?;
         Some(self.keep_found(&key.into(), generation, found, asked))
     }
 
@@ -173,7 +176,9 @@ impl Inner {
             return;
         };
         for ((at, generation), found) in asked.into_iter().zip(found) {
-            let Some(found) = found else { continue };
+            let Some(found) = found.filter(Found::is_fresh) else {
+                continue;
+            };
             values[at] = Some(self.keep_found(&keys[at].into(), generation, found, since));
         }
     }
@@ -199,8 +204,8 @@ impl Inner {
         asked: Instant,
     ) -> Arc<T> {
         let value = Arc::new(found.value);
-        let expires = self.expiry_of_found(asked, found.ttl);
-        self.keep(key, noted, &value, found.encoded_bytes, expires);
+        let span = self.span_of_found(asked, found.life);
+        self.keep(key, noted, &value, found.encoded_bytes, span);
         value
     }
 
@@ -211,9 +216,9 @@ impl Inner {
         noted: Generation,
         value: &Arc<T>,
         encoded_bytes: usize,
-        expires: Instant,
+        span: Span,
     ) {
-        let entry = Entry::new(Arc::clone(value), encoded_bytes, expires);
+        let entry = Entry::new(Arc::clone(value), encoded_bytes, span);
         let kept = self
             .fences
             .fill(key, noted, || self.l1.insert(Arc::clone(key), entry));
@@ -224,19 +229,16 @@ impl Inner {
 
     /// When a value that was right at `seen` must leave the first tier. Counted from then on, and not
     /// from when it was kept, so that what nobody has told of is unseen for that time and no longer.
-    pub(crate) fn expiry(&self, seen: Instant, ttl: Duration) -> Instant {
-        let ttl = match self.l2 {
-            Some(_) => ttl.min(self.outage_ttl),
-            None => ttl,
-        };
-        seen + ttl.min(MAX_TTL)
+    pub(crate) fn span(&self, seen: Instant, life: Life) -> Span {
+        let most = self.l2.as_ref().map_or(MAX_TTL, |_| self.outage_ttl);
+        spanning(seen, life, most)
     }
 
     /// The same of a value that Redis had: it tells when that changes, if it is listened to.
-    fn expiry_of_found(&self, seen: Instant, ttl: Duration) -> Instant {
+    fn span_of_found(&self, seen: Instant, life: Life) -> Span {
         match self.tracking.is_armed() {
-            true => seen + ttl.min(self.l1_ttl).min(MAX_TTL),
-            false => self.expiry(seen, ttl),
+            true => spanning(seen, life, self.l1_ttl),
+            false => self.span(seen, life),
         }
     }
 
@@ -247,6 +249,11 @@ impl Inner {
 
     pub(crate) fn count_l2_hit(&self) {
         self.metrics.l2_hits.inc();
+        ruleiq_scope::record_cache_hit();
+    }
+
+    pub(crate) fn count_stale(&self) {
+        self.metrics.stale.inc();
         ruleiq_scope::record_cache_hit();
     }
 
@@ -262,16 +269,19 @@ impl Inner {
     pub(crate) fn stats(&self) -> Stats {
         let metrics = &self.metrics;
         let (l1_hits, l2_hits) = (metrics.l1_hits.get(), metrics.l2_hits.get());
-        let (hits, misses) = (l1_hits + l2_hits, metrics.misses.get());
+        let (stale, misses) = (metrics.stale.get(), metrics.misses.get());
+        let hits = l1_hits + l2_hits + stale;
         let load_failures =
             metrics.load_failed.get() + metrics.load_timed_out.get() + metrics.load_panicked.get();
         Stats {
             l1_hits,
             l2_hits,
+            stale,
             misses,
             hit_rate: hits as f64 / (hits + misses).max(1) as f64,
             loads: metrics.loaded.get() + load_failures,
             load_failures,
+            refreshes: metrics.refreshes.get(),
             refused_fills: metrics.refused_fills.get(),
             l1_entries: self.l1.entries() as u64,
             l1_bytes: self.l1.bytes(),
@@ -283,6 +293,16 @@ impl Inner {
             redis_available: self.l2.as_ref().map(L2::is_available),
             tracking: self.l2.as_ref().map(|_| self.tracking.is_armed()),
         }
+    }
+}
+
+fn spanning(seen: Instant, life: Life, most: Duration) -> Span {
+    let most = most.min(MAX_TTL);
+    Span {
+        fresh_until: seen + life.fresh.min(most),
+        expires: seen + life.kept.min(most),
+        load_time: life.load_time,
+        mark: life.mark(),
     }
 }
 

@@ -20,12 +20,15 @@ const BUCKETS: [f64; 11] = [
 pub struct CacheMetrics {
     pub(crate) l1_hits: IntCounter,
     pub(crate) l2_hits: IntCounter,
+    pub(crate) stale: IntCounter,
     pub(crate) misses: IntCounter,
     pub(crate) loaded: IntCounter,
     pub(crate) load_failed: IntCounter,
     pub(crate) load_timed_out: IntCounter,
     pub(crate) load_panicked: IntCounter,
     pub(crate) load_duration: Histogram,
+    pub(crate) refreshes: IntCounter,
+    pub(crate) refreshes_skipped: IntCounter,
     pub(crate) refused_fills: IntCounter,
     pub(crate) unreadable: IntCounter,
     pub(crate) unencodable: IntCounter,
@@ -80,6 +83,11 @@ impl CacheMetrics {
             "Commands that Redis did not do.",
             "kind",
         )?;
+        let refreshes = families.counters(
+            "refreshes_total",
+            "Loads in the background for a value that was there, and those that too many others left out.",
+            "outcome",
+        )?;
         let flushes = families.counters(
             "flushes_total",
             "Times that all values left the process's memory.",
@@ -88,12 +96,18 @@ impl CacheMetrics {
         let metrics = CacheMetrics {
             l1_hits: hits.with_label_values(&["l1"]),
             l2_hits: hits.with_label_values(&["l2"]),
+            stale: families.counter(
+                "stale_total",
+                "Look-ups that were given a value whose time was up.",
+            )?,
             misses: families.counter("misses_total", "Look-ups that found no value.")?,
             loaded: loads.with_label_values(&["ok"]),
             load_failed: loads.with_label_values(&["failed"]),
             load_timed_out: loads.with_label_values(&["timed_out"]),
             load_panicked: loads.with_label_values(&["panicked"]),
             load_duration: families.histogram("load_duration_seconds", "What a load took.")?,
+            refreshes: refreshes.with_label_values(&["begun"]),
+            refreshes_skipped: refreshes.with_label_values(&["skipped"]),
             refused_fills: families.counter(
                 "refused_fills_total",
                 "Values that were not stored because an invalidation had overtaken them.",

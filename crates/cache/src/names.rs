@@ -122,19 +122,19 @@ impl Names {
         let rest = value.strip_prefix(&*self.prefix)?;
         let is_meant = match rest.strip_prefix(':') {
             Some(key) => glob::matches(pattern, &unescaped(key)),
-            None => rest.starts_with('#') && self.may_be_meant(pattern, rest),
+            None => rest.starts_with('#') && may_be_meant(pattern, rest),
         };
         is_meant.then_some(value)
     }
+}
 
-    /// Whether a long key with this identity may be one that the pattern matches.
-    fn may_be_meant(&self, pattern: &str, identity: &str) -> bool {
-        let start = glob::literal_start(pattern);
-        let start = &start[..start.floor_char_boundary(SURE_HEAD_BYTES)];
-        let mut escaped = String::from("#");
-        push_escaped(&mut escaped, start);
-        identity.starts_with(&escaped)
-    }
+/// Whether a long key with this identity may be one that the pattern matches.
+fn may_be_meant(pattern: &str, identity: &str) -> bool {
+    let start = glob::literal_start(pattern);
+    let start = &start[..start.floor_char_boundary(SURE_HEAD_BYTES)];
+    let mut escaped = String::from("#");
+    push_escaped(&mut escaped, start);
+    identity.starts_with(&escaped)
 }
 
 /// Whether the key's name holds only a part of it.

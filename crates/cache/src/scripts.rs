@@ -14,11 +14,12 @@ pub(crate) const LOAD_LEASE: &str = "RL";
 pub(crate) const WRITE_LEASE: &str = "RW";
 
 /// Takes a lease, or gives the value of a type that has come in the meantime. ARGV: the header of the type's
-/// envelopes, a lease and its time in milliseconds. Answers the value, the lease, or nothing while somebody
-/// writes.
+/// envelopes, a lease, its time in milliseconds, and the mark of a value that is not wanted, which stands
+/// behind the header, or nothing. Answers the value, the lease, or nothing while somebody writes.
 pub(crate) const LEASE: &str = "\
 local v = redis.call('GET', KEYS[1])
-if v and string.sub(v, 1, #ARGV[1]) == ARGV[1] then return v end
+if v and string.sub(v, 1, #ARGV[1]) == ARGV[1]
+  and string.sub(v, #ARGV[1] + 1, #ARGV[1] + 8) ~= ARGV[4] then return v end
 local l = redis.call('GET', KEYS[2])
 if l then
   if string.sub(l, 1, 2) == 'RW' then return nil end
@@ -41,6 +42,11 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('UNLINK', KEYS[2])
 return 1";
+
+/// The time to live of a value in milliseconds, -1 for one without end, -2 where there is none, and the part of
+/// it from ARGV to ARGV.
+pub(crate) const TTL: &str = "\
+return {redis.call('PTTL', KEYS[1]), redis.call('GETRANGE', KEYS[1], ARGV[1], ARGV[2])}";
 
 /// Sets the time to live of a value, and what it says of it. ARGV: milliseconds, where that stands, what
 /// stands there. Answers whether there is one.

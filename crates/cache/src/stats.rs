@@ -8,6 +8,8 @@ pub struct Stats {
     pub l1_hits: u64,
     /// Look-ups that found a value in Redis.
     pub l2_hits: u64,
+    /// Look-ups that were given a value whose time was up.
+    pub stale: u64,
     /// Look-ups that found none.
     pub misses: u64,
     /// The share of look-ups that found a value, 0 to 1; 0 before the first.
@@ -16,11 +18,13 @@ pub struct Stats {
     pub loads: u64,
     /// Loads that gave no value.
     pub load_failures: u64,
+    /// Loads that were begun in the background, for a value that was there.
+    pub refreshes: u64,
     /// Values that were not stored because an invalidation had overtaken them.
     pub refused_fills: u64,
     /// Values in the process.
     pub l1_entries: u64,
-    /// What they weigh: their encoded size, their keys, and 128 bytes each.
+    /// What they weigh: their encoded size, their keys, and 192 bytes each.
     pub l1_bytes: u64,
     /// Values that left the process for lack of room.
     pub evictions: u64,

@@ -12,7 +12,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    CacheManager, Error, MAX_TTL, envelope,
+    CacheManager, Error, MAX_TTL,
+    envelope::{self, Life},
     fence::Generation,
     l1::Entry,
     l2::L2,
@@ -66,15 +67,16 @@ impl CacheManager {
         T: Serialize + Send + Sync + 'static,
     {
         check(ttl)?;
+        let life = Life::of(ttl);
         let items: Vec<Item<T>> = values
             .into_iter()
-            .map(|(key, value)| Item::encode(key.as_ref(), value, ttl))
+            .map(|(key, value)| Item::encode(key.as_ref(), value, life))
             .collect::<Result<_, _>>()?;
         match &self.inner.l2 {
-            Some(l2) => self.inner.write(l2, &items, ttl).await,
+            Some(l2) => self.inner.write(l2, &items, life).await,
             None => {
                 for item in &items {
-                    let insert = || self.inner.insert(item, Instant::now(), ttl);
+                    let insert = || self.inner.insert(item, Instant::now(), life);
                     self.inner.fences.invalidate(&item.key, insert);
                 }
                 Ok(())
@@ -109,8 +111,8 @@ impl CacheManager {
 }
 
 impl<T: Serialize> Item<T> {
-    fn encode(key: &str, value: T, ttl: Duration) -> Result<Item<T>, Error> {
-        let bytes = envelope::encode(key, &value, ttl).map_err(|source| Error::Encode {
+    fn encode(key: &str, value: T, life: Life) -> Result<Item<T>, Error> {
+        let bytes = envelope::encode(key, &value, life).map_err(|source| Error::Encode {
             key: key.to_owned(),
             source,
         })?;
@@ -127,7 +129,7 @@ impl Inner {
         self: &Arc<Inner>,
         l2: &L2,
         items: &[Item<T>],
-        ttl: Duration,
+        life: Life,
     ) -> Result<(), Error> {
         let keys: Vec<Arc<str>> = items.iter().map(|it| Arc::clone(&it.key)).collect();
         // Until Redis has dropped the old values, nobody here may read them.
@@ -140,7 +142,7 @@ impl Inner {
         let mut failure = None;
         for (items, generations) in items.chunks(AT_ONCE).zip(generations.chunks(AT_ONCE)) {
             let batch = Batch { items, generations };
-            let written = self.write_batch(l2, batch, marked.mark(), ttl).await;
+            let written = self.write_batch(l2, batch, marked.mark(), life).await;
             failure = failure.or(written.err());
         }
         if failure.is_none() {
@@ -155,7 +157,7 @@ impl Inner {
         l2: &L2,
         batch: Batch<'_, T>,
         mark: Mark,
-        ttl: Duration,
+        life: Life,
     ) -> Result<(), Error> {
         let leases = join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key))).await;
         let mut failure = None;
@@ -170,9 +172,9 @@ impl Inner {
             }
         }
         let sent = Instant::now();
-        let fills = leased
-            .iter()
-            .map(|(item, _, lease)| l2.fill(&item.key, lease.clone(), item.bytes.clone(), ttl));
+        let fills = leased.iter().map(|(item, _, lease)| {
+            l2.fill(&item.key, lease.clone(), item.bytes.clone(), life.kept)
+        });
         for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
             match filled {
                 Ok(true) => {
@@ -180,7 +182,7 @@ impl Inner {
                         // Redis tells of this as well, and the first tier would let go of it: whoever
                         // asks next keeps it.
                         if !self.tracking.is_armed() {
-                            self.insert(item, sent, ttl);
+                            self.insert(item, sent, life);
                         }
                     };
                     self.fences.settle(&item.key, *generation, insert);
@@ -193,9 +195,9 @@ impl Inner {
         failure.map_or(Ok(()), Err)
     }
 
-    fn insert<T: Send + Sync + 'static>(&self, item: &Item<T>, seen: Instant, ttl: Duration) {
+    fn insert<T: Send + Sync + 'static>(&self, item: &Item<T>, seen: Instant, life: Life) {
         let value = Arc::clone(&item.value);
-        let entry = Entry::new(value, item.bytes.len(), self.expiry(seen, ttl));
+        let entry = Entry::new(value, item.bytes.len(), self.span(seen, life));
         self.l1.insert(Arc::clone(&item.key), entry);
     }
 }

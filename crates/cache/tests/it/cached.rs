@@ -108,6 +108,12 @@ impl Repository {
         (id > 0).then(|| T::from(7))
     }
 
+    #[cached(ttl = 60, negative_ttl = 5, prefix = "find", cache = self.cache, skip(self))]
+    async fn find(&self, id: u32) -> Option<u32> {
+        self.db.query();
+        (id > 0).then_some(id)
+    }
+
     #[cached(ttl = 60, prefix = "user", key = format!("{tenant}:{}", id + 1), cache = &self.cache)]
     async fn of_tenant(&self, tenant: &str, (id, _): (u32, Database)) -> Arc<Vec<u32>> {
         assert!(!tenant.is_empty());
@@ -128,16 +134,20 @@ async fn methods_generics_and_keys_of_ones_own_work() {
     assert_eq!(repository.get::<u8>(1).await, Some(7));
     assert_eq!(repository.get::<u64>(1).await, Some(7));
     assert_eq!(repository.get::<u64>(0).await, None);
-    assert_eq!(repository.get::<u64>(0).await, None, "nothing is something");
-    assert_eq!(repository.db.queries.load(SeqCst), 3);
+    assert_eq!(repository.get::<u64>(0).await, None);
+    assert_eq!(repository.db.queries.load(SeqCst), 4, "nothing is not kept");
+    for _ in 0..2 {
+        assert_eq!(repository.find(0).await, None);
+    }
+    assert_eq!(repository.db.queries.load(SeqCst), 5, "unless it is to be");
 
     let list = repository.of_tenant("acme", (1, Database::default())).await;
-    assert_eq!(*list, [1, 4]);
+    assert_eq!(*list, [1, 6]);
     let kept = repository.cache.get::<Arc<Vec<u32>>>("user:acme:2").await;
-    assert_eq!(**kept.unwrap(), [1, 4]);
+    assert_eq!(**kept.unwrap(), [1, 6]);
 
-    assert_eq!(repository.now().await, 5);
-    assert_eq!(repository.now().await, 5);
+    assert_eq!(repository.now().await, 7);
+    assert_eq!(repository.now().await, 7);
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

@@ -107,7 +107,7 @@ async fn a_master_that_dies_fails_nobody() {
         while !done.load(SeqCst) {
             for (at, key) in keys.iter().enumerate() {
                 // This instance invalidates, so that it never sees what was before.
-                let expected = if calls % 7 == 0 {
+                let expected = if calls.is_multiple_of(7) {
                     let new = database[at].fetch_add(1, SeqCst) + 1;
                     cache.delete(&[key]).await;
                     new

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use proptest::prelude::*;
-use ruleiq_cache::CacheManager;
+use ruleiq_cache::{CacheManager, Policy};
 use tokio::time::{Instant, advance};
 
 #[derive(Clone, Debug)]
@@ -104,7 +104,8 @@ async fn apply(cache: &CacheManager, model: &mut Model, step: Step) {
         }
         Step::Load(key, loaded, seconds) => {
             let load = || async { loaded.ok_or("nothing") };
-            let value = cache.get_or_load(&name(key), time(seconds), load).await;
+            let policy = Policy::new(time(seconds)).jitter(0.0);
+            let value = cache.get_or_load(&name(key), policy, load).await;
             let expected = model.get(key).or(loaded);
             assert_eq!(value.ok().as_deref().copied(), expected);
             if let (None, Some(loaded)) = (model.get(key), loaded) {

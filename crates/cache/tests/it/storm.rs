@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::future::join_all;
 use ruleiq_cache::CacheManager;
-use ruleiq_test_support::eventually;
+use ruleiq_test_support::{FaultProxy, eventually};
 use tokio::time::Instant;
 
 use crate::place::{LIMIT, Place, TTL, healed};
@@ -166,6 +166,46 @@ async fn no_read_is_older_than_an_invalidation_that_has_returned() {
 const BOUND: Duration = Duration::from_millis(2_000 + 1_000);
 const OUTAGE_TTL: Duration = Duration::from_millis(500);
 
+/// Cuts, stalls and closes one way after the other until it is done.
+async fn fail(proxies: &[FaultProxy], done: &AtomicBool) {
+    let mut dice = Dice(5);
+    while !done.load(SeqCst) {
+        let proxy = &proxies[usize::try_from(dice.roll(4)).unwrap()];
+        match dice.roll(3) {
+            0 => proxy.cut().await,
+            1 => proxy.stall().await,
+            _ => proxy.refuse().await,
+        }
+        tokio::time::sleep(Duration::from_millis(dice.roll(3_000))).await;
+        proxy.heal().await;
+        tokio::time::sleep(Duration::from_millis(dice.roll(500))).await;
+    }
+}
+
+/// Reads until it is done. Answers for how long the oldest value had been overtaken, in milliseconds, and
+/// the number of reads.
+async fn oldest(
+    cache: &CacheManager,
+    rows: &[Row],
+    told: &[Mutex<Vec<u64>>],
+    done: &AtomicBool,
+    since: &impl Fn() -> u64,
+    seed: u64,
+) -> (u64, u64) {
+    let mut dice = Dice(seed);
+    let (mut oldest, mut reads) = (0, 0);
+    while !done.load(SeqCst) {
+        let at = usize::try_from(dice.roll(KEYS as u64)).unwrap();
+        let asked = since();
+        let value = usize::try_from(read(cache, &rows[at], 0).await).unwrap();
+        let overtaken = told[at].lock().unwrap().get(value + 1).copied();
+        oldest = oldest.max(overtaken.map_or(0, |it| asked.saturating_sub(it)));
+        reads += 1;
+        tokio::task::yield_now().await;
+    }
+    (oldest, reads)
+}
+
 /// One writer whose way to Redis is sound, and instances that read behind networks which fail one by one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_instance_reads_what_is_older_than_the_bound() {
@@ -203,36 +243,10 @@ async fn no_instance_reads_what_is_older_than_the_bound() {
         }
         done.store(true, SeqCst);
     };
-    let fail = async {
-        let mut dice = Dice(5);
-        while !done.load(SeqCst) {
-            let proxy = &proxies[usize::try_from(dice.roll(4)).unwrap()];
-            match dice.roll(3) {
-                0 => proxy.cut().await,
-                1 => proxy.stall().await,
-                _ => proxy.refuse().await,
-            }
-            tokio::time::sleep(Duration::from_millis(dice.roll(3_000))).await;
-            proxy.heal().await;
-            tokio::time::sleep(Duration::from_millis(dice.roll(500))).await;
-        }
-    };
+    let fail = fail(&proxies, &done);
     let reads = readers.iter().enumerate().map(|(n, cache)| {
         let (rows, told, done) = (&rows, &told, &done);
-        async move {
-            let mut dice = Dice(n as u64 + 11);
-            let (mut oldest, mut hits) = (0, 0);
-            while !done.load(SeqCst) {
-                let at = usize::try_from(dice.roll(KEYS as u64)).unwrap();
-                let asked = since();
-                let value = usize::try_from(read(cache, &rows[at], 0).await).unwrap();
-                let overtaken = told[at].lock().unwrap().get(value + 1).copied();
-                oldest = oldest.max(overtaken.map_or(0, |it| asked.saturating_sub(it)));
-                hits += 1;
-                tokio::task::yield_now().await;
-            }
-            (oldest, hits)
-        }
+        oldest(cache, rows, told, done, &since, n as u64 + 11)
     });
     let ((), (), reads) = tokio::join!(write, fail, join_all(reads));
     let oldest = reads.iter().map(|(oldest, _)| *oldest).max().unwrap();
