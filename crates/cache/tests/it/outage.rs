@@ -94,16 +94,20 @@ async fn a_redis_that_does_not_answer_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_the_process_has_is_served() {
+async fn what_the_process_has_loaded_in_an_outage_is_served() {
     let place = Place::new().await;
     let proxy = place.proxy().await;
     let options = place.behind(&proxy).await;
-    let cache = options.l1_ttl(LIMIT * 10).build().unwrap();
-    load(&cache, "old", 1).await;
+    let cache = options.outage_ttl(LIMIT * 10).build().unwrap();
     proxy.refuse().await;
-    load(&cache, "new", 2).await;
-    assert_eq!(cache.get::<u32>("old").await.as_deref(), Some(&1));
-    assert_eq!(cache.get::<u32>("new").await.as_deref(), Some(&2));
+    eventually(LIMIT, || async { cache.stats().tracking == Some(false) }).await;
+    for value in 0..10_u32 {
+        let key = value.to_string();
+        load(&cache, &key, value).await;
+        let before = cache.stats().l1_hits;
+        assert_eq!(cache.get::<u32>(&key).await.as_deref(), Some(&value));
+        assert_eq!(cache.stats().l1_hits, before + 1);
+    }
 }
 
 #[tokio::test]
