@@ -1,16 +1,22 @@
 //! The expansion of `#[cached]`.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens as _, quote, quote_spanned};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::{
-    Error, FnArg, GenericParam, ItemFn, Pat, Result, ReturnType, Signature, Type,
-    spanned::Spanned as _,
+    Attribute, Error, FnArg, GenericParam, ItemFn, Pat, Result, ReturnType, Signature, Type,
+    Visibility, punctuated::Punctuated, spanned::Spanned as _,
 };
 
 use crate::options::Options;
 
-pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<TokenStream> {
+/// `is_query` also makes the function's `_invalidate`.
+pub(crate) fn expand(
+    options: TokenStream,
+    function: TokenStream,
+    is_query: bool,
+) -> Result<TokenStream> {
     let options = Options::parse(options)?;
+    let krate = &options.krate;
     let ItemFn {
         attrs,
         vis,
@@ -26,25 +32,23 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
     }
     let returned = returned(&sig)?;
     let key = key(&options, &sig)?;
-    let cache = match &options.cache {
-        // The body takes the arguments, of which this may be one.
-        Some(cache) => quote!(::core::option::Option::Some(
-            <::ruleiq_cache::CacheManager as ::core::clone::Clone>::clone(&#cache)
-        )),
-        None => quote!(::ruleiq_cache::__macro::ambient()),
+    let cache = cache(&options);
+    let invalidate = match is_query {
+        true => Some(invalidate(&options, &attrs, &vis, &sig, &key)?),
+        false => None,
     };
     let policy = policy(&options);
     let (cache_name, key_name, body_name) = (name("cache"), name("key"), name("body"));
     // Where a bound does not hold, the message points at the type.
     let load = quote_spanned! {returned.span()=>
-        ::ruleiq_cache::__macro::Output::<#returned>::new()
+        #krate::__macro::Output::<#returned>::new()
             .load(&#cache_name, &#key_name, #policy, #body_name)
             .await
     };
     Ok(quote! {
         #(#attrs)*
         #vis #sig {
-            let #cache_name: ::core::option::Option<::ruleiq_cache::CacheManager> = #cache;
+            let #cache_name: ::core::option::Option<#krate::CacheManager> = #cache;
             let #key_name: ::core::option::Option<::std::string::String> = match &#cache_name {
                 ::core::option::Option::Some(_) => #key,
                 ::core::option::Option::None => ::core::option::Option::None,
@@ -71,22 +75,104 @@ pub(crate) fn expand(options: TokenStream, function: TokenStream) -> Result<Toke
                     ::core::option::Option::Some(#key_name),
                 ) => {
                     #[allow(unused_imports, reason = "a result has a method of its own")]
-                    use ::ruleiq_cache::__macro::Plain as _;
+                    use #krate::__macro::Plain as _;
                     #load
                 }
                 _ => #body_name.await,
             }
         }
+        #invalidate
+    })
+}
+
+/// The cache, as an `Option`.
+fn cache(options: &Options) -> TokenStream {
+    let krate = &options.krate;
+    match &options.cache {
+        // The body takes the arguments, of which this may be one.
+        Some(cache) => quote!(#krate::__macro::given(
+            <#krate::CacheManager as ::core::clone::Clone>::clone(&#cache)
+        )),
+        None => quote!({
+            static PLAIN: #krate::__macro::Plainly = #krate::__macro::Plainly::new();
+            #krate::__macro::ambient(&PLAIN)
+        }),
+    }
+}
+
+/// A function that takes away what the cached one has kept for the same arguments.
+fn invalidate(
+    options: &Options,
+    attrs: &[Attribute],
+    vis: &Visibility,
+    sig: &Signature,
+    key: &TokenStream,
+) -> Result<TokenStream> {
+    let krate = &options.krate;
+    let cache = match &options.cache {
+        Some(cache) => quote!(::core::option::Option::Some(
+            <#krate::CacheManager as ::core::clone::Clone>::clone(&#cache)
+        )),
+        None => quote!(#krate::installed().cloned()),
+    };
+    let named = [
+        options.cache.to_token_stream(),
+        options.key.to_token_stream(),
+    ];
+    let mut own = sig.clone();
+    own.ident = format_ident!("{}_invalidate", sig.ident);
+    own.output = ReturnType::Default;
+    own.inputs = Punctuated::new();
+    for argument in &sig.inputs {
+        let name = argument_name(argument)?;
+        let is_needed = named.iter().any(|it| mentions(it.clone(), &name));
+        if name == "self" || is_needed || !options.skip.contains(&name) {
+            own.inputs.push(argument.clone());
+        }
+    }
+    let conditions = attrs.iter().filter(|it| it.path().is_ident("cfg"));
+    let doc = format!(
+        "Takes away what [`{0}`](fn@{0}) has kept for these arguments.",
+        sig.ident
+    );
+    let doc = match sig.receiver() {
+        Some(_) => doc.replace("(fn@", "(Self::"),
+        None => doc,
+    };
+    let (cache_name, key_name) = (name("cache"), name("key"));
+    Ok(quote! {
+        #(#conditions)*
+        #[doc = #doc]
+        #[allow(unused_variables, dead_code, reason = "it has the arguments of the cached function")]
+        #vis #own {
+            let #cache_name: ::core::option::Option<#krate::CacheManager> = #cache;
+            if let ::core::option::Option::Some(#cache_name) = #cache_name {
+                let #key_name: ::core::option::Option<::std::string::String> = #key;
+                if let ::core::option::Option::Some(#key_name) = #key_name {
+                    #cache_name.delete(&[::std::string::String::as_str(&#key_name)]).await;
+                }
+            }
+        }
+    })
+}
+
+/// Whether a name stands somewhere in it.
+fn mentions(tokens: TokenStream, name: &Ident) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(it) => it == *name,
+        TokenTree::Group(it) => mentions(it.stream(), name),
+        _ => false,
     })
 }
 
 /// How long the value is kept.
 fn policy(options: &Options) -> TokenStream {
+    let krate = &options.krate;
     let ttl = &options.ttl;
     let negative_ttl = options.negative_ttl.iter();
     let stale_if_error = options.stale_if_error.iter();
     quote! {
-        ::ruleiq_cache::Policy::new(#ttl)
+        #krate::Policy::new(#ttl)
             #(.negative_ttl(#negative_ttl))*
             #(.stale_if_error(#stale_if_error))*
     }
@@ -113,7 +199,7 @@ fn returned(sig: &Signature) -> Result<&Type> {
 
 /// An `Option<String>`: `None` where an argument cannot be a part of it.
 fn key(options: &Options, sig: &Signature) -> Result<TokenStream> {
-    let prefix = &options.prefix;
+    let (krate, prefix) = (&options.krate, &options.prefix);
     if let Some(key) = &options.key {
         let text = quote!(::std::string::String::from(#key));
         return Ok(match prefix {
@@ -165,7 +251,7 @@ fn key(options: &Options, sig: &Signature) -> Result<TokenStream> {
             format!("`{unknown}` is no argument of `{}`", sig.ident),
         ));
     }
-    Ok(quote!(::ruleiq_cache::__macro::Key::new(#prefix) #(#parts)* .finish()))
+    Ok(quote!(#krate::__macro::Key::new(#prefix) #(#parts)* .finish()))
 }
 
 fn argument_name(argument: &FnArg) -> Result<Ident> {

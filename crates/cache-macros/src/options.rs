@@ -3,9 +3,11 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{
-    Error, Expr, ExprLit, Lit, LitStr, Result, Token, ext::IdentExt as _, meta::ParseNestedMeta,
-    parse::Parser as _, punctuated::Punctuated,
+    Error, Expr, ExprLit, Lit, LitStr, Path, Result, Token, ext::IdentExt as _,
+    meta::ParseNestedMeta, parse::Parser as _, punctuated::Punctuated,
 };
+
+use crate::krate;
 
 /// The options of one function.
 pub(crate) struct Options {
@@ -18,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) key: Option<Expr>,
     /// Instead of the ambient cache.
     pub(crate) cache: Option<Expr>,
+    /// Where `ruleiq_cache` is.
+    pub(crate) krate: TokenStream,
     /// Arguments that are no part of the key.
     pub(crate) skip: Vec<Ident>,
 }
@@ -30,6 +34,7 @@ struct Given {
     prefix: Option<LitStr>,
     key: Option<Expr>,
     cache: Option<Expr>,
+    krate: Option<Path>,
     skip: Vec<Ident>,
 }
 
@@ -63,6 +68,7 @@ impl Options {
             prefix: given.prefix,
             key: given.key,
             cache: given.cache,
+            krate: given.krate.map_or_else(krate::found, |path| quote!(#path)),
             skip: given.skip,
         })
     }
@@ -88,6 +94,8 @@ impl Given {
             once(&mut self.key, meta)
         } else if meta.path.is_ident("cache") {
             once(&mut self.cache, meta)
+        } else if meta.path.is_ident("crate") {
+            once(&mut self.krate, meta)
         } else if meta.path.is_ident("skip") {
             let names;
             syn::parenthesized!(names in meta.input);
@@ -98,7 +106,7 @@ impl Given {
             Ok(())
         } else {
             Err(meta.error(
-                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `prefix`, `key`, `cache` and `skip`",
+                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `prefix`, `key`, `cache`, `crate` and `skip`",
             ))
         }
     }

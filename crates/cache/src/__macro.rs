@@ -1,14 +1,56 @@
 //! What the expansion of `#[cached]` calls. Not part of the public API.
 
-use std::{convert::Infallible, fmt, marker::PhantomData, sync::Arc};
+use std::{
+    convert::Infallible,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, Once, atomic::Ordering::Relaxed},
+};
 
+use ruleiq_scope::Scope;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{CacheManager, LoadError, Policy, installed};
+use crate::{CacheManager, LoadError, Policy, ambient::PLAIN_RUNS, installed};
 
-/// The installed cache, if there is one.
-pub fn ambient() -> Option<CacheManager> {
-    installed().cloned()
+/// The installed cache, if there is one and it may be asked.
+pub fn ambient(plainly: &Plainly) -> Option<CacheManager> {
+    match installed() {
+        Some(cache) => given(cache.clone()),
+        None => {
+            plainly.count();
+            None
+        }
+    }
+}
+
+/// This cache, if it may be asked: not inside of a transaction, which sees what nobody else may see yet.
+pub fn given(cache: CacheManager) -> Option<CacheManager> {
+    let is_inside = Scope::current().is_some_and(|scope| scope.open_transactions() > 0);
+    if is_inside {
+        cache.inner.metrics.bypassed.inc();
+        return None;
+    }
+    Some(cache)
+}
+
+/// A function that has run without a cache says so once.
+#[derive(Debug)]
+pub struct Plainly(Once);
+
+impl Plainly {
+    #[allow(clippy::new_without_default, reason = "only the macro makes one")]
+    pub const fn new() -> Plainly {
+        Plainly(Once::new())
+    }
+
+    fn count(&self) {
+        PLAIN_RUNS.fetch_add(1, Relaxed);
+        self.0.call_once(|| {
+            tracing::warn!(
+                "a cached function runs without a cache: give it one by `ruleiq_cache::install` or `cache = ...`"
+            );
+        });
+    }
 }
 
 /// An argument that can be a part of a key.

@@ -1,10 +1,14 @@
 //! The cache that `#[cached]` uses where it is told of no other.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use crate::CacheManager;
 
 static AMBIENT: OnceLock<CacheManager> = OnceLock::new();
+pub(crate) static PLAIN_RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// There is an ambient cache already.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -28,4 +32,10 @@ pub fn install(cache: CacheManager) -> Result<(), AlreadyInstalled> {
 /// The process's ambient cache, once it is installed.
 pub fn installed() -> Option<&'static CacheManager> {
     AMBIENT.get()
+}
+
+/// How often functions with [`cached`](crate::cached) have run in this process while there was no cache for
+/// them.
+pub fn runs_without_cache() -> u64 {
+    PLAIN_RUNS.load(Relaxed)
 }

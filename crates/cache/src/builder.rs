@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     CacheManager, CacheMetrics, MAX_TTL,
-    detached::REFRESHES,
+    detached::{LOADS, REFRESHES},
     fence::Fences,
     l1::L1,
     l2::L2,
@@ -83,7 +83,7 @@ impl Builder {
         self
     }
 
-    /// The most bytes of values, as encoded, with their keys and 192 bytes each, in the process.
+    /// The most bytes of values, as encoded, with their keys and 256 bytes each, in the process.
     /// Decoded, most take up to twice that. Default: 64 MiB. With zero, values live in Redis alone.
     pub fn l1_max_bytes(mut self, bytes: usize) -> Builder {
         self.l1_max_bytes = bytes;
@@ -170,13 +170,15 @@ impl Builder {
             l2,
             fences: Arc::new(Fences::new(identities)),
             tracking: Tracking::default(),
-            wants_tracking: self.tracking,
+            // Who holds nothing need not hear of anything.
+            wants_tracking: self.tracking && self.l1_max_bytes > 0,
             pending: Pending::default(),
             prefix: self.prefix,
             l1_ttl: self.l1_ttl,
             outage_ttl: self.outage_ttl,
             load_timeout: self.load_timeout,
             refreshes: Arc::new(Semaphore::new(REFRESHES)),
+            detached_loads: Arc::new(Semaphore::new(LOADS)),
             metrics: self.metrics,
         });
         inner.metrics.observe(Arc::downgrade(&inner));

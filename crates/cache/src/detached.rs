@@ -15,6 +15,8 @@ use crate::{
 
 /// Values that are loaded anew in the background at once.
 pub(crate) const REFRESHES: usize = 64;
+/// Loads in tasks of their own at once; more wait, as long as their callers do.
+pub(crate) const LOADS: usize = 256;
 
 /// A cache whose loads run in tasks of their own: see [`CacheManager::detached`].
 pub struct Detached<'a> {
@@ -62,17 +64,17 @@ impl Detached<'_> {
         let now = Instant::now();
         if let Some(copied) = inner.l1.look::<T>(key, now) {
             let span = copied.span;
-            let is_fresh = now < span.fresh_until;
-            let is_due = match is_fresh {
-                true => policy.is_early(span.load_time, span.fresh_until, now),
-                false => policy.covers_revalidation(span.fresh_until, now),
-            };
-            if is_fresh || is_due {
+            let (is_fresh, is_put_off) = (span.is_fresh(now), span.is_put_off(now));
+            let is_given = is_fresh
+                || policy.covers_revalidation(span.fresh_until, now)
+                || is_put_off && policy.covers_error(span.fresh_until, now);
+            let is_due = !is_fresh || policy.is_early(span.load_time, span.fresh_until, now);
+            if is_given {
                 match is_fresh {
                     true => inner.count_l1_hit(),
                     false => inner.count_stale(),
                 }
-                if is_due {
+                if is_due && !is_put_off {
                     inner.refresh(key, policy, span.mark, load);
                 }
                 return Ok(copied.value);
@@ -99,26 +101,25 @@ impl Inner {
         let limits = self.limits();
         let mut load = Some(load);
         loop {
-            let mut waiting = match self.fences.join::<Outcome<T, E>>(&key) {
+            let waiting = match self.fences.join::<Outcome<T, E>>(&key) {
                 Role::Lead(leader) => {
                     // The second time: ours has ended without an outcome, as it took too long.
                     let load = load.take().ok_or_else(|| limits.timed_out())?;
+                    let permits = Arc::clone(&self.detached_loads);
+                    let permit = timeout_at(limits.wait, permits.acquire_owned()).await;
+                    let permit = permit.map_err(|_| limits.timed_out())?;
                     let (inner, key) = (Arc::clone(self), Arc::clone(&key));
                     let waiting = leader.wait();
-                    tokio::spawn(inner.lead_detached(leader, key, policy, None, load));
+                    tokio::spawn(async move {
+                        inner.lead_detached(leader, key, policy, None, load).await;
+                        drop(permit);
+                    });
                     waiting
                 }
                 Role::Follow(waiting) => waiting,
             };
-            match timeout_at(limits.wait, waiting.wait_for(Option::is_some)).await {
-                Ok(Ok(outcome)) => {
-                    if let Some(outcome) = &*outcome {
-                        return self.follow(outcome);
-                    }
-                }
-                // The leader has given up: somebody else leads.
-                Ok(Err(_)) => {}
-                Err(_) => return Err(limits.timed_out()),
+            if let Some(ended) = self.follow(waiting, policy, limits).await {
+                return ended;
             }
         }
     }
@@ -137,7 +138,6 @@ impl Inner {
         };
         let key: Arc<str> = key.into();
         if let Role::Lead(leader) = self.fences.join::<Outcome<T, E>>(&key) {
-            self.metrics.refreshes.inc();
             let leading = Arc::clone(self).lead_detached(leader, key, policy, Some(mark), load);
             tokio::spawn(async move {
                 leading.await;

@@ -14,14 +14,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::names::is_hashed;
 
 /// What every value begins with.
-pub(crate) const VALUE: &[u8] = b"RQ";
-const VERSION: u8 = b'3';
+pub(crate) const VALUE: &[u8] = b"RQ3";
 const HEADER_BYTES: usize = 11;
 /// Where the [life](Life) stands.
 pub(crate) const LIFE_AT: usize = HEADER_BYTES;
@@ -117,7 +117,7 @@ impl Life {
     }
 }
 
-/// How long a value that Redis keeps for `left` is right; what it says of itself may be unreadable.
+/// How long a value that Redis keeps for `left` is right; `None` where it is not, or where `times` are none.
 pub(crate) fn fresh_of_kept(times: &[u8], left: Duration) -> Option<Duration> {
     let mut bytes = [0; LIFE_BYTES];
     bytes.get_mut(..times.len())?.copy_from_slice(times);
@@ -126,13 +126,18 @@ pub(crate) fn fresh_of_kept(times: &[u8], left: Duration) -> Option<Duration> {
     life.fresh.checked_sub(age).filter(|it| !it.is_zero())
 }
 
+/// What tells a value from the one before, if these bytes are one.
+pub(crate) fn mark(bytes: &Bytes) -> Option<Bytes> {
+    let is_value = bytes.starts_with(VALUE) && bytes.len() >= LIFE_AT + 8;
+    is_value.then(|| bytes.slice(LIFE_AT..LIFE_AT + 8))
+}
+
 /// The start of every envelope that can hold a `T`.
 pub(crate) fn header<T>() -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
-    header[..2].copy_from_slice(VALUE);
-    header[2] = VERSION;
+    header[..VALUE.len()].copy_from_slice(VALUE);
     // A name can change with the compiler, which costs a miss.
-    header[3..].copy_from_slice(&xxh3_64(type_name::<T>().as_bytes()).to_le_bytes());
+    header[VALUE.len()..].copy_from_slice(&xxh3_64(type_name::<T>().as_bytes()).to_le_bytes());
     header
 }
 

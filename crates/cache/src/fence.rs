@@ -121,6 +121,19 @@ impl Fences {
         is_current
     }
 
+    /// The same for a value that was not read from Redis: that something of any key may have been missed
+    /// there says nothing of it.
+    pub(crate) fn fill_loaded(&self, key: &str, noted: Generation, fill: impl FnOnce()) -> bool {
+        let hash = self.hash(key);
+        let shard = self.shard(hash);
+        let is_overtaken = shard.made.have(hash, noted.made) || shard.heard.name(hash, noted.heard);
+        if !is_overtaken {
+            fill();
+        }
+        drop(shard);
+        !is_overtaken
+    }
+
     /// Overtakes all reads and loads of this key that have begun, and takes its entry away by
     /// `forget`. Answers the generation that begins.
     pub(crate) fn invalidate(&self, key: &str, forget: impl FnOnce()) -> Generation {
@@ -150,13 +163,20 @@ impl Fences {
         }
     }
 
-    /// Ends a write: overtakes all reads and loads that have begun during it, and stores by `fill`
-    /// unless something else has invalidated the key since.
-    pub(crate) fn settle(&self, key: &str, noted: Generation, fill: impl FnOnce()) -> bool {
+    /// Ends a write: overtakes all reads and loads that have begun during it, and takes away by `forget` what
+    /// they have stored; then stores by `fill`, unless something else has invalidated the key since.
+    pub(crate) fn settle(
+        &self,
+        key: &str,
+        noted: Generation,
+        forget: impl FnOnce(),
+        fill: impl FnOnce(),
+    ) -> bool {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
         let is_current = !shard.is_overtaken(hash, noted);
         let overtaken = shard.invalidate(hash);
+        forget();
         if is_current {
             fill();
         }
@@ -246,12 +266,17 @@ impl Invalidations {
     fn note_all(&mut self) {
         self.count += 1;
         self.overtaken_before = self.count;
+        self.recent[Invalidations::place(self.count)] = 0;
     }
 
     /// Whether that of a key is, or may be, among those after so many.
     fn have(&self, hash: Hash, noted: u64) -> bool {
-        noted < self.overtaken_before
-            || self.count - noted > RECENT as u64
+        noted < self.overtaken_before || self.name(hash, noted)
+    }
+
+    /// The same, where those of all keys count for none.
+    fn name(&self, hash: Hash, noted: u64) -> bool {
+        self.count - noted > RECENT as u64
             || (noted + 1..=self.count).any(|it| self.recent[Invalidations::place(it)] == hash)
     }
 
@@ -338,11 +363,15 @@ mod tests {
         let leader = lead(&fences, &key);
         fences.hear("other", || ());
         assert!(fences.fill(&key, noted, || ()));
-        for hear in [|it: &Fences| it.hear("k", || ()), Fences::hear_of_all] {
+        for is_of_all in [false, true] {
             let noted = fences.generation(&key);
-            hear(&fences);
+            match is_of_all {
+                true => fences.hear_of_all(),
+                false => fences.hear("k", || ()),
+            }
             assert!(!fences.fill(&key, noted, || panic!("stored")));
             assert!(!fences.is_overtaken(&key, leader.generation()));
+            assert_eq!(fences.fill_loaded(&key, noted, || ()), is_of_all);
         }
         leader.publish(1);
         assert_eq!(*follow(&fences, &key).borrow(), Some(1));
@@ -354,8 +383,10 @@ mod tests {
         let first = fences.invalidate("k", || ());
         let second = fences.invalidate("k", || ());
         let read = fences.generation("k");
-        assert!(fences.settle("k", second, || ()));
-        assert!(!fences.settle("k", first, || panic!("stored")));
+        let mut forgotten = 0;
+        assert!(fences.settle("k", second, || forgotten += 1, || ()));
+        assert!(!fences.settle("k", first, || forgotten += 1, || panic!("stored")));
+        assert_eq!(forgotten, 2);
         assert!(!fences.fill("k", read, || panic!("stored")));
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::names::{Identities, is_hashed};
 
 /// What an entry takes beside its key and value: the slot, two reference counts, the ghost.
-const ENTRY_BYTES: u64 = 192;
+const ENTRY_BYTES: u64 = 256;
 /// For the number of shards, of which each holds its part of the bytes.
 const ESTIMATED_ENTRY_BYTES: usize = 2_048;
 /// A value larger than a shard is not kept, so they should not get small.
@@ -40,10 +40,27 @@ pub(crate) struct Entry {
 /// From when to when an entry may be served, and what its value's [life](crate::envelope::Life) says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
+    /// Until then it is served as fresh, by this process.
+    pub(crate) served_until: Instant,
+    /// Until then the value is fresh, which may be longer, and longer ago.
     pub(crate) fresh_until: Instant,
+    /// When the entry goes.
     pub(crate) expires: Instant,
+    /// A load has failed: none is tried before.
+    pub(crate) retry_at: Option<Instant>,
     pub(crate) load_time: Duration,
     pub(crate) mark: [u8; 8],
+}
+
+impl Span {
+    pub(crate) fn is_fresh(&self, now: Instant) -> bool {
+        now < self.served_until
+    }
+
+    /// Whether a load has failed just now.
+    pub(crate) fn is_put_off(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|it| now < it)
+    }
 }
 
 /// An entry, as it was found.
@@ -98,7 +115,7 @@ impl L1 {
     pub(crate) fn get<T: Send + Sync + 'static>(&self, key: &str) -> Option<Arc<T>> {
         let now = Instant::now();
         let entry = self.live(key, now)?;
-        if now >= entry.span.fresh_until {
+        if !entry.span.is_fresh(now) {
             return None;
         }
         entry.value.downcast().ok()
@@ -122,7 +139,7 @@ impl L1 {
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
         let now = Instant::now();
         let entry = self.live(key, now)?;
-        let left = entry.span.fresh_until.saturating_duration_since(now);
+        let left = entry.span.served_until.saturating_duration_since(now);
         Some(left).filter(|it| !it.is_zero())
     }
 
@@ -155,8 +172,9 @@ impl L1 {
     pub(crate) fn expire(&self, key: &str, expires: Instant) -> bool {
         let now = Instant::now();
         match self.live(key, now) {
-            Some(entry) if now < entry.span.fresh_until => {
+            Some(entry) if entry.span.is_fresh(now) => {
                 let span = Span {
+                    served_until: expires,
                     fresh_until: expires,
                     expires,
                     ..entry.span
@@ -234,8 +252,10 @@ mod tests {
     fn insert(l1: &L1, key: String, bytes: usize) {
         let expires = Instant::now() + Duration::from_secs(60);
         let span = Span {
+            served_until: expires,
             fresh_until: expires,
             expires,
+            retry_at: None,
             load_time: Duration::ZERO,
             mark: [0; 8],
         };

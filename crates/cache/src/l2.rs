@@ -15,7 +15,7 @@ use fred::{
         ClientLike as _, ClusterInterface as _, FredResult, KeysInterface as _, LuaInterface as _,
     },
     types::{
-        Expiration, Value,
+        Value,
         config::{Options, Server},
     },
 };
@@ -35,6 +35,8 @@ use crate::{
 
 /// Names per page of a scan, and so the most that one `UNLINK` of it carries.
 const PAGE: u32 = 1_000;
+/// Scans of a cluster that changes meanwhile.
+const SCANS: usize = 3;
 /// What leases last longer than what they are for.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
@@ -117,11 +119,11 @@ impl L2 {
     pub(crate) fn masters(client: &Client) -> Vec<Option<Server>> {
         let cluster = client.cached_cluster_state();
         match cluster.filter(|_| client.is_clustered()) {
-            Some(cluster) => cluster
-                .unique_primary_nodes()
-                .into_iter()
-                .map(Some)
-                .collect(),
+            Some(cluster) => {
+                let mut masters = cluster.unique_primary_nodes();
+                masters.sort();
+                masters.into_iter().map(Some).collect()
+            }
             None => vec![None],
         }
     }
@@ -136,10 +138,14 @@ impl L2 {
         &self,
         key: &str,
     ) -> Result<Option<Found<T>>, Error> {
+        let bytes = self.bytes(key).await?;
+        Ok(bytes.and_then(|bytes| self.found(key, &bytes)))
+    }
+
+    async fn bytes(&self, key: &str) -> Result<Option<Bytes>, Error> {
         let permit = self.permit(false)?;
-        let answer = self.commands.get(self.names.name(key));
-        let answer: Option<Bytes> = self.ask(permit, answer).await?;
-        Ok(answer.and_then(|bytes| self.found(key, &bytes)))
+        self.ask(permit, self.commands.get(self.names.name(key)))
+            .await
     }
 
     /// The values of keys, in their order.
@@ -149,7 +155,13 @@ impl L2 {
     ) -> Result<Vec<Option<Found<T>>>, Error> {
         // One command reaches one master.
         if self.commands.is_clustered() {
-            return try_join_all(keys.iter().map(|key| self.get(key))).await;
+            let mut values = Vec::with_capacity(keys.len());
+            for keys in keys.chunks(AT_ONCE) {
+                let found = join_all(keys.iter().map(|key| self.get(key))).await;
+                // What one master does not answer is counted, and keeps no other's answers back.
+                values.extend(found.into_iter().map(|it| it.ok().flatten()));
+            }
+            return Ok(values);
         }
         let names: Vec<String> = keys.iter().map(|key| self.names.name(key)).collect();
         let permit = self.permit(false)?;
@@ -168,12 +180,13 @@ impl L2 {
         let is_wanted =
             |found: &Found<T>| !found.life.fresh.is_zero() && Some(found.life.mark()) != unwanted;
         // Most who ask find it, and for them this costs half of what the script does.
-        let stale = match self.get(key).await? {
+        let bytes = self.bytes(key).await?;
+        let stale = match bytes.as_ref().and_then(|bytes| self.found(key, bytes)) {
             Some(found) if is_wanted(&found) => return Ok(Read::Hit(found)),
             other => other,
         };
-        let mark = stale.as_ref().map(|found: &Found<T>| found.life.mark());
-        let mark = mark.map_or_else(Bytes::new, |it| Bytes::copy_from_slice(&it));
+        // Whatever has been found is not wanted, be it stale or unreadable.
+        let mark = bytes.and_then(|it| envelope::mark(&it)).unwrap_or_default();
         let header = Bytes::copy_from_slice(&envelope::header::<T>());
         let lease = self.new_lease(LOAD_LEASE);
         let arguments = vec![
@@ -189,20 +202,26 @@ impl L2 {
         if !bytes.starts_with(envelope::VALUE) {
             return Ok(Read::Lease(bytes, stale));
         }
-        match self.found(key, &bytes) {
-            Some(found) if is_wanted(&found) => Ok(Read::Hit(found)),
-            Some(found) => Ok(Read::Nothing(Some(found))),
-            // Our type's name, and not our type any more.
-            None => {
-                let lease = self.take_lease(key, LOAD_LEASE).await?;
-                Ok(Read::Lease(lease, stale))
-            }
-        }
+        Ok(match self.found(key, &bytes) {
+            Some(found) if is_wanted(&found) => Read::Hit(found),
+            other => Read::Nothing(other.or(stale)),
+        })
     }
 
     /// Puts a lease in the place of whatever the key has, for a value that is to be written.
     pub(crate) async fn lease_for_write(&self, key: &str) -> Result<Bytes, Error> {
-        self.take_lease(key, WRITE_LEASE).await
+        let lease = self.new_lease(WRITE_LEASE);
+        // One command's answer, and the next command.
+        let time = milliseconds(self.limit * 2 + LEASE_SLACK);
+        let arguments = vec![lease.clone().into(), time.into()];
+        self.script::<()>(scripts::TAKE, key, arguments).await?;
+        Ok(lease)
+    }
+
+    /// Takes away what the key has, if the lease is still there: its source has nothing any more.
+    pub(crate) async fn drop_value(&self, key: &str, lease: Bytes) -> Result<bool, Error> {
+        let dropped = self.script::<i64>(scripts::DROP, key, vec![lease.into()]);
+        Ok(dropped.await? == 1)
     }
 
     /// Stores a value, if the lease is still there. Answers whether it was.
@@ -238,7 +257,13 @@ impl L2 {
     pub(crate) async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
         let life = Bytes::copy_from_slice(&Life::of(ttl).times());
         let at = i64::try_from(envelope::LIFE_AT).unwrap_or(0);
-        let arguments = vec![milliseconds(ttl).into(), at.into(), life.into()];
+        let version = Bytes::from_static(envelope::VALUE);
+        let arguments = vec![
+            milliseconds(ttl).into(),
+            at.into(),
+            life.into(),
+            version.into(),
+        ];
         Ok(self.script::<i64>(scripts::EXPIRE, key, arguments).await? == 1)
     }
 
@@ -265,39 +290,59 @@ impl L2 {
     }
 
     /// Deletes, page by page, all keys that a pattern matches, and counts those that had a value.
+    ///
+    /// First all leases, then all values: whoever had begun to load by then has stored a value that the
+    /// second scan finds, as it is there from its beginning to its end, or stores none.
     pub(crate) async fn unlink_matching(&self, pattern: &str, anyway: bool) -> Result<u64, Error> {
+        let [leases, values] = self.names.scan_patterns(pattern);
         let mut count = 0;
-        for master in L2::masters(&self.client) {
-            count += self.unlink_matching_at(master, pattern, anyway).await?;
+        let mut masters = self.present_masters(anyway).await?;
+        for _ in 0..SCANS {
+            for master in &masters {
+                self.unlink_found(master, &leases, pattern, anyway).await?;
+            }
+            for master in &masters {
+                count += self.unlink_found(master, &values, pattern, anyway).await?;
+            }
+            let now = self.present_masters(anyway).await?;
+            if now == masters {
+                break;
+            }
+            // What has moved may not have been seen.
+            masters = now;
         }
         Ok(count)
     }
 
-    async fn unlink_matching_at(
+    /// The masters of a cluster, as it says itself.
+    async fn present_masters(&self, anyway: bool) -> Result<Vec<Option<Server>>, Error> {
+        if self.commands.is_clustered() {
+            self.ask(self.permit(anyway)?, self.client.sync_cluster())
+                .await?;
+        }
+        Ok(L2::masters(&self.client))
+    }
+
+    /// Deletes what a scan of one master finds and is meant.
+    async fn unlink_found(
         &self,
-        master: Option<Server>,
+        master: &Option<Server>,
+        scan_pattern: &str,
         pattern: &str,
         anyway: bool,
     ) -> Result<u64, Error> {
         let commands = self.client.with_options(&Options {
-            cluster_node: master,
+            cluster_node: master.clone(),
             ..options(self.limit)
         });
-        let scan_pattern = self.names.scan_pattern(pattern);
         let mut cursor = "0".to_owned();
         let mut count = 0;
         loop {
-            let page = commands.scan_page(cursor, scan_pattern.as_str(), Some(PAGE), None);
-            let (next, found): (String, Vec<String>) = self.ask(self.permit(anyway)?, page).await?;
-            let found = found.iter();
-            let values: Vec<&str> = found
-                .filter_map(|name| self.names.meant(pattern, name))
-                .collect();
-            // First the leases: who loads may store a value until then, and it is deleted as well.
-            let leases = values.iter().map(|value| self.names.lease(value)).collect();
-            self.unlink_names(leases, anyway).await?;
-            let values = values.into_iter().map(str::to_owned).collect();
-            count += self.unlink_names(values, anyway).await?;
+            let page = commands.scan_page(cursor, scan_pattern, Some(PAGE), None);
+            let (next, mut names): (String, Vec<String>) =
+                self.ask(self.permit(anyway)?, page).await?;
+            names.retain(|name| self.names.is_meant(pattern, name));
+            count += self.unlink_names(names, anyway).await?;
             if next == "0" {
                 return Ok(count);
             }
@@ -325,24 +370,6 @@ impl L2 {
             }
         }
         Ok(count)
-    }
-
-    async fn take_lease(&self, key: &str, kind: &str) -> Result<Bytes, Error> {
-        let lease = self.new_lease(kind);
-        if kind == WRITE_LEASE {
-            // One command's answer, and the next command.
-            let time = milliseconds(self.limit * 2 + LEASE_SLACK);
-            let arguments = vec![lease.clone().into(), time.into()];
-            self.script::<()>(scripts::TAKE, key, arguments).await?;
-            return Ok(lease);
-        }
-        let expiration = Some(Expiration::PX(milliseconds(self.load_lease_time)));
-        let name = self.names.lease(&self.names.name(key));
-        let set = self
-            .commands
-            .set(name, lease.clone(), expiration, None, false);
-        self.ask::<()>(self.permit(false)?, set).await?;
-        Ok(lease)
     }
 
     /// A lease that no other process and no other call has.

@@ -26,10 +26,10 @@ mod tracking;
 pub mod ttl;
 mod write;
 
-pub use ruleiq_cache_macros::cached;
+pub use ruleiq_cache_macros::{cached, cached_query};
 
 pub use crate::{
-    ambient::{AlreadyInstalled, install, installed},
+    ambient::{AlreadyInstalled, install, installed, runs_without_cache},
     builder::{BuildError, Builder},
     detached::Detached,
     error::{Error, LoadError},

@@ -4,15 +4,19 @@
 //! leader that is dropped, or runs into a deadline of its own, hands over to one of them, which begins
 //! anew with its own load.
 
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    CacheManager, LoadError, Policy, envelope,
+    CacheManager, LoadError, Policy,
+    envelope::{self, Life},
     fence::{Leader, Role},
     l1::{Copied, Span},
     l2::{Found, Read},
@@ -20,15 +24,17 @@ use crate::{
     nothing::is_nothing,
 };
 
-/// How long a value that is given in the place of an error is given before it is tried again.
+/// After a load has failed, what is there is not loaded anew before this.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How a load ended, for all who waited for it.
+/// How a load stands or has ended, for all who wait for it.
 pub(crate) enum Outcome<T, E> {
+    /// Not ended: what is there, whose time was up then, while it is loaded anew.
+    Begun(Arc<T>, Instant),
+    /// Not loaded, and what is there, whose time was up then.
+    Fallback(Arc<T>, Instant),
     /// Somebody had it already.
     Found(Arc<T>),
-    /// Its time is up, and it is better than nothing.
-    Stale(Arc<T>),
     Loaded(Arc<T>),
     Failed(Arc<E>),
     Panicked(Arc<str>),
@@ -62,6 +68,14 @@ enum Before<T> {
         stale: Option<Copied<T>>,
         lease: Option<Bytes>,
     },
+}
+
+/// What is to be known of a load when it has ended.
+struct Loading {
+    lease: Option<Bytes>,
+    begun: Instant,
+    /// Whether there was a value, fresh or not.
+    had_one: bool,
 }
 
 impl Leading {
@@ -160,15 +174,23 @@ impl Inner {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        if let Some(value) = self.l1.get(key) {
-            self.count_l1_hit();
-            return Ok(value);
+        let now = Instant::now();
+        if let Some(copied) = self.l1.look::<T>(key, now) {
+            let span = &copied.span;
+            if span.is_fresh(now) {
+                self.count_l1_hit();
+                return Ok(copied.value);
+            }
+            if span.is_put_off(now) && policy.covers_error(span.fresh_until, now) {
+                self.count_stale();
+                return Ok(copied.value);
+            }
         }
         let key: Arc<str> = key.into();
         // On the heap, so that a hit does not carry the load around.
         Box::pin(async move {
             loop {
-                let mut waiting = match self.fences.join::<Outcome<T, E>>(&key) {
+                match self.fences.join::<Outcome<T, E>>(&key) {
                     Role::Lead(leader) => {
                         let leading = Leading {
                             policy,
@@ -178,31 +200,54 @@ impl Inner {
                         };
                         return self.lead(&leader, &key, leading, load).await;
                     }
-                    Role::Follow(waiting) => waiting,
-                };
-                let outcome = timeout_at(limits.wait, waiting.wait_for(Option::is_some)).await;
-                match outcome {
-                    Ok(Ok(outcome)) => {
-                        if let Some(outcome) = &*outcome {
-                            return self.follow(outcome);
+                    Role::Follow(waiting) => {
+                        if let Some(ended) = self.follow(waiting, policy, limits).await {
+                            return ended;
                         }
                     }
-                    // The leader has given up: somebody else leads.
-                    Ok(Err(_)) => {}
-                    Err(_) => return Err(limits.timed_out()),
                 }
             }
         })
         .await
     }
 
-    pub(crate) fn follow<T, E>(&self, outcome: &Outcome<T, E>) -> Result<Arc<T>, LoadError<E>> {
-        match outcome {
-            Outcome::Found(_) => self.count_l2_hit(),
-            Outcome::Stale(_) => self.count_stale(),
-            _ => self.count_miss(),
+    /// Waits for somebody else's load. `None` if it has given up, and somebody else must lead.
+    pub(crate) async fn follow<T: Send + Sync, E: Send + Sync>(
+        &self,
+        mut waiting: watch::Receiver<Option<Outcome<T, E>>>,
+        policy: Policy,
+        limits: Limits,
+    ) -> Option<Result<Arc<T>, LoadError<E>>> {
+        let suits = |outcome: &Option<Outcome<T, E>>| match outcome {
+            None => false,
+            Some(Outcome::Begun(_, until)) => policy.covers_revalidation(*until, Instant::now()),
+            // Who may not have it begins a load of its own when this one's leader is gone.
+            Some(Outcome::Fallback(_, until)) => policy.covers_error(*until, Instant::now()),
+            Some(_) => true,
+        };
+        // What is there is given after a while, if that is wanted.
+        let soft_end = policy
+            .soft_timeout
+            .map_or(limits.wait, |it| limits.asked + it);
+        for end in [soft_end.min(limits.wait), limits.wait] {
+            if let Ok(ended) = timeout_at(end, waiting.wait_for(suits)).await {
+                let outcome = ended.ok()?.clone()?;
+                match &outcome {
+                    Outcome::Begun(..) | Outcome::Fallback(..) => self.count_stale(),
+                    Outcome::Found(_) => self.count_l2_hit(),
+                    _ => self.count_miss(),
+                }
+                return Some(outcome.into_result());
+            }
+            if let Some(Outcome::Begun(value, until)) = &*waiting.borrow()
+                && policy.covers_error(*until, Instant::now())
+            {
+                self.count_stale();
+                return Some(Ok(Arc::clone(value)));
+            }
         }
-        outcome.clone().into_result()
+        self.count_miss();
+        Some(Err(limits.timed_out()))
     }
 
     pub(crate) async fn lead<T, E, F, Fut>(
@@ -218,7 +263,12 @@ impl Inner {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Leading { policy, limits, .. } = leading;
+        let Leading {
+            policy,
+            limits,
+            unwanted,
+            ..
+        } = leading;
         let (stale, lease) = match self.look_first(leader, key, leading).await {
             Before::Found(value) => {
                 leader.publish(Outcome::Found(Arc::clone(&value)));
@@ -227,24 +277,25 @@ impl Inner {
             Before::Absent { stale, lease } => (stale, lease),
         };
         let begun = Instant::now();
-        if leading.is_detached
-            && let Some(stale) = &stale
-            && policy.covers_revalidation(stale.span.fresh_until, begun)
-        {
-            leader.publish(Outcome::Stale(Arc::clone(&stale.value)));
+        if let Some(stale) = stale.as_ref().filter(|it| it.span.fresh_until <= begun) {
+            let until = stale.span.fresh_until;
+            leader.publish(Outcome::Begun(Arc::clone(&stale.value), until));
         }
-        let load = self.run(limits, load);
-        let ended = self.in_soft_time(leader, leading, stale.as_ref(), load);
-        let ended = ended.await;
+        if unwanted.is_some() {
+            self.metrics.refreshes.inc();
+        }
+        let had_one = stale.is_some();
+        let ended = self.run(limits, load).await;
         if !matches!(&ended, Ok(Outcome::Loaded(_)))
             && let Some(stale) = stale
-            && policy.covers_error(stale.span.fresh_until, Instant::now())
         {
-            leading.count(self, Inner::count_stale);
-            let value = Arc::clone(&stale.value);
-            leader.publish(Outcome::Stale(Arc::clone(&value)));
+            let (value, until) = (Arc::clone(&stale.value), stale.span.fresh_until);
             self.put_off(leader, key, stale);
-            return Ok(value);
+            if policy.covers_error(until, Instant::now()) {
+                leading.count(self, Inner::count_stale);
+                leader.publish(Outcome::Fallback(Arc::clone(&value), until));
+                return Ok(value);
+            }
         }
         leading.count(self, Inner::count_miss);
         let outcome = ended?;
@@ -256,7 +307,12 @@ impl Inner {
             leader.publish(outcome.clone());
         }
         if let Outcome::Loaded(value) = &outcome {
-            self.store(leader, key, policy, value, lease, begun).await;
+            let loading = Loading {
+                lease,
+                begun,
+                had_one,
+            };
+            self.store(leader, key, policy, value, loading).await;
         }
         outcome.into_result()
     }
@@ -274,7 +330,7 @@ impl Inner {
         let unwanted = leading.unwanted;
         // The load before this one may have ended between the first look and the election.
         let now = Instant::now();
-        let is_wanted = |span: &Span| now < span.fresh_until && Some(span.mark) != unwanted;
+        let is_wanted = |span: &Span| span.is_fresh(now) && Some(span.mark) != unwanted;
         let copied = self.l1.look::<T>(key, now);
         let mut stale = match copied {
             Some(copied) if is_wanted(&copied.span) => {
@@ -307,30 +363,6 @@ impl Inner {
         Before::Absent { stale, lease }
     }
 
-    /// Runs a load; those who wait for it are given what is stale when it takes longer than they like.
-    async fn in_soft_time<T, E>(
-        &self,
-        leader: &Leader<Outcome<T, E>>,
-        leading: Leading,
-        stale: Option<&Copied<T>>,
-        load: impl Future<Output = Result<Outcome<T, E>, LoadError<E>>>,
-    ) -> Result<Outcome<T, E>, LoadError<E>> {
-        let policy = leading.policy;
-        let Some(after) = policy.soft_timeout.filter(|_| leading.is_detached) else {
-            return load.await;
-        };
-        let mut load = pin!(load);
-        if let Ok(ended) = timeout(after, &mut load).await {
-            return ended;
-        }
-        if let Some(stale) = stale
-            && policy.covers_error(stale.span.fresh_until, Instant::now())
-        {
-            leader.publish(Outcome::Stale(Arc::clone(&stale.value)));
-        }
-        load.await
-    }
-
     /// What Redis has and is not fresh.
     fn overdue<T>(&self, found: Found<T>, asked: Instant) -> Copied<T> {
         let mut span = self.span(asked, found.life);
@@ -343,19 +375,18 @@ impl Inner {
         }
     }
 
-    /// Keeps what is stale for a moment, in which nobody tries again.
+    /// Keeps what is there, and for a moment nobody tries again to load it.
     fn put_off<T: Send + Sync + 'static, E>(
         &self,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
-        stale: Copied<T>,
+        copied: Copied<T>,
     ) {
-        let retry_at = Instant::now() + RETRY_AFTER;
         let span = Span {
-            fresh_until: retry_at.min(stale.span.expires),
-            ..stale.span
+            retry_at: Some(Instant::now() + RETRY_AFTER),
+            ..copied.span
         };
-        let (value, encoded_bytes) = (stale.value, stale.encoded_bytes);
+        let (value, encoded_bytes) = (copied.value, copied.encoded_bytes);
         self.keep(key, leader.generation(), &value, encoded_bytes, span);
     }
 
@@ -397,6 +428,32 @@ impl Inner {
         }
     }
 
+    fn encode<T: Serialize>(&self, key: &str, value: &T, life: Life) -> Option<Bytes> {
+        match envelope::encode(key, value, life) {
+            Ok(bytes) => Some(bytes.into()),
+            Err(error) => {
+                self.metrics.unencodable.inc();
+                tracing::warn!(key, %error, "a loaded value is no JSON and is not kept");
+                None
+            }
+        }
+    }
+
+    /// Lets go of what was there before a load whose value is not kept.
+    async fn let_go<T, E>(
+        &self,
+        leader: &Leader<Outcome<T, E>>,
+        key: &Arc<str>,
+        lease: Option<Bytes>,
+    ) {
+        let generation = leader.generation();
+        self.fences.fill(key, generation, || self.l1.remove(key));
+        if let (Some(l2), Some(lease)) = (&self.l2, lease) {
+            // Why Redis did not do it is counted; the value goes when its time comes.
+            drop(l2.drop_value(key, lease).await);
+        }
+    }
+
     /// Keeps a loaded value, unless an invalidation has overtaken it.
     async fn store<T, E>(
         &self,
@@ -404,21 +461,22 @@ impl Inner {
         key: &Arc<str>,
         policy: Policy,
         value: &Arc<T>,
-        lease: Option<Bytes>,
-        begun: Instant,
+        loading: Loading,
     ) where
         T: Serialize + Send + Sync + 'static,
     {
-        let Some(life) = policy.life(is_nothing(value.as_ref()), begun.elapsed()) else {
-            return;
-        };
-        let bytes: Bytes = match envelope::encode(key, value.as_ref(), life) {
-            Ok(bytes) => bytes.into(),
-            Err(error) => {
-                self.metrics.unencodable.inc();
-                tracing::warn!(key = &**key, %error, "a loaded value is no JSON and is not kept");
-                return;
+        let Loading {
+            lease,
+            begun,
+            had_one,
+        } = loading;
+        let life = policy.life(is_nothing(value.as_ref()), begun.elapsed());
+        let encoded = life.and_then(|life| Some((life, self.encode(key, value.as_ref(), life)?)));
+        let Some((life, bytes)) = encoded else {
+            if had_one {
+                self.let_go(leader, key, lease).await;
             }
+            return;
         };
         let encoded_bytes = bytes.len();
         let mut seen = begun;
@@ -444,7 +502,7 @@ impl Inner {
             seen = Instant::now();
         }
         let span = self.span(seen, life);
-        self.keep(key, leader.generation(), value, encoded_bytes, span);
+        self.keep_loaded(key, leader.generation(), value, encoded_bytes, span);
     }
 }
 
@@ -459,7 +517,10 @@ impl Limits {
 impl<T, E> Outcome<T, E> {
     fn into_result(self) -> Result<Arc<T>, LoadError<E>> {
         match self {
-            Outcome::Found(value) | Outcome::Stale(value) | Outcome::Loaded(value) => Ok(value),
+            Outcome::Begun(value, _)
+            | Outcome::Fallback(value, _)
+            | Outcome::Found(value)
+            | Outcome::Loaded(value) => Ok(value),
             Outcome::Failed(error) => Err(LoadError::Failed(error)),
             Outcome::Panicked(message) => Err(LoadError::Panicked { message }),
         }
@@ -470,7 +531,8 @@ impl<T, E> Clone for Outcome<T, E> {
     fn clone(&self) -> Outcome<T, E> {
         match self {
             Outcome::Found(value) => Outcome::Found(Arc::clone(value)),
-            Outcome::Stale(value) => Outcome::Stale(Arc::clone(value)),
+            Outcome::Begun(value, until) => Outcome::Begun(Arc::clone(value), *until),
+            Outcome::Fallback(value, until) => Outcome::Fallback(Arc::clone(value), *until),
             Outcome::Loaded(value) => Outcome::Loaded(Arc::clone(value)),
             Outcome::Failed(error) => Outcome::Failed(Arc::clone(error)),
             Outcome::Panicked(message) => Outcome::Panicked(Arc::clone(message)),

@@ -43,8 +43,10 @@ pub(crate) struct Inner {
     pub(crate) l1_ttl: Duration,
     pub(crate) outage_ttl: Duration,
     pub(crate) load_timeout: Duration,
-    /// Permits to load a value anew in the background.
+    /// Permits to load a value anew in the background,
     pub(crate) refreshes: Arc<Semaphore>,
+    /// and to load one that somebody waits for in a task of its own.
+    pub(crate) detached_loads: Arc<Semaphore>,
     pub(crate) metrics: CacheMetrics,
 }
 
@@ -219,10 +221,24 @@ impl Inner {
         span: Span,
     ) {
         let entry = Entry::new(Arc::clone(value), encoded_bytes, span);
-        let kept = self
-            .fences
-            .fill(key, noted, || self.l1.insert(Arc::clone(key), entry));
-        if !kept {
+        let insert = || self.l1.insert(Arc::clone(key), entry);
+        if !self.fences.fill(key, noted, insert) {
+            self.metrics.refused_fills.inc();
+        }
+    }
+
+    /// The same of a value that was not read from Redis.
+    pub(crate) fn keep_loaded<T: Send + Sync + 'static>(
+        &self,
+        key: &Arc<str>,
+        noted: Generation,
+        value: &Arc<T>,
+        encoded_bytes: usize,
+        span: Span,
+    ) {
+        let entry = Entry::new(Arc::clone(value), encoded_bytes, span);
+        let insert = || self.l1.insert(Arc::clone(key), entry);
+        if !self.fences.fill_loaded(key, noted, insert) {
             self.metrics.refused_fills.inc();
         }
     }
@@ -230,7 +246,8 @@ impl Inner {
     /// When a value that was right at `seen` must leave the first tier. Counted from then on, and not
     /// from when it was kept, so that what nobody has told of is unseen for that time and no longer.
     pub(crate) fn span(&self, seen: Instant, life: Life) -> Span {
-        let most = self.l2.as_ref().map_or(MAX_TTL, |_| self.outage_ttl);
+        let shorter = self.outage_ttl.min(self.l1_ttl);
+        let most = self.l2.as_ref().map_or(MAX_TTL, |_| shorter);
         spanning(seen, life, most)
     }
 
@@ -299,8 +316,10 @@ impl Inner {
 fn spanning(seen: Instant, life: Life, most: Duration) -> Span {
     let most = most.min(MAX_TTL);
     Span {
-        fresh_until: seen + life.fresh.min(most),
+        served_until: seen + life.fresh.min(most),
+        fresh_until: seen + life.fresh.min(MAX_TTL),
         expires: seen + life.kept.min(most),
+        retry_at: None,
         load_time: life.load_time,
         mark: life.mark(),
     }

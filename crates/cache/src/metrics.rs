@@ -30,6 +30,8 @@ pub struct CacheMetrics {
     pub(crate) refreshes: IntCounter,
     pub(crate) refreshes_skipped: IntCounter,
     pub(crate) refused_fills: IntCounter,
+    /// Calls that went around the cache, as a transaction was open.
+    pub(crate) bypassed: IntCounter,
     pub(crate) unreadable: IntCounter,
     pub(crate) unencodable: IntCounter,
     pub(crate) evictions: IntCounter,
@@ -111,6 +113,10 @@ impl CacheMetrics {
             refused_fills: families.counter(
                 "refused_fills_total",
                 "Values that were not stored because an invalidation had overtaken them.",
+            )?,
+            bypassed: families.counter(
+                "bypassed_total",
+                "Calls of cached functions that went around the cache, as a transaction was open.",
             )?,
             unreadable: families.counter(
                 "unreadable_values_total",

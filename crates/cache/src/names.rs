@@ -99,32 +99,36 @@ impl Names {
         }
     }
 
-    /// A pattern for Redis that finds at least all that [`meant`](Names::meant) accepts.
-    pub(crate) fn scan_pattern(&self, pattern: &str) -> String {
+    /// Two patterns for Redis, that of leases and that of values, which find at least all that
+    /// [`is_meant`](Names::is_meant) accepts.
+    pub(crate) fn scan_patterns(&self, pattern: &str) -> [String; 2] {
         let start = glob::literal_start(pattern);
         let start = &start[..start.floor_char_boundary(SURE_HEAD_BYTES)];
         let mut escaped = String::new();
         push_escaped(&mut escaped, start);
-        // Between them, of a lease, stands the beginning of the value's name.
         let prefix = glob::escape(&self.prefix);
-        format!("{prefix}[:#!]*{}*", glob::escape(&escaped))
+        let value = format!("{prefix}[:#]{}*", glob::escape(&escaped));
+        [format!("{prefix}!{{{value}"), value]
     }
 
-    /// The value's name that a name which a scan found stands for, if it belongs to a key that the pattern
-    /// matches. Of a long key only the head is known, which may be enough for a key that the pattern does
-    /// not match: a cache may forget too much.
-    pub(crate) fn meant<'a>(&self, pattern: &str, name: &'a str) -> Option<&'a str> {
-        let rest = name.strip_prefix(&*self.prefix)?;
-        let value = match rest.strip_prefix("!{") {
-            Some(lease) => lease.strip_suffix('}')?,
-            None => name,
+    /// Whether a name that a scan found, of a value or a lease, belongs to a key that the pattern matches. Of
+    /// a long key only the head is known, which may be enough for a key that the pattern does not match: a
+    /// cache may forget too much.
+    pub(crate) fn is_meant(&self, pattern: &str, name: &str) -> bool {
+        let Some(rest) = name.strip_prefix(&*self.prefix) else {
+            return false;
         };
-        let rest = value.strip_prefix(&*self.prefix)?;
-        let is_meant = match rest.strip_prefix(':') {
+        let value = match rest.strip_prefix("!{") {
+            Some(lease) => lease.strip_suffix('}'),
+            None => Some(name),
+        };
+        let Some(rest) = value.and_then(|it| it.strip_prefix(&*self.prefix)) else {
+            return false;
+        };
+        match rest.strip_prefix(':') {
             Some(key) => glob::matches(pattern, &unescaped(key)),
             None => rest.starts_with('#') && may_be_meant(pattern, rest),
-        };
-        is_meant.then_some(value)
+        }
     }
 }
 
@@ -229,20 +233,20 @@ mod tests {
         ] {
             let name = names.name(key);
             let lease = names.lease(&name);
-            for found in [&name, &lease] {
+            let scan_patterns = names.scan_patterns(pattern);
+            for (found, scan_pattern) in [&lease, &name].into_iter().zip(&scan_patterns) {
                 assert!(
-                    glob::matches(&names.scan_pattern(pattern), found),
-                    "{pattern} does not find {found}"
+                    glob::matches(scan_pattern, found),
+                    "{scan_pattern} does not find {found}"
                 );
-                let meant = names.meant(pattern, found);
-                assert_eq!(meant, Some(&*name), "{pattern}");
+                assert!(names.is_meant(pattern, found), "{pattern}: {found}");
             }
         }
         for other in ["axxp:user:1", "a*[p]?!user:1", "a*[p]?!{b:user:1}"] {
-            assert!(names.meant("*", other).is_none(), "{other}");
+            assert!(!names.is_meant("*", other), "{other}");
         }
-        assert!(names.meant("user:*", &names.name("users:1")).is_none());
-        assert!(names.meant("users:*", &names.name(&long)).is_none());
+        assert!(!names.is_meant("user:*", &names.name("users:1")));
+        assert!(!names.is_meant("users:*", &names.name(&long)));
     }
 
     /// The part of a name by which a cluster places it ("Redis cluster specification", "Hash tags").

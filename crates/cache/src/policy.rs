@@ -57,7 +57,11 @@ impl Policy {
     /// By up to which share of it a time to live is shortened at random, so that what was loaded together
     /// does not end together; from 0 to 1. Default: 0.1.
     pub fn jitter(mut self, share: f64) -> Policy {
-        self.jitter = share.clamp(0.0, 1.0);
+        // What is no number counts as 0.
+        self.jitter = match share.is_nan() {
+            true => 0.0,
+            false => share.clamp(0.0, 1.0),
+        };
         self
     }
 
@@ -70,15 +74,15 @@ impl Policy {
     }
 
     /// For how long after its time a value is given in the place of an error, when its load fails, panics or
-    /// takes too long (RFC 5861, section 4). Default: not at all.
+    /// takes longer than its caller has (RFC 5861, section 4). Default: not at all.
     pub fn stale_if_error(mut self, window: Duration) -> Policy {
         self.stale_if_error = window.min(MAX_TTL);
         self
     }
 
-    /// After how long a load that is still under way counts as an error for
-    /// [`stale_if_error`](Policy::stale_if_error). It goes on, and what it gives is kept. Only where the
-    /// load is [detached](crate::CacheManager::detached). Default: never.
+    /// How long somebody else's load, or a [detached](crate::CacheManager::detached) one, is waited for where
+    /// [`stale_if_error`](Policy::stale_if_error) allows what is there. It goes on, and what it gives is
+    /// kept. Default: to its end.
     pub fn soft_timeout(mut self, after: Duration) -> Policy {
         self.soft_timeout = Some(after.min(MAX_TTL));
         self
@@ -167,6 +171,7 @@ mod tests {
 
     #[test]
     fn what_has_no_time_is_not_kept() {
+        assert!(Policy::new(TTL).jitter(f64::NAN).life(false, TTL).is_some());
         let life = |policy: Policy, negative| policy.life(negative, Duration::ZERO);
         assert!(life(Policy::new(Duration::ZERO), false).is_none());
         assert!(life(Policy::new(TTL), true).is_none());

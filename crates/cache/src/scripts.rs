@@ -48,9 +48,20 @@ return 1";
 pub(crate) const TTL: &str = "\
 return {redis.call('PTTL', KEYS[1]), redis.call('GETRANGE', KEYS[1], ARGV[1], ARGV[2])}";
 
-/// Sets the time to live of a value, and what it says of it. ARGV: milliseconds, where that stands, what
-/// stands there. Answers whether there is one.
+/// Takes a value away, if the lease is still there, and the lease. ARGV: lease.
+pub(crate) const DROP: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('UNLINK', KEYS[1], KEYS[2])
+return 1";
+
+/// Sets the time to live of a fresh value, and what it says of it. ARGV: milliseconds, where that stands, what
+/// stands there, and what a value of this version begins with. Answers whether there is one.
 pub(crate) const EXPIRE: &str = "\
-if redis.call('GETRANGE', KEYS[1], 0, 1) ~= 'RQ' then return 0 end
+local at = tonumber(ARGV[2])
+local v = redis.call('GETRANGE', KEYS[1], 0, at + 23)
+if #v < at + 24 or string.sub(v, 1, #ARGV[4]) ~= ARGV[4] then return 0 end
+local fresh, kept = struct.unpack('<I8I8', string.sub(v, at + 9, at + 24))
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left <= kept - fresh then return 0 end
 redis.call('SETRANGE', KEYS[1], ARGV[2], ARGV[3])
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])";

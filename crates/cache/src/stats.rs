@@ -24,7 +24,7 @@ pub struct Stats {
     pub refused_fills: u64,
     /// Values in the process.
     pub l1_entries: u64,
-    /// What they weigh: their encoded size, their keys, and 192 bytes each.
+    /// What they weigh: their encoded size, their keys, and 256 bytes each.
     pub l1_bytes: u64,
     /// Values that left the process for lack of room.
     pub evictions: u64,

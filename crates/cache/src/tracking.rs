@@ -3,13 +3,14 @@
 //! Redis tells whoever asks for it the names of keys that were written, deleted or have expired ("Client-side
 //! caching in Redis", broadcasting mode). One connection per master asks and does nothing else. As long as
 //! it is sure to hear of everything, values live in the first tier for `l1_ttl`, and otherwise for
-//! `outage_ttl`. Whenever that changes, and whenever something may have been missed, the first tier is
+//! `outage_ttl`. Whenever something may have been missed, and when it is heard of again, the first tier is
 //! emptied before it serves again.
 //!
 //! Any trouble ends the connection, and another one is opened: what the driver opens by itself listens to
 //! nothing.
 
 use std::{
+    convert::Infallible,
     pin::pin,
     sync::{
         Arc, Weak,
@@ -46,7 +47,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Messages, each of many names, that wait to be heard. If there are more, the first tier is emptied.
-const CHANNEL: usize = 16_384;
+const CHANNEL: usize = 1_024;
 
 /// Whether this cache hears of everything.
 #[derive(Debug, Default)]
@@ -61,12 +62,6 @@ struct Listener {
     template: Client,
     /// Of the names that it asks for.
     starts: [String; 2],
-}
-
-/// Why a connection is not listened to any more.
-enum Ending {
-    CacheDropped,
-    Lost(RedisError),
 }
 
 impl Tracking {
@@ -99,8 +94,12 @@ impl Inner {
     }
 
     /// Everything that happens from now on is heard of.
-    fn tracking_begins(&self) {
-        self.flush(Flush::TrackingBegun);
+    fn tracking_begins(&self, is_first: bool) {
+        match is_first {
+            // Copies from before live for `outage_ttl` as it is. What is on its way here would not.
+            true => self.fences.hear_of_all(),
+            false => self.flush(Flush::TrackingBegun),
+        }
         self.tracking.is_armed.store(true, SeqCst);
     }
 
@@ -138,20 +137,23 @@ impl Listener {
     async fn run(self) {
         let mut pause = FIRST_PAUSE;
         let mut is_told = false;
+        let mut is_first = true;
         loop {
-            let ending = match self.client() {
+            let error = match self.client() {
                 Ok(client) => {
-                    let ending = self.session(&client).await;
-                    // Whatever it says, the client ends with its connections.
+                    let connection = client.connect();
+                    let error = self.session(&client, is_first).await;
+                    // A farewell waits for what is not answered, and that may be for ever.
                     drop(timeout(ANSWER_LIMIT, client.quit()).await);
-                    ending
+                    connection.abort();
+                    error
                 }
-                Err(error) => Ending::Lost(error),
+                Err(error) => error,
             };
-            let Ending::Lost(error) = ending else { return };
             let Some(cache) = self.cache.upgrade() else {
                 return;
             };
+            is_first = false;
             if cache.tracking_ends() {
                 pause = FIRST_PAUSE;
                 is_told = false;
@@ -188,19 +190,16 @@ impl Listener {
             .build()
     }
 
-    /// Listens as long as nothing can have been missed.
-    async fn session(&self, client: &Client) -> Ending {
-        match self.try_session(client).await {
-            Ok(ending) => ending,
-            Err(error) => Ending::Lost(error),
-        }
+    /// Listens as long as nothing can have been missed and somebody wants to know.
+    async fn session(&self, client: &Client, is_first: bool) -> RedisError {
+        let Err(error) = self.try_session(client, is_first).await;
+        error
     }
 
-    async fn try_session(&self, client: &Client) -> Result<Ending, RedisError> {
+    async fn try_session(&self, client: &Client, is_first: bool) -> Result<Infallible, RedisError> {
         let mut heard = client.invalidation_rx();
-        let connecting = timeout(CONNECT_LIMIT, client.init()).await;
-        // Its task ends when the client quits.
-        drop(connecting.unwrap_or_else(|_| Err(too_late()))?);
+        let connecting = timeout(CONNECT_LIMIT, client.wait_for_connect()).await;
+        connecting.unwrap_or_else(|_| Err(too_late()))?;
         let mut errors = client.error_rx();
         let mut changes = client.cluster_change_rx();
         let masters = L2::masters(client);
@@ -223,19 +222,14 @@ impl Listener {
             }
         });
         try_join_all(asking).await?;
-        match self.cache.upgrade() {
-            Some(cache) => cache.tracking_begins(),
-            None => return Ok(Ending::CacheDropped),
-        }
+        self.cache()?.tracking_begins(is_first);
         tracing::debug!("redis tells of changes");
         let mut silence = pin!(self.silence(client, &masters));
         loop {
             tokio::select! {
                 biased;
                 message = heard.recv() => {
-                    let Some(cache) = self.cache.upgrade() else {
-                        return Ok(Ending::CacheDropped);
-                    };
+                    let cache = self.cache()?;
                     match message {
                         Ok(message) => cache.hear(&message.keys),
                         Err(RecvError::Lagged(_)) => cache.flush(Flush::Lagged),
@@ -249,10 +243,18 @@ impl Listener {
         }
     }
 
-    /// Ends when a master does not answer, or nobody needs to know any more.
+    fn cache(&self) -> Result<Arc<Inner>, RedisError> {
+        self.cache.upgrade().ok_or_else(gone)
+    }
+
+    /// Ends when a master does not answer, when there are others, or when nobody needs to know any more.
     async fn silence(&self, client: &Client, masters: &[Option<Server>]) -> RedisError {
         while self.cache.strong_count() > 0 {
             sleep(PING_EVERY).await;
+            // Values come from those that the other client knows, which is sent from one to the next.
+            if self.template.is_connected() && L2::masters(&self.template) != masters {
+                return moved();
+            }
             let pings = masters.iter().map(|master| {
                 let client = client.with_options(&at(master.clone()));
                 async move { client.ping::<()>(None).await }

@@ -176,6 +176,8 @@ impl Inner {
             l2.fill(&item.key, lease.clone(), item.bytes.clone(), life.kept)
         });
         for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
+            // A load that began during the write may have found what was there before.
+            let forget = || self.l1.remove(&item.key);
             match filled {
                 Ok(true) => {
                     let insert = || {
@@ -185,12 +187,14 @@ impl Inner {
                             self.insert(item, sent, life);
                         }
                     };
-                    self.fences.settle(&item.key, *generation, insert);
+                    self.fences.settle(&item.key, *generation, forget, insert);
+                    continue;
                 }
                 // Somebody else has written or deleted it in the meantime.
                 Ok(false) => self.metrics.refused_fills.inc(),
                 Err(error) => failure = failure.or(Some(error)),
             }
+            self.fences.invalidate(&item.key, forget);
         }
         failure.map_or(Ok(()), Err)
     }

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use ruleiq_cache::{CacheManager, LoadError, cached, install, installed};
+use ruleiq_cache::{
+    CacheManager, LoadError, cached, cached_query, install, installed, runs_without_cache,
+};
+use ruleiq_scope::Scope;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::place::in_process;
@@ -114,6 +117,15 @@ impl Repository {
         (id > 0).then_some(id)
     }
 
+    #[cached_query(ttl = 60, prefix = "rows", cache = self.cache, skip(self, _note))]
+    async fn rows<T>(&self, id: T, _note: &str) -> u32
+    where
+        T: Serialize,
+    {
+        let _ = id;
+        self.db.query()
+    }
+
     #[cached(ttl = 60, prefix = "user", key = format!("{tenant}:{}", id + 1), cache = &self.cache)]
     async fn of_tenant(&self, tenant: &str, (id, _): (u32, Database)) -> Arc<Vec<u32>> {
         assert!(!tenant.is_empty());
@@ -166,18 +178,34 @@ async fn user_profile(id: u32) -> Profile {
     Profile { id, query }
 }
 
+#[cached_query(ttl = 3600, prefix = "newest_profile")]
+async fn newest_profile(id: u32) -> Profile {
+    let query = AMBIENT_DATABASE.query();
+    Profile { id, query }
+}
+
 #[tokio::test]
 async fn without_a_cache_it_runs_plainly_and_then_the_installed_one_serves() {
     assert!(installed().is_none());
     assert_eq!(user_profile(1).await.query, 1);
     assert_eq!(user_profile(1).await.query, 2);
+    assert_eq!(runs_without_cache(), 2);
+    // There is nothing that it could take away.
+    newest_profile_invalidate(1).await;
 
     install(in_process()).unwrap();
     let error = install(in_process()).unwrap_err();
     assert!(error.to_string().contains("cache = ..."), "{error}");
     let first = user_profile(1).await;
     assert_eq!(user_profile(1).await, first);
-    assert_eq!(installed().unwrap().stats().l1_hits, 1);
+    assert_eq!(runs_without_cache(), 2);
+    let first = newest_profile(1).await;
+    assert_eq!(newest_profile(1).await, first);
+    newest_profile_invalidate(2).await;
+    assert_eq!(newest_profile(1).await, first);
+    newest_profile_invalidate(1).await;
+    assert_ne!(newest_profile(1).await, first);
+    assert_eq!(installed().unwrap().stats().l1_hits, 3);
 }
 
 #[cached(ttl = 60, prefix = "panics", cache = cache, skip(cache))]
@@ -223,4 +251,52 @@ fn a_cached_future_is_send_where_its_body_is() {
     let (cache, db) = (in_process(), Database::default());
     check(user(&cache, &db, 1, &[]));
     check(user_profile(1));
+}
+
+#[tokio::test]
+async fn a_query_has_a_function_that_takes_away_what_it_has_kept() {
+    let (cache, db) = (in_process(), Database::default());
+    let repository = Repository { cache, db };
+    let rows = async |id: u8| repository.rows(id, "a note").await;
+    assert_eq!((rows(1).await, rows(2).await), (1, 2));
+    repository.rows_invalidate(1_u8).await;
+    assert_eq!((rows(1).await, rows(2).await), (3, 2));
+    // Another type is another key.
+    repository.rows_invalidate(1_u16).await;
+    assert_eq!(rows(1).await, 3);
+}
+
+#[tokio::test]
+async fn inside_of_a_transaction_it_neither_reads_nor_fills() {
+    let (cache, db) = (in_process(), Database::default());
+    let repository = Repository { cache, db };
+    let rows = async || repository.rows(1_u8, "").await;
+    let scope = Scope::builder().build();
+    let inside = scope.clone().run(async {
+        let open = scope.open_transaction();
+        assert_eq!((rows().await, rows().await), (1, 2));
+        drop(open);
+        rows().await
+    });
+    assert_eq!(inside.await, 3, "what it saw was not kept");
+    assert_eq!(rows().await, 3);
+    let open = scope.open_transaction();
+    assert_eq!(scope.run(rows()).await, 4, "what is kept was not read");
+    drop(open);
+}
+
+mod elsewhere {
+    pub(super) use ruleiq_cache as moved;
+}
+
+#[cached(ttl = 60, prefix = "moved", cache = cache, skip(cache), crate = elsewhere::moved)]
+async fn moved(cache: &CacheManager, id: u32) -> u32 {
+    id + 1
+}
+
+#[tokio::test]
+async fn the_crate_is_found_where_it_is_said_to_be() {
+    let cache = in_process();
+    assert_eq!(moved(&cache, 1).await, 2);
+    assert!(cache.exists("moved:[1]").await.unwrap());
 }

@@ -177,7 +177,6 @@ async fn a_changed_time_to_live_overtakes_reads_with_the_old_one() {
     eventually(LIMIT, || async { value(&cache).await.is_none() }).await;
 }
 
-/// A fill is sent, given up for lost, and arrives after the key was deleted by somebody else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_time_to_live_does_not_bring_back_what_is_deleted() {
     let cache = in_process();
@@ -198,6 +197,7 @@ async fn a_changed_time_to_live_does_not_bring_back_what_is_deleted() {
     changing.abort();
 }
 
+/// A fill is sent, given up for lost, and arrives after the key was deleted by somebody else.
 #[tokio::test]
 async fn a_fill_that_arrives_late_finds_its_lease_gone() {
     let place = Place::new().await;

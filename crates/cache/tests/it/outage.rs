@@ -1,11 +1,8 @@
 //! Without Redis everything is slower, nothing is wrong, and nothing fails.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::SeqCst},
 };
 
 use fred::interfaces::ClientLike as _;
@@ -44,12 +41,7 @@ async fn loads_and_reads_go_on() {
     for fault in FAULTS {
         let place = Place::new().await;
         let proxy = place.proxy().await;
-        let cache = place
-            .behind(&proxy)
-            .await
-            .l1_ttl(Duration::ZERO)
-            .build()
-            .unwrap();
+        let cache = place.behind(&proxy).await.l1_max_bytes(0).build().unwrap();
         load(&cache, "before", 1).await;
         make(&proxy, fault).await;
         for n in 0..50 {
@@ -147,7 +139,7 @@ async fn a_deletion_during_an_outage_never_shows_the_old_value_again() {
         let place = Place::new().await;
         let proxy = place.proxy().await;
         let options = place.behind(&proxy).await;
-        let cache = options.l1_ttl(Duration::ZERO).build().unwrap();
+        let cache = options.l1_max_bytes(0).build().unwrap();
         let other = place.redis_alone().await;
         other
             .mset([("key", 1_u32), ("many:1", 1), ("many:2", 1)], TTL)
@@ -178,7 +170,7 @@ async fn more_deletions_than_are_remembered_clear_everything() {
     let place = Place::new().await;
     let proxy = place.proxy().await;
     let options = place.behind(&proxy).await;
-    let cache = options.l1_ttl(Duration::ZERO).build().unwrap();
+    let cache = options.l1_max_bytes(0).build().unwrap();
     let other = place.redis_alone().await;
     let untouched = {
         let prefix = format!("{}-untouched", place.redis.prefix());

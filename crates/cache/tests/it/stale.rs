@@ -134,13 +134,15 @@ async fn a_value_is_loaded_anew_before_its_time_is_up_once_and_in_a_scope_of_its
     let scope = Scope::builder().route("request").build();
     assert_eq!(scope.run(get()).await, 1);
     // Hundreds of reads, shortly before the end: one of them is early.
-    advance(54 * SECOND).await;
+    advance(50 * SECOND).await;
     for _ in 0..500 {
         assert_eq!(get().await, 1);
     }
+    // It begins, and takes five seconds, in which the old one is still fresh.
+    tokio::task::yield_now().await;
     assert_eq!(cache.stats().refreshes, 1);
-    advance(5 * SECOND).await;
-    eventually(LIMIT, || async { get().await == 2 }).await;
+    tokio::time::sleep(6 * SECOND).await;
+    assert_eq!(get().await, 2);
     let stats = cache.stats();
     assert_eq!((stats.loads, stats.misses), (2, 1), "nobody waited again");
 }
@@ -254,4 +256,119 @@ async fn a_refresh_replaces_what_redis_has_and_takes_what_somebody_else_has_put_
     .await;
     assert_eq!(load(&other, policy(MINUTE), Err("unasked")).await, Some(2));
     assert_eq!(other.stats().loads, 0);
+}
+
+/// Whoever waits has less time than the load, and something is there.
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_time_ends_first_is_given_what_is_stale() {
+    let cache = in_process();
+    let policy = policy(MINUTE).stale_if_error(MINUTE);
+    detached(&cache, policy, 1).await;
+    advance(MINUTE).await;
+    let never = std::future::pending::<Result<u32, &str>>;
+    let deadline = Instant::now() + SECOND;
+    let scope = Scope::builder().deadline(deadline).build();
+    let caller = cache.detached();
+    let given = scope
+        .clone()
+        .run(caller.get_or_load("k", policy, never))
+        .await;
+    assert_eq!(*given.unwrap(), 1);
+    // That load still runs: who follows it has no more time, and who allows nothing stale has nothing.
+    let strict = Policy::new(MINUTE);
+    let error = scope.run(cache.get_or_load("k", strict, never)).await;
+    assert!(
+        matches!(error, Err(LoadError::TimedOut { .. })),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_is_not_tried_again_at_once_and_takes_no_time_away() {
+    let cache = in_process();
+    let policy = policy(MINUTE).stale_while_revalidate(MINUTE);
+    detached(&cache, policy, 1).await;
+    advance(MINUTE).await;
+    let loads = Arc::new(AtomicU32::new(0));
+    let get = async || {
+        let loads = Arc::clone(&loads);
+        let fail = move || async move {
+            loads.fetch_add(1, SeqCst);
+            Err::<u32, _>("down")
+        };
+        cache
+            .detached()
+            .get_or_load("k", policy, fail)
+            .await
+            .map(|it| *it)
+    };
+    for _ in 0..100 {
+        assert_eq!(get().await.unwrap(), 1);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(loads.load(SeqCst), 1);
+    advance(2 * SECOND).await;
+    assert_eq!(get().await.unwrap(), 1);
+    tokio::task::yield_now().await;
+    assert_eq!(loads.load(SeqCst), 2);
+    // The window ends where it was to end.
+    advance(MINUTE).await;
+    get().await.unwrap_err();
+}
+
+/// A copy in the process lives for less than its value: that is no end to refresh it for.
+#[tokio::test]
+async fn what_ends_is_the_value_and_not_the_copy() {
+    let place = Place::new().await;
+    let options = place.options(place.redis.client().await);
+    let options = options.l1_ttl(SECOND / 4).outage_ttl(SECOND / 4);
+    let cache = options.build().unwrap();
+    let slow = || async {
+        tokio::time::sleep(SECOND / 2).await;
+        Ok::<_, ()>(1_u32)
+    };
+    let until = Instant::now() + 2 * SECOND;
+    while Instant::now() < until {
+        cache
+            .detached()
+            .get_or_load("k", 60 * MINUTE, slow)
+            .await
+            .unwrap();
+        tokio::time::sleep(SECOND / 100).await;
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.loads, stats.refreshes), (1, 0), "{stats:?}");
+    assert!(stats.l1_hits > 0 && stats.l2_hits > 2, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_source_that_has_nothing_any_more_takes_the_value_away() {
+    let place = Place::new().await;
+    for cache in [in_process(), place.cache().await] {
+        let policy = policy(SECOND / 50).stale_if_error(MINUTE);
+        let load = async |found: Result<Option<u32>, &'static str>| {
+            let loaded = cache.get_or_load("k", policy, || async { found });
+            loaded.await.map(|it| *it)
+        };
+        assert_eq!(load(Ok(Some(1))).await.unwrap(), Some(1));
+        eventually(LIMIT, || async { !cache.exists("k").await.unwrap() }).await;
+        assert_eq!(load(Ok(None)).await.unwrap(), None);
+        load(Err("down")).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_new_time_to_live_makes_nothing_fresh_that_is_not() {
+    let place = Place::new().await;
+    for cache in [in_process(), place.cache().await] {
+        let stale = policy(SECOND / 50).stale_if_error(MINUTE);
+        load(&cache, stale, Ok(1)).await;
+        eventually(LIMIT, || async { !cache.exists("k").await.unwrap() }).await;
+        assert!(!cache.expire("k", MINUTE).await.unwrap());
+        assert_eq!(cache.get::<u32>("k").await, None);
+        load(&cache, policy(MINUTE).stale_if_error(MINUTE), Ok(2)).await;
+        assert!(cache.expire("k", 2 * MINUTE).await.unwrap());
+        let left = cache.ttl("k").await.unwrap().unwrap();
+        assert!(left > MINUTE && left <= 2 * MINUTE, "{left:?}");
+    }
 }

@@ -256,9 +256,9 @@ async fn no_instance_reads_what_is_older_than_the_bound() {
     assert!(flushes > 4, "no network failed");
     let bound = u64::try_from(BOUND.as_millis()).unwrap();
     report("coherence", oldest, "ms", "<=3000", oldest <= bound);
-    if is_full() {
-        assert!(oldest <= bound, "a read was {oldest} ms old");
-    }
+    // A machine that is very busy takes longer; without a bound it would be as long as the storm.
+    let bound = if is_full() { bound } else { 4_000 };
+    assert!(oldest <= bound, "a read was {oldest} ms old");
 
     for proxy in &proxies {
         proxy.heal().await;

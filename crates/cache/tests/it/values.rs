@@ -297,7 +297,8 @@ async fn another_instance_sees_a_deletion_when_its_own_copy_has_grown_old() {
     let (cache, other) = (place.cache().await, place.redis.client().await);
     let other = place
         .options(other)
-        .l1_ttl(Duration::from_millis(50))
+        .tracking(false)
+        .outage_ttl(Duration::from_millis(50))
         .build()
         .unwrap();
     cache.set("k", 1, TTL).await.unwrap();
