@@ -29,6 +29,7 @@ pub struct Builder {
     tracking: bool,
     command_timeout: Duration,
     load_timeout: Duration,
+    max_value_bytes: usize,
     metrics: CacheMetrics,
 }
 
@@ -63,6 +64,7 @@ impl Default for Builder {
             tracking: true,
             command_timeout: Duration::from_millis(250),
             load_timeout: Duration::from_secs(30),
+            max_value_bytes: 1024 * 1024,
             metrics: CacheMetrics::default(),
         }
     }
@@ -127,6 +129,13 @@ impl Builder {
         self
     }
 
+    /// The largest value that is kept, as encoded: a larger one is given to who has loaded it, is counted, and is
+    /// kept nowhere. Default: 1 MiB.
+    pub fn max_value_bytes(mut self, bytes: usize) -> Builder {
+        self.max_value_bytes = bytes;
+        self
+    }
+
     /// Where to count. Default: counters that no registry shows.
     pub fn metrics(mut self, metrics: CacheMetrics) -> Builder {
         self.metrics = metrics;
@@ -177,6 +186,7 @@ impl Builder {
             l1_ttl: self.l1_ttl,
             outage_ttl: self.outage_ttl,
             load_timeout: self.load_timeout,
+            max_value_bytes: self.max_value_bytes,
             refreshes: Arc::new(Semaphore::new(REFRESHES)),
             detached_loads: Arc::new(Semaphore::new(LOADS)),
             metrics: self.metrics,
@@ -198,6 +208,7 @@ impl std::fmt::Debug for Builder {
             .field("tracking", &self.tracking)
             .field("command_timeout", &self.command_timeout)
             .field("load_timeout", &self.load_timeout)
+            .field("max_value_bytes", &self.max_value_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::MAX_TTL;
+use crate::{MAX_KEY_BYTES, MAX_TTL};
 
 /// Why the cache did not do what it was told.
 ///
@@ -18,6 +18,30 @@ pub enum Error {
         /// What the encoder says.
         #[source]
         source: serde_json::Error,
+    },
+    /// The key is out of bounds.
+    #[error("a key of {bytes} bytes is out of bounds: give one of 1 to {MAX_KEY_BYTES}")]
+    KeyOutOfBounds {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The value is too large to be kept.
+    #[error(
+        "the value of `{key}` takes {bytes} bytes: keep less of it, or raise `max_value_bytes`, which is {limit}"
+    )]
+    ValueTooLarge {
+        /// Of which key.
+        key: String,
+        /// Its size, as encoded.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The pattern would take everything away.
+    #[error("`{pattern}` matches every key: call `clear` if that is meant")]
+    MatchesEverything {
+        /// What was given.
+        pattern: String,
     },
     /// The time to live is out of bounds.
     #[error(

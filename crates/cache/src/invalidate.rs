@@ -55,13 +55,36 @@ impl CacheManager {
     /// without Redis the process; zero when Redis could not be told yet, see
     /// [`delete`](CacheManager::delete).
     ///
-    /// It reads the names of all keys of the Redis database, a thousand at a time. Keys of more than
+    /// It reads the names of all keys of the Redis database twice, a thousand at a time. Keys of more than
     /// 200 bytes are told apart by their first 93 bytes: it may take away too many of them.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is nothing but `*`, which would take everything away: see
+    /// [`clear`](CacheManager::clear).
     ///
     /// # Cancel safety
     ///
     /// Dropped halfway, it goes on in the background.
-    pub async fn delete_pattern(&self, pattern: &str) -> u64 {
+    pub async fn delete_pattern(&self, pattern: &str) -> Result<u64, Error> {
+        if !pattern.is_empty() && pattern.bytes().all(|it| it == b'*') {
+            let pattern = pattern.to_owned();
+            return Err(Error::MatchesEverything { pattern });
+        }
+        Ok(self.delete_matching(pattern).await)
+    }
+
+    /// Takes everything away that this cache's prefix has. Answers as
+    /// [`delete_pattern`](CacheManager::delete_pattern) does, and costs as much.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it goes on in the background.
+    pub async fn clear(&self) -> u64 {
+        self.delete_matching("*").await
+    }
+
+    async fn delete_matching(&self, pattern: &str) -> u64 {
         let inner = &self.inner;
         let forget = || {
             inner.fences.invalidate_all();

@@ -33,7 +33,7 @@ pub use crate::{
     builder::{BuildError, Builder},
     detached::Detached,
     error::{Error, LoadError},
-    manager::{CacheManager, MAX_TTL},
+    manager::{CacheManager, MAX_KEY_BYTES, MAX_TTL},
     metrics::CacheMetrics,
     policy::Policy,
     stats::Stats,

@@ -20,7 +20,7 @@ use crate::{
     fence::{Leader, Role},
     l1::{Copied, Span},
     l2::{Found, Read},
-    manager::Inner,
+    manager::{Inner, check_key},
     nothing::is_nothing,
 };
 
@@ -430,6 +430,17 @@ impl Inner {
 
     fn encode<T: Serialize>(&self, key: &str, value: &T, life: Life) -> Option<Bytes> {
         match envelope::encode(key, value, life) {
+            Ok(bytes) if bytes.len() > self.max_value_bytes => {
+                self.metrics.rejected_values.inc();
+                let (bytes, limit) = (bytes.len(), self.max_value_bytes);
+                tracing::debug!(
+                    key,
+                    bytes,
+                    limit,
+                    "a loaded value is too large and is not kept"
+                );
+                None
+            }
             Ok(bytes) => Some(bytes.into()),
             Err(error) => {
                 self.metrics.unencodable.inc();
@@ -465,6 +476,9 @@ impl Inner {
     ) where
         T: Serialize + Send + Sync + 'static,
     {
+        if check_key(key).is_err() {
+            return;
+        }
         let Loading {
             lease,
             begun,

@@ -18,6 +18,9 @@ use crate::{
 /// The longest time to live: a year.
 pub const MAX_TTL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// The longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = 64 * 1024;
+
 /// Commands that are on their way at once for one call.
 pub(crate) const AT_ONCE: usize = 256;
 
@@ -43,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) l1_ttl: Duration,
     pub(crate) outage_ttl: Duration,
     pub(crate) load_timeout: Duration,
+    pub(crate) max_value_bytes: usize,
     /// Permits to load a value anew in the background,
     pub(crate) refreshes: Arc<Semaphore>,
     /// and to load one that somebody waits for in a task of its own.
@@ -56,7 +60,7 @@ impl CacheManager {
         Builder::default()
     }
 
-    /// The value of a key. A Redis that is away is a miss.
+    /// The value of a key. A Redis that is away is a miss, and so is a key out of bounds.
     ///
     /// # Cancel safety
     ///
@@ -107,7 +111,7 @@ impl CacheManager {
     ///
     /// # Errors
     ///
-    /// When Redis does not tell.
+    /// When Redis does not tell, or the key is out of bounds.
     pub async fn exists(&self, key: &str) -> Result<bool, Error> {
         Ok(self.ttl(key).await?.is_some())
     }
@@ -116,9 +120,10 @@ impl CacheManager {
     ///
     /// # Errors
     ///
-    /// When Redis does not tell.
+    /// When Redis does not tell, or the key is out of bounds.
     pub async fn ttl(&self, key: &str) -> Result<Option<Duration>, Error> {
         let inner = &self.inner;
+        check_key(key)?;
         let Some(l2) = &inner.l2 else {
             return Ok(inner.l1.ttl(key));
         };
@@ -188,6 +193,10 @@ impl Inner {
     /// The second tier, unless the key must go around it.
     pub(crate) fn usable_l2(self: &Arc<Inner>, key: &str) -> Option<&L2> {
         let l2 = self.l2.as_ref()?;
+        if check_key(key).is_err() {
+            self.metrics.rejected_keys.inc();
+            return None;
+        }
         self.listen();
         if self.pending.covers(key) {
             // Whoever delivered may have been stopped with its runtime.
@@ -310,6 +319,14 @@ impl Inner {
             redis_available: self.l2.as_ref().map(L2::is_available),
             tracking: self.l2.as_ref().map(|_| self.tracking.is_armed()),
         }
+    }
+}
+
+/// Whether a key is one.
+pub(crate) fn check_key(key: &str) -> Result<(), Error> {
+    match key.len() {
+        1..=MAX_KEY_BYTES => Ok(()),
+        bytes => Err(Error::KeyOutOfBounds { bytes }),
     }
 }
 

@@ -34,17 +34,29 @@ pub struct CacheMetrics {
     pub(crate) bypassed: IntCounter,
     pub(crate) unreadable: IntCounter,
     pub(crate) unencodable: IntCounter,
+    pub(crate) rejected_keys: IntCounter,
+    pub(crate) rejected_values: IntCounter,
     pub(crate) evictions: IntCounter,
     pub(crate) heard: IntCounter,
+    flushes: Flushes,
+    pub(crate) redis_duration: Histogram,
+    redis_errors: RedisErrors,
+    /// The cache whose state the gauges show.
+    cache: Arc<OnceLock<Weak<Inner>>>,
+}
+
+#[derive(Clone, Debug)]
+struct RedisErrors {
+    timed_out: IntCounter,
+    unavailable: IntCounter,
+    refused: IntCounter,
+}
+
+#[derive(Clone, Debug)]
+struct Flushes {
     tracking_begun: IntCounter,
     tracking_lost: IntCounter,
     lagged: IntCounter,
-    pub(crate) redis_duration: Histogram,
-    redis_timed_out: IntCounter,
-    redis_unavailable: IntCounter,
-    redis_refused: IntCounter,
-    /// The cache whose state the gauges show.
-    cache: Arc<OnceLock<Weak<Inner>>>,
 }
 
 /// Why all values leave the first tier.
@@ -73,43 +85,48 @@ impl CacheMetrics {
     ///
     /// When the registry has families of these names already.
     pub fn register(registry: &Registry) -> Result<CacheMetrics, prometheus::Error> {
-        CacheMetrics::build(Some(registry))
+        let metrics = CacheMetrics::build(Some(registry))?;
+        registry.register(Box::new(Gauges::of(Arc::clone(&metrics.cache))?))?;
+        Ok(metrics)
     }
 
     fn build(registry: Option<&Registry>) -> Result<CacheMetrics, prometheus::Error> {
         let families = Families(registry);
-        let hits = families.counters("hits_total", "Look-ups that found a value.", "tier")?;
-        let loads = families.counters("loads_total", "Loads that ended.", "outcome")?;
-        let errors = families.counters(
-            "redis_errors_total",
-            "Commands that Redis did not do.",
-            "kind",
+        let [l1_hits, l2_hits] = families.counters(
+            "hits_total",
+            "Look-ups that found a value.",
+            ("tier", ["l1", "l2"]),
         )?;
-        let refreshes = families.counters(
+        let [loaded, load_failed, load_timed_out, load_panicked] = families.counters(
+            "loads_total",
+            "Loads that ended.",
+            ("outcome", ["ok", "failed", "timed_out", "panicked"]),
+        )?;
+        let [refreshes, refreshes_skipped] = families.counters(
             "refreshes_total",
             "Loads in the background for a value that was there, and those that too many others left out.",
-            "outcome",
+            ("outcome", ["begun", "skipped"]),
         )?;
-        let flushes = families.counters(
-            "flushes_total",
-            "Times that all values left the process's memory.",
-            "cause",
+        let [rejected_keys, rejected_values] = families.counters(
+            "rejected_total",
+            "Keys out of bounds that were read, and loaded values that are too large to be kept.",
+            ("what", ["key", "value"]),
         )?;
         let metrics = CacheMetrics {
-            l1_hits: hits.with_label_values(&["l1"]),
-            l2_hits: hits.with_label_values(&["l2"]),
+            l1_hits,
+            l2_hits,
             stale: families.counter(
                 "stale_total",
                 "Look-ups that were given a value whose time was up.",
             )?,
             misses: families.counter("misses_total", "Look-ups that found no value.")?,
-            loaded: loads.with_label_values(&["ok"]),
-            load_failed: loads.with_label_values(&["failed"]),
-            load_timed_out: loads.with_label_values(&["timed_out"]),
-            load_panicked: loads.with_label_values(&["panicked"]),
+            loaded,
+            load_failed,
+            load_timed_out,
+            load_panicked,
             load_duration: families.histogram("load_duration_seconds", "What a load took.")?,
-            refreshes: refreshes.with_label_values(&["begun"]),
-            refreshes_skipped: refreshes.with_label_values(&["skipped"]),
+            refreshes,
+            refreshes_skipped,
             refused_fills: families.counter(
                 "refused_fills_total",
                 "Values that were not stored because an invalidation had overtaken them.",
@@ -126,6 +143,8 @@ impl CacheMetrics {
                 "unencodable_values_total",
                 "Loaded values that cannot be written as JSON and were not stored.",
             )?,
+            rejected_keys,
+            rejected_values,
             evictions: families.counter(
                 "evictions_total",
                 "Values that left the process's memory for lack of room.",
@@ -134,18 +153,11 @@ impl CacheMetrics {
                 "heard_invalidations_total",
                 "Changes of values in Redis that this process was told of.",
             )?,
-            tracking_begun: flushes.with_label_values(&["tracking_begun"]),
-            tracking_lost: flushes.with_label_values(&["tracking_lost"]),
-            lagged: flushes.with_label_values(&["lagged"]),
+            flushes: Flushes::of(&families)?,
             redis_duration: families.histogram("redis_duration_seconds", "What a command took.")?,
-            redis_timed_out: errors.with_label_values(&["timed_out"]),
-            redis_unavailable: errors.with_label_values(&["unavailable"]),
-            redis_refused: errors.with_label_values(&["refused"]),
+            redis_errors: RedisErrors::of(&families)?,
             cache: Arc::default(),
         };
-        if let Some(registry) = registry {
-            registry.register(Box::new(Gauges::of(Arc::clone(&metrics.cache))?))?;
-        }
         Ok(metrics)
     }
 
@@ -157,27 +169,61 @@ impl CacheMetrics {
     }
 
     pub(crate) fn count_redis_error(&self, error: &Error) {
+        let errors = &self.redis_errors;
         match error {
-            Error::TimedOut { .. } => self.redis_timed_out.inc(),
-            Error::Refused { .. } => self.redis_refused.inc(),
-            _ => self.redis_unavailable.inc(),
+            Error::TimedOut { .. } => errors.timed_out.inc(),
+            Error::Refused { .. } => errors.refused.inc(),
+            _ => errors.unavailable.inc(),
         }
     }
 
+    pub(crate) fn redis_errors(&self) -> u64 {
+        let errors = &self.redis_errors;
+        errors.timed_out.get() + errors.unavailable.get() + errors.refused.get()
+    }
+
     pub(crate) fn flushed(&self, why: Flush) {
+        let flushes = &self.flushes;
         match why {
-            Flush::TrackingBegun => self.tracking_begun.inc(),
-            Flush::TrackingLost => self.tracking_lost.inc(),
-            Flush::Lagged => self.lagged.inc(),
+            Flush::TrackingBegun => flushes.tracking_begun.inc(),
+            Flush::TrackingLost => flushes.tracking_lost.inc(),
+            Flush::Lagged => flushes.lagged.inc(),
         }
     }
 
     pub(crate) fn flushes(&self) -> u64 {
-        self.tracking_begun.get() + self.tracking_lost.get() + self.lagged.get()
+        let flushes = &self.flushes;
+        flushes.tracking_begun.get() + flushes.tracking_lost.get() + flushes.lagged.get()
     }
+}
 
-    pub(crate) fn redis_errors(&self) -> u64 {
-        self.redis_timed_out.get() + self.redis_unavailable.get() + self.redis_refused.get()
+impl RedisErrors {
+    fn of(families: &Families<'_>) -> Result<RedisErrors, prometheus::Error> {
+        let [timed_out, unavailable, refused] = families.counters(
+            "redis_errors_total",
+            "Commands that Redis did not do.",
+            ("kind", ["timed_out", "unavailable", "refused"]),
+        )?;
+        Ok(RedisErrors {
+            timed_out,
+            unavailable,
+            refused,
+        })
+    }
+}
+
+impl Flushes {
+    fn of(families: &Families<'_>) -> Result<Flushes, prometheus::Error> {
+        let [tracking_begun, tracking_lost, lagged] = families.counters(
+            "flushes_total",
+            "Times that all values left the process's memory.",
+            ("cause", ["tracking_begun", "tracking_lost", "lagged"]),
+        )?;
+        Ok(Flushes {
+            tracking_begun,
+            tracking_lost,
+            lagged,
+        })
     }
 }
 
@@ -196,13 +242,15 @@ impl Families<'_> {
         self.registered(IntCounter::new(name(noun), help)?)
     }
 
-    fn counters(
+    /// One of each value of a label.
+    fn counters<const N: usize>(
         &self,
         noun: &str,
         help: &str,
-        label: &str,
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        self.registered(IntCounterVec::new(Opts::new(name(noun), help), &[label])?)
+        (label, values): (&str, [&str; N]),
+    ) -> Result<[IntCounter; N], prometheus::Error> {
+        let family = self.registered(IntCounterVec::new(Opts::new(name(noun), help), &[label])?)?;
+        Ok(values.map(|it| family.with_label_values(&[it])))
     }
 
     fn histogram(&self, noun: &str, help: &str) -> Result<Histogram, prometheus::Error> {

@@ -17,7 +17,7 @@ use crate::{
     fence::Generation,
     l1::Entry,
     l2::L2,
-    manager::{AT_ONCE, Inner},
+    manager::{AT_ONCE, Inner, check_key},
     pending::Mark,
 };
 
@@ -39,7 +39,8 @@ impl CacheManager {
     ///
     /// # Errors
     ///
-    /// When the value cannot be encoded or the time to live is out of bounds, and nothing has changed;
+    /// When the value cannot be encoded or is too large, or the key or the time to live is out of bounds, and
+    /// nothing has changed;
     /// or when Redis did not store it, and the key has no value.
     ///
     /// # Cancel safety
@@ -67,10 +68,10 @@ impl CacheManager {
         T: Serialize + Send + Sync + 'static,
     {
         check(ttl)?;
-        let life = Life::of(ttl);
+        let (life, limit) = (Life::of(ttl), self.inner.max_value_bytes);
         let items: Vec<Item<T>> = values
             .into_iter()
-            .map(|(key, value)| Item::encode(key.as_ref(), value, life))
+            .map(|(key, value)| Item::encode(key.as_ref(), value, life, limit))
             .collect::<Result<_, _>>()?;
         match &self.inner.l2 {
             Some(l2) => self.inner.write(l2, &items, life).await,
@@ -88,10 +89,11 @@ impl CacheManager {
     ///
     /// # Errors
     ///
-    /// When the time to live is out of bounds, or Redis did not answer; it may have done it all the
+    /// When the key or the time to live is out of bounds, or Redis did not answer; it may have done it all the
     /// same.
     pub async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
         check(ttl)?;
+        check_key(key)?;
         let inner = &self.inner;
         let Some(l2) = &inner.l2 else {
             let mut is_there = false;
@@ -111,11 +113,19 @@ impl CacheManager {
 }
 
 impl<T: Serialize> Item<T> {
-    fn encode(key: &str, value: T, life: Life) -> Result<Item<T>, Error> {
+    fn encode(key: &str, value: T, life: Life, limit: usize) -> Result<Item<T>, Error> {
+        check_key(key)?;
         let bytes = envelope::encode(key, &value, life).map_err(|source| Error::Encode {
             key: key.to_owned(),
             source,
         })?;
+        if bytes.len() > limit {
+            return Err(Error::ValueTooLarge {
+                key: key.to_owned(),
+                bytes: bytes.len(),
+                limit,
+            });
+        }
         Ok(Item {
             key: key.into(),
             value: Arc::new(value),

@@ -30,7 +30,7 @@ impl Change {
     async fn make(self, cache: &CacheManager) {
         match self {
             Change::Delete => cache.delete(&["other", "key:1"]).await,
-            Change::DeletePattern => drop(cache.delete_pattern("key:*").await),
+            Change::DeletePattern => drop(cache.delete_pattern("key:*").await.unwrap()),
             Change::Set => cache.set("key:1", NEW, TTL).await.unwrap(),
             Change::Expire => drop(cache.expire("key:1", TTL).await.unwrap()),
         }

@@ -119,7 +119,7 @@ async fn apply(cache: &CacheManager, model: &mut Model, step: Step) {
             model.0.retain(|key, _| !keys.contains(key));
         }
         Step::DeletePattern(start) => {
-            cache.delete_pattern(&format!("{start}:*")).await;
+            cache.delete_pattern(&format!("{start}:*")).await.unwrap();
             model.0.retain(|key, _| key % 2 != start);
         }
         Step::Expire(key, seconds) => {

@@ -103,7 +103,12 @@ async fn writer(cache: CacheManager, rows: Arc<[Row]>, seed: u64, done: Arc<Atom
         let row = dice.row(&rows);
         let value = row.value.fetch_add(1, SeqCst) + 1;
         match dice.roll(8) {
-            0 => drop(cache.delete_pattern(&format!("{}*", row.key)).await),
+            0 => drop(
+                cache
+                    .delete_pattern(&format!("{}*", row.key))
+                    .await
+                    .unwrap(),
+            ),
             _ => cache.delete(&[&row.key]).await,
         }
         row.seen.fetch_max(value, SeqCst);

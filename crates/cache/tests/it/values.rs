@@ -402,3 +402,49 @@ async fn many_keys_are_read_in_one_command_of_whichever_tier_has_them() {
     assert_eq!(after.l2_hits - before.l2_hits, 1_250);
     assert_eq!(after.misses - before.misses, 1_251);
 }
+
+#[tokio::test]
+async fn what_is_out_of_bounds_is_an_error_to_write_and_a_miss_to_read() {
+    let place = Place::new().await;
+    let longest = "k".repeat(ruleiq_cache::MAX_KEY_BYTES);
+    let too_long = format!("{longest}k");
+    for cache in [in_process(), place.cache().await] {
+        for key in ["", too_long.as_str()] {
+            let out_of_bounds = |error| assert!(matches!(error, Error::KeyOutOfBounds { .. }));
+            out_of_bounds(cache.set(key, 1_u32, TTL).await.unwrap_err());
+            out_of_bounds(cache.mset([("k", 1_u32), (key, 1)], TTL).await.unwrap_err());
+            out_of_bounds(cache.expire(key, TTL).await.unwrap_err());
+            out_of_bounds(cache.ttl(key).await.unwrap_err());
+            out_of_bounds(cache.exists(key).await.unwrap_err());
+            assert!(cache.get::<u32>(key).await.is_none());
+            assert_eq!(cache.mget::<u32>(&[key, "k"]).await, [None, None]);
+            cache.delete(&[key]).await;
+            for value in 1..=2 {
+                let load = || async { Ok::<_, ()>(value) };
+                let loaded = cache.get_or_load(key, TTL, load).await.unwrap();
+                assert_eq!(*loaded, value, "it is not kept");
+            }
+        }
+        cache.set(&longest, 1_u32, TTL).await.unwrap();
+        assert_eq!(cache.get::<u32>(&longest).await.as_deref(), Some(&1));
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_too_large_goes_to_who_loads_it_and_nowhere_else() {
+    let place = Place::new().await;
+    let small = |options: ruleiq_cache::Builder| options.max_value_bytes(1_000).build().unwrap();
+    let client = place.redis.client().await;
+    for cache in [small(CacheManager::builder()), small(place.options(client))] {
+        let large = || async { Ok::<_, ()>("x".repeat(1_000)) };
+        for _ in 0..2 {
+            let loaded = cache.get_or_load("k", TTL, large).await.unwrap();
+            assert_eq!(loaded.len(), 1_000);
+        }
+        assert_eq!(cache.stats().loads, 2);
+        assert!(!cache.exists("k").await.unwrap());
+        let error = cache.set("k", "x".repeat(1_000), TTL).await.unwrap_err();
+        assert!(error.to_string().contains("max_value_bytes"), "{error}");
+        cache.set("k", "x".repeat(900), TTL).await.unwrap();
+    }
+}

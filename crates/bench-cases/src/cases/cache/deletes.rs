@@ -243,7 +243,7 @@ async fn our_pattern(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn A
                 .delete_pattern(&format!("{}*", group_start(group)))
                 .await;
             ring.put_group_back(group).await?;
-            Ok(count)
+            count.map_err(Fault::failed)
         }
     };
     let arm = concurrent(settings.at_once, operation, whole_group);
