@@ -357,17 +357,19 @@ impl Inner {
                 Err(_) => None,
             };
             if let Some(found) = found {
-                stale = Some(self.overdue(found, asked));
+                stale = Some(self.copied(found, asked));
             }
         }
         Before::Absent { stale, lease }
     }
 
-    /// What Redis has and is not fresh.
-    fn overdue<T>(&self, found: Found<T>, asked: Instant) -> Copied<T> {
+    /// What Redis has and is not wanted, mostly as it is not fresh.
+    fn copied<T>(&self, found: Found<T>, asked: Instant) -> Copied<T> {
         let mut span = self.span(asked, found.life);
-        // A clock that began later than that knows no such time, and then it was just now.
-        span.fresh_until = asked.checked_sub(found.overdue).unwrap_or(asked);
+        if !found.overdue.is_zero() {
+            // A clock that began later than that knows no such time, and then it was just now.
+            span.fresh_until = asked.checked_sub(found.overdue).unwrap_or(asked);
+        }
         Copied {
             value: Arc::new(found.value),
             encoded_bytes: found.encoded_bytes,

@@ -223,7 +223,10 @@ impl Listener {
         });
         try_join_all(asking).await?;
         self.cache()?.tracking_begins(is_first);
-        tracing::debug!("redis tells of changes");
+        match is_first {
+            true => tracing::debug!("redis tells of changes"),
+            false => tracing::info!("redis tells of changes again"),
+        }
         let mut silence = pin!(self.silence(client, &masters));
         loop {
             tokio::select! {

@@ -35,7 +35,8 @@ struct Batch<'a, T> {
 }
 
 impl CacheManager {
-    /// Sets a value.
+    /// Sets a value. It is read as the type that it is written as, and so written as what it is: a `String`, say,
+    /// and not a `&str`.
     ///
     /// # Errors
     ///
