@@ -47,6 +47,7 @@ pub(crate) fn expand(
     };
     Ok(quote! {
         #(#attrs)*
+        #[allow(unused_braces, reason = "those of the body are not ours")]
         #vis #sig {
             let #cache_name: ::core::option::Option<#krate::CacheManager> = #cache;
             let #key_name: ::core::option::Option<::std::string::String> = match &#cache_name {

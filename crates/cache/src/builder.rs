@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fred::clients::Client;
+use fred::{clients::Client, interfaces::ClientLike as _};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -163,6 +163,14 @@ impl Builder {
             if limit.is_zero() {
                 return Err(BuildError::Zero { option });
             }
+        }
+        if let Some(client) = &self.redis
+            && client.client_reconnect_policy().is_none()
+        {
+            tracing::warn!(
+                prefix = self.prefix,
+                "the client of this cache has no reconnect policy: it stays without redis after the first failure"
+            );
         }
         let identities = Identities::new(&self.prefix);
         let l2 = self.redis.map(|client| {

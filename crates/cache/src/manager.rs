@@ -309,6 +309,7 @@ impl Inner {
             load_failures,
             refreshes: metrics.refreshes.get(),
             refused_fills: metrics.refused_fills.get(),
+            rejected: metrics.rejected_keys.get() + metrics.rejected_values.get(),
             l1_entries: self.l1.entries() as u64,
             l1_bytes: self.l1.bytes(),
             evictions: metrics.evictions.get(),

@@ -22,6 +22,8 @@ pub struct Stats {
     pub refreshes: u64,
     /// Values that were not stored because an invalidation had overtaken them.
     pub refused_fills: u64,
+    /// Keys out of bounds that were read, and loaded values that are too large to be kept.
+    pub rejected: u64,
     /// Values in the process.
     pub l1_entries: u64,
     /// What they weigh: their encoded size, their keys, and 256 bytes each.

@@ -143,33 +143,42 @@ impl Listener {
                 Ok(client) => {
                     let connection = client.connect();
                     let error = self.session(&client, is_first).await;
-                    // A farewell waits for what is not answered, and that may be for ever.
-                    drop(timeout(ANSWER_LIMIT, client.quit()).await);
+                    // First of all: the farewell takes time.
+                    self.lose(&mut pause, &mut is_told);
+                    if client.is_connected() {
+                        // It waits for what is not answered, and that may be for ever.
+                        drop(timeout(ANSWER_LIMIT, client.quit()).await);
+                    }
                     connection.abort();
                     error
                 }
                 Err(error) => error,
             };
+            is_first = false;
             let Some(cache) = self.cache.upgrade() else {
                 return;
             };
-            is_first = false;
-            if cache.tracking_ends() {
-                pause = FIRST_PAUSE;
-                is_told = false;
-            }
             if !is_told {
                 is_told = true;
                 let outage_ttl = cache.outage_ttl;
                 tracing::warn!(
                     %error,
                     ?outage_ttl,
+                    prefix = cache.prefix,
                     "redis does not tell of changes: values live in the process for `outage_ttl` at most"
                 );
             }
             drop(cache);
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The connection is lost. If it was listened to, that is told again, and the next one is tried at once.
+    fn lose(&self, pause: &mut Duration, is_told: &mut bool) {
+        if self.cache.upgrade().is_some_and(|it| it.tracking_ends()) {
+            *pause = FIRST_PAUSE;
+            *is_told = false;
         }
     }
 

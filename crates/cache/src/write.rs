@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use crate::{
@@ -49,7 +49,7 @@ impl CacheManager {
     /// Dropped halfway, it leaves the key with the new value or none.
     pub async fn set<T>(&self, key: &str, value: T, ttl: Duration) -> Result<(), Error>
     where
-        T: Serialize + Send + Sync + 'static,
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         self.mset([(key, value)], ttl).await
     }
@@ -66,7 +66,7 @@ impl CacheManager {
     ) -> Result<(), Error>
     where
         K: AsRef<str>,
-        T: Serialize + Send + Sync + 'static,
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         check(ttl)?;
         let (life, limit) = (Life::of(ttl), self.inner.max_value_bytes);
