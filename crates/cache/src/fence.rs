@@ -39,6 +39,14 @@ pub(crate) struct Generation {
     heard: u64,
 }
 
+/// Where a value was read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    Redis,
+    /// Not in Redis: that something of any key may have been missed there says nothing of it.
+    Load,
+}
+
 /// How a caller takes part in the load of a key.
 #[derive(Debug)]
 pub(crate) enum Role<O> {
@@ -110,28 +118,21 @@ impl Fences {
     }
 
     /// Stores by `fill` unless the key has been invalidated since.
-    pub(crate) fn fill(&self, key: &str, noted: Generation, fill: impl FnOnce()) -> bool {
+    pub(crate) fn fill(
+        &self,
+        key: &str,
+        noted: Generation,
+        source: Source,
+        fill: impl FnOnce(),
+    ) -> bool {
         let hash = self.hash(key);
         let shard = self.shard(hash);
-        let is_current = !shard.is_overtaken(hash, noted);
+        let is_current = !shard.is_overtaken(hash, noted, source);
         if is_current {
             fill();
         }
         drop(shard);
         is_current
-    }
-
-    /// The same for a value that was not read from Redis: that something of any key may have been missed
-    /// there says nothing of it.
-    pub(crate) fn fill_loaded(&self, key: &str, noted: Generation, fill: impl FnOnce()) -> bool {
-        let hash = self.hash(key);
-        let shard = self.shard(hash);
-        let is_overtaken = shard.made.have(hash, noted.made) || shard.heard.name(hash, noted.heard);
-        if !is_overtaken {
-            fill();
-        }
-        drop(shard);
-        !is_overtaken
     }
 
     /// Overtakes all reads and loads of this key that have begun, and takes its entry away by
@@ -174,7 +175,7 @@ impl Fences {
     ) -> bool {
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
-        let is_current = !shard.is_overtaken(hash, noted);
+        let is_current = !shard.is_overtaken(hash, noted, Source::Redis);
         let overtaken = shard.invalidate(hash);
         forget();
         if is_current {
@@ -244,8 +245,12 @@ impl Shard {
         }
     }
 
-    fn is_overtaken(&self, hash: Hash, noted: Generation) -> bool {
-        self.made.have(hash, noted.made) || self.heard.have(hash, noted.heard)
+    fn is_overtaken(&self, hash: Hash, noted: Generation, source: Source) -> bool {
+        self.made.have(hash, noted.made)
+            || match source {
+                Source::Redis => self.heard.have(hash, noted.heard),
+                Source::Load => self.heard.name(hash, noted.heard),
+            }
     }
 
     /// Counts an invalidation. Answers the flights that cannot be joined any more; they go on for
@@ -346,13 +351,13 @@ mod tests {
     fn a_fill_after_an_invalidation_is_refused() {
         let fences = fences();
         let noted = fences.generation("k");
-        assert!(fences.fill("k", noted, || ()));
+        assert!(fences.fill("k", noted, Source::Redis, || ()));
         fences.invalidate("k", || ());
-        assert!(!fences.fill("k", noted, || panic!("stored")));
+        assert!(!fences.fill("k", noted, Source::Redis, || panic!("stored")));
 
         let noted = fences.generation("k");
         fences.invalidate_all();
-        assert!(!fences.fill("k", noted, || panic!("stored")));
+        assert!(!fences.fill("k", noted, Source::Redis, || panic!("stored")));
     }
 
     #[test]
@@ -362,16 +367,16 @@ mod tests {
         let noted = fences.generation(&key);
         let leader = lead(&fences, &key);
         fences.hear("other", || ());
-        assert!(fences.fill(&key, noted, || ()));
+        assert!(fences.fill(&key, noted, Source::Redis, || ()));
         for is_of_all in [false, true] {
             let noted = fences.generation(&key);
             match is_of_all {
                 true => fences.hear_of_all(),
                 false => fences.hear("k", || ()),
             }
-            assert!(!fences.fill(&key, noted, || panic!("stored")));
+            assert!(!fences.fill(&key, noted, Source::Redis, || panic!("stored")));
             assert!(!fences.is_overtaken(&key, leader.generation()));
-            assert_eq!(fences.fill_loaded(&key, noted, || ()), is_of_all);
+            assert_eq!(fences.fill(&key, noted, Source::Load, || ()), is_of_all);
         }
         leader.publish(1);
         assert_eq!(*follow(&fences, &key).borrow(), Some(1));
@@ -387,7 +392,7 @@ mod tests {
         assert!(fences.settle("k", second, || forgotten += 1, || ()));
         assert!(!fences.settle("k", first, || forgotten += 1, || panic!("stored")));
         assert_eq!(forgotten, 2);
-        assert!(!fences.fill("k", read, || panic!("stored")));
+        assert!(!fences.fill("k", read, Source::Redis, || panic!("stored")));
     }
 
     #[test]
@@ -438,7 +443,10 @@ mod tests {
         for nth in 0..RECENT {
             let neighbour = neighbour(&fences, &key, nth);
             fences.invalidate(&neighbour, || ());
-            assert!(fences.fill(&key, noted, || ()), "after {nth}");
+            assert!(
+                fences.fill(&key, noted, Source::Redis, || ()),
+                "after {nth}"
+            );
         }
         leader.publish(1);
         assert_eq!(*follow(&fences, &key).borrow(), Some(1));
@@ -449,6 +457,6 @@ mod tests {
         for _ in 0..=RECENT {
             fences.invalidate(&neighbour(&fences, &key, 0), || ());
         }
-        assert!(!fences.fill(&key, noted, || panic!("nobody knows which")));
+        assert!(!fences.fill(&key, noted, Source::Redis, || panic!("nobody knows which")));
     }
 }

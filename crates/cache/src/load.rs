@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     CacheManager, LoadError, Policy,
     envelope::{self, Life},
-    fence::{Leader, Role},
+    fence::{Leader, Role, Source},
     l1::{Copied, Span},
     l2::{Found, Read},
     manager::{Inner, check_key},
@@ -389,7 +389,8 @@ impl Inner {
             ..copied.span
         };
         let (value, encoded_bytes) = (copied.value, copied.encoded_bytes);
-        self.keep(key, leader.generation(), &value, encoded_bytes, span);
+        let noted = leader.generation();
+        self.keep(key, noted, Source::Redis, &value, encoded_bytes, span);
     }
 
     /// Runs the load within its limit.
@@ -460,7 +461,8 @@ impl Inner {
         lease: Option<Bytes>,
     ) {
         let generation = leader.generation();
-        self.fences.fill(key, generation, || self.l1.remove(key));
+        let forget = || self.l1.remove(key);
+        self.fences.fill(key, generation, Source::Redis, forget);
         if let (Some(l2), Some(lease)) = (&self.l2, lease) {
             // Why Redis did not do it is counted; the value goes when its time comes.
             drop(l2.drop_value(key, lease).await);
@@ -518,7 +520,8 @@ impl Inner {
             seen = Instant::now();
         }
         let span = self.span(seen, life);
-        self.keep_loaded(key, leader.generation(), value, encoded_bytes, span);
+        let noted = leader.generation();
+        self.keep(key, noted, Source::Load, value, encoded_bytes, span);
     }
 }
 

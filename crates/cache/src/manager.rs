@@ -8,7 +8,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     Builder, CacheMetrics, Error, Stats,
     envelope::Life,
-    fence::{Fences, Generation},
+    fence::{Fences, Generation, Source},
     l1::{Entry, L1, Span},
     l2::{Found, L2, Ttl},
     pending::Pending,
@@ -216,7 +216,8 @@ impl Inner {
     ) -> Arc<T> {
         let value = Arc::new(found.value);
         let span = self.span_of_found(asked, found.life);
-        self.keep(key, noted, &value, found.encoded_bytes, span);
+        let bytes = found.encoded_bytes;
+        self.keep(key, noted, Source::Redis, &value, bytes, span);
         value
     }
 
@@ -225,29 +226,14 @@ impl Inner {
         &self,
         key: &Arc<str>,
         noted: Generation,
+        source: Source,
         value: &Arc<T>,
         encoded_bytes: usize,
         span: Span,
     ) {
         let entry = Entry::new(Arc::clone(value), encoded_bytes, span);
         let insert = || self.l1.insert(Arc::clone(key), entry);
-        if !self.fences.fill(key, noted, insert) {
-            self.metrics.refused_fills.inc();
-        }
-    }
-
-    /// The same of a value that was not read from Redis.
-    pub(crate) fn keep_loaded<T: Send + Sync + 'static>(
-        &self,
-        key: &Arc<str>,
-        noted: Generation,
-        value: &Arc<T>,
-        encoded_bytes: usize,
-        span: Span,
-    ) {
-        let entry = Entry::new(Arc::clone(value), encoded_bytes, span);
-        let insert = || self.l1.insert(Arc::clone(key), entry);
-        if !self.fences.fill_loaded(key, noted, insert) {
+        if !self.fences.fill(key, noted, source, insert) {
             self.metrics.refused_fills.inc();
         }
     }

@@ -142,7 +142,7 @@ impl Listener {
             let error = match self.client() {
                 Ok(client) => {
                     let connection = client.connect();
-                    let error = self.session(&client, is_first).await;
+                    let Err(error) = self.session(&client, is_first).await;
                     // First of all: the farewell takes time.
                     self.lose(&mut pause, &mut is_told);
                     if client.is_connected() {
@@ -200,12 +200,7 @@ impl Listener {
     }
 
     /// Listens as long as nothing can have been missed and somebody wants to know.
-    async fn session(&self, client: &Client, is_first: bool) -> RedisError {
-        let Err(error) = self.try_session(client, is_first).await;
-        error
-    }
-
-    async fn try_session(&self, client: &Client, is_first: bool) -> Result<Infallible, RedisError> {
+    async fn session(&self, client: &Client, is_first: bool) -> Result<Infallible, RedisError> {
         let mut heard = client.invalidation_rx();
         let connecting = timeout(CONNECT_LIMIT, client.wait_for_connect()).await;
         connecting.unwrap_or_else(|_| Err(too_late()))?;

@@ -118,11 +118,10 @@ impl Repository {
     }
 
     #[cached_query(ttl = 60, prefix = "rows", cache = self.cache, skip(self, _note))]
-    async fn rows<T>(&self, id: T, _note: &str) -> u32
+    async fn rows<T>(&self, _id: T, _note: &str) -> u32
     where
         T: Serialize,
     {
-        let _ = id;
         self.db.query()
     }
 
