@@ -14,6 +14,7 @@ use crate::{
     manager::Inner,
     names::{Identities, Names},
     pending::Pending,
+    tags::Tags,
     tracking::Tracking,
 };
 
@@ -39,7 +40,7 @@ pub struct Builder {
 pub enum BuildError {
     /// The prefix would not tell this cache's keys from others.
     #[error(
-        "`{prefix}` is no prefix: give one of at least one character, without `#`, `!` and braces"
+        "`{prefix}` is no prefix: give one of at least one character, without `#`, `!`, `@` and braces"
     )]
     Prefix {
         /// What was given.
@@ -151,7 +152,7 @@ impl Builder {
         // No clock goes on for ever.
         self.command_timeout = self.command_timeout.min(MAX_TTL);
         self.load_timeout = self.load_timeout.min(MAX_TTL);
-        if self.prefix.is_empty() || self.prefix.contains(['#', '!', '{', '}']) {
+        if self.prefix.is_empty() || self.prefix.contains(['#', '!', '@', '{', '}']) {
             return Err(BuildError::Prefix {
                 prefix: self.prefix,
             });
@@ -190,6 +191,7 @@ impl Builder {
             // Who holds nothing need not hear of anything.
             wants_tracking: self.tracking && self.l1_max_bytes > 0,
             pending: Pending::default(),
+            tags: Tags::default(),
             prefix: self.prefix,
             l1_ttl: self.l1_ttl,
             outage_ttl: self.outage_ttl,

@@ -101,14 +101,14 @@ impl Inner {
         let limits = self.limits();
         let mut load = Some(load);
         loop {
-            let waiting = match self.fences.join::<Outcome<T, E>>(&key) {
+            let waiting = match self.join::<T, E>(&key, &policy) {
                 Role::Lead(leader) => {
                     // The second time: ours has ended without an outcome, as it took too long.
                     let load = load.take().ok_or_else(|| limits.timed_out())?;
                     let permits = Arc::clone(&self.detached_loads);
                     let permit = timeout_at(limits.wait, permits.acquire_owned()).await;
                     let permit = permit.map_err(|_| limits.timed_out())?;
-                    let (inner, key) = (Arc::clone(self), Arc::clone(&key));
+                    let (inner, key, policy) = (Arc::clone(self), Arc::clone(&key), policy.clone());
                     let waiting = leader.wait();
                     tokio::spawn(async move {
                         inner.lead_detached(leader, key, policy, None, load).await;
@@ -118,7 +118,7 @@ impl Inner {
                 }
                 Role::Follow(waiting) => waiting,
             };
-            if let Some(ended) = self.follow(waiting, policy, limits).await {
+            if let Some(ended) = self.follow(waiting, &policy, limits).await {
                 return ended;
             }
         }
@@ -137,7 +137,7 @@ impl Inner {
             return;
         };
         let key: Arc<str> = key.into();
-        if let Role::Lead(leader) = self.fences.join::<Outcome<T, E>>(&key) {
+        if let Role::Lead(leader) = self.join::<T, E>(&key, &policy) {
             let leading = Arc::clone(self).lead_detached(leader, key, policy, Some(mark), load);
             tokio::spawn(async move {
                 leading.await;

@@ -1,9 +1,17 @@
 //! How a value stands in Redis.
 //!
-//! `RQ3`, the schema (a hash of the type's name, 8 bytes), its [life](Life) (28 bytes), the length of the
-//! key (4 bytes) and the key where its [name](crate::names) holds only a part of it, then JSON; numbers
-//! little endian. Redis lets go of it in time by itself; that it says so too spares whoever reads it a
-//! second command.
+//! | Bytes | What |
+//! | --- | --- |
+//! | 3 | `RQ4` |
+//! | 8 | the schema: a hash of the type's name |
+//! | 28 | its [life](Life): when it was written, for how long it is right and kept, what its load took |
+//! | 8 | the generation of the [epoch](crate::tags) |
+//! | 1, and 1 + … + 8 each | its tags: how many, and each one's length, name and generation |
+//! | 4 + … | the key, where its [name](crate::names) holds only a part of it |
+//! | the rest | the value, as JSON |
+//!
+//! Numbers are little endian. Redis lets go of a value in time by itself; that the value says it too spares
+//! whoever reads it a second command.
 //! Whatever cannot be read is a miss: another version's or another type's value, a changed struct,
 //! somebody else's bytes. `0`, `[]` and `null` are values.
 //!
@@ -18,10 +26,13 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::names::is_hashed;
+use crate::{
+    names::is_hashed,
+    tags::{MAX_TAG_BYTES, MAX_TAGS},
+};
 
 /// What every value begins with.
-pub(crate) const VALUE: &[u8] = b"RQ3";
+pub(crate) const VALUE: &[u8] = b"RQ4";
 const HEADER_BYTES: usize = 11;
 /// Where the [life](Life) stands.
 pub(crate) const LIFE_AT: usize = HEADER_BYTES;
@@ -29,6 +40,29 @@ pub(crate) const LIFE_AT: usize = HEADER_BYTES;
 pub(crate) const TIMES_BYTES: usize = 24;
 const LIFE_BYTES: usize = TIMES_BYTES + 4;
 const LENGTH_BYTES: usize = 4;
+const GENERATION_BYTES: usize = 8;
+/// From the start, as far as the tags of any value go.
+pub(crate) const FRONT_BYTES: usize = HEADER_BYTES
+    + LIFE_BYTES
+    + GENERATION_BYTES
+    + 1
+    + MAX_TAGS * (1 + MAX_TAG_BYTES + GENERATION_BYTES);
+
+/// The generations of a value's tags, as they stand in its envelope.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamps<'a> {
+    epoch: u64,
+    count: usize,
+    tags: &'a [u8],
+}
+
+/// A value in its envelope, of which all but the value has been read.
+#[derive(Debug)]
+pub(crate) struct Sealed<'a> {
+    pub(crate) life: Life,
+    pub(crate) stamps: Stamps<'a>,
+    payload: &'a [u8],
+}
 
 /// From when to when a value may be given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,11 +151,8 @@ impl Life {
     }
 }
 
-/// How long a value that Redis keeps for `left` is right; `None` where it is not, or where `times` are none.
-pub(crate) fn fresh_of_kept(times: &[u8], left: Duration) -> Option<Duration> {
-    let mut bytes = [0; LIFE_BYTES];
-    bytes.get_mut(..times.len())?.copy_from_slice(times);
-    let life = Life::parse(bytes);
+/// How long a value of this life that Redis keeps for `left` is right; `None` where it is not.
+pub(crate) fn fresh_of_kept(life: Life, left: Duration) -> Option<Duration> {
     let age = life.kept.saturating_sub(left);
     life.fresh.checked_sub(age).filter(|it| !it.is_zero())
 }
@@ -141,34 +172,114 @@ pub(crate) fn header<T>() -> [u8; HEADER_BYTES] {
     header
 }
 
-/// Puts a value into an envelope.
-pub(crate) fn encode<T: Serialize>(
-    key: &str,
-    value: &T,
-    life: Life,
-) -> Result<Vec<u8>, serde_json::Error> {
+/// What is stored of a value.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(value)
+}
+
+/// Puts what has been encoded into an envelope.
+pub(crate) fn seal<T>(key: &str, life: Life, stamps: &[u8], payload: &[u8]) -> Bytes {
     let key = if is_hashed(key) { key } else { "" };
-    let mut bytes = header::<T>().to_vec();
+    let front = HEADER_BYTES + LIFE_BYTES + stamps.len() + LENGTH_BYTES + key.len();
+    let mut bytes = Vec::with_capacity(front + payload.len());
+    bytes.extend_from_slice(&header::<T>());
     bytes.extend_from_slice(&life.bytes());
+    bytes.extend_from_slice(stamps);
     // A key of more than 4 GiB is none.
     let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(key.as_bytes());
-    serde_json::to_writer(&mut bytes, value)?;
-    Ok(bytes)
+    bytes.extend_from_slice(payload);
+    bytes.into()
 }
 
-/// Takes a value and its life out of an envelope; `None` if it holds no such value of this key.
-pub(crate) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Option<(T, Life)> {
+/// Opens an envelope; `None` if it holds no `T` of this key.
+pub(crate) fn open<'a, T>(key: &str, bytes: &'a [u8]) -> Option<Sealed<'a>> {
     let key = if is_hashed(key) { key } else { "" };
     let rest = bytes.strip_prefix(&header::<T>())?;
     let (life, rest) = rest.split_first_chunk::<LIFE_BYTES>()?;
+    let (stamps, rest) = Stamps::parse(rest)?;
     let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
-    let (own_key, json) = rest.split_at_checked(u32::from_le_bytes(*length).try_into().ok()?)?;
-    if own_key != key.as_bytes() {
+    let (own_key, payload) = rest.split_at_checked(u32::from_le_bytes(*length).try_into().ok()?)?;
+    (own_key == key.as_bytes()).then(|| Sealed {
+        life: Life::parse(*life),
+        stamps,
+        payload,
+    })
+}
+
+impl Sealed<'_> {
+    /// The value; `None` if it is no `T`.
+    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(self.payload).ok()
+    }
+}
+
+/// The part of an envelope that holds generations: that of the epoch, and those of at most [`MAX_TAGS`] tags with
+/// names of at most [`MAX_TAG_BYTES`].
+pub(crate) fn stamps<'a>(
+    epoch: u64,
+    tags: impl ExactSizeIterator<Item = (&'a str, u64)>,
+) -> Vec<u8> {
+    let mut bytes = epoch.to_le_bytes().to_vec();
+    bytes.push(u8::try_from(tags.len()).unwrap_or(u8::MAX));
+    for (name, generation) in tags {
+        bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(&generation.to_le_bytes());
+    }
+    bytes
+}
+
+/// The life and the generations in the front of an envelope of whatever type; `None` if it is none.
+pub(crate) fn front(bytes: &[u8]) -> Option<(Life, Stamps<'_>)> {
+    if !bytes.starts_with(VALUE) {
         return None;
     }
-    Some((serde_json::from_slice(json).ok()?, Life::parse(*life)))
+    let (life, rest) = bytes.get(LIFE_AT..)?.split_first_chunk::<LIFE_BYTES>()?;
+    let (stamps, _) = Stamps::parse(rest)?;
+    Some((Life::parse(*life), stamps))
+}
+
+impl<'a> Stamps<'a> {
+    /// Reads them off the start of these bytes, and answers what follows.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<(Stamps<'a>, &'a [u8])> {
+        let (epoch, rest) = bytes.split_first_chunk::<GENERATION_BYTES>()?;
+        let (count, tags) = rest.split_first()?;
+        let mut after = tags;
+        for _ in 0..*count {
+            (_, after) = stamp(after)?;
+        }
+        let stamps = Stamps {
+            epoch: u64::from_le_bytes(*epoch),
+            count: (*count).into(),
+            tags,
+        };
+        Some((stamps, after))
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The names of its tags, and their generations.
+    pub(crate) fn tags(self) -> impl Iterator<Item = (&'a str, u64)> {
+        let mut rest = self.tags;
+        (0..self.count).map_while(move |_| {
+            let (stamp, after) = stamp(rest)?;
+            rest = after;
+            Some(stamp)
+        })
+    }
+}
+
+/// The first tag of these bytes, and what follows.
+fn stamp(bytes: &[u8]) -> Option<((&str, u64), &[u8])> {
+    let (length, rest) = bytes.split_first()?;
+    let (name, rest) = rest.split_at_checked((*length).into())?;
+    let (generation, rest) = rest.split_first_chunk::<GENERATION_BYTES>()?;
+    let name = std::str::from_utf8(name).ok()?;
+    Some(((name, u64::from_le_bytes(*generation)), rest))
 }
 
 fn now() -> u64 {
@@ -193,14 +304,35 @@ mod tests {
         }
     }
 
+    fn sealed<T: Serialize>(
+        key: &str,
+        value: &T,
+        life: Life,
+        generations: &[(&str, u64)],
+    ) -> Bytes {
+        let stamps = stamps(7, generations.iter().copied());
+        seal::<T>(key, life, &stamps, &encode(value).unwrap())
+    }
+
+    fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Option<T> {
+        open::<T>(key, bytes)?.decode()
+    }
+
     fn comes_back<T>(value: &T)
     where
         T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
     {
         let life = Life::begin(TTL, 2 * TTL, TTL / 60);
-        let bytes = encode("k", value, life).unwrap();
-        let (decoded, written) = decode::<T>("k", &bytes).unwrap();
-        assert_eq!((&decoded, written), (value, life));
+        let generations = [("a", 3), ("", 0), ("ü", u64::MAX)];
+        let bytes = sealed("k", value, life, &generations);
+        let opened = open::<T>("k", &bytes).unwrap();
+        let written = opened.life;
+        assert_eq!((&opened.decode::<T>().unwrap(), written), (value, life));
+        assert_eq!(opened.stamps.epoch(), 7);
+        assert!(opened.stamps.tags().eq(generations));
+        let (front_life, front_stamps) = front(&bytes).unwrap();
+        assert_eq!(front_life, life);
+        assert!(front_stamps.tags().eq(generations));
         let left = written.left();
         assert!(left.fresh <= TTL && left.fresh > TTL / 2, "{left:?}");
         assert!(left.kept <= 2 * TTL && left.kept > TTL, "{left:?}");
@@ -220,34 +352,38 @@ mod tests {
 
     #[test]
     fn another_type_is_a_miss_even_where_its_json_would_do() {
-        let bytes = encode("k", &before::Profile { name: "a".into() }, Life::of(TTL)).unwrap();
+        let bytes = sealed(
+            "k",
+            &before::Profile { name: "a".into() },
+            Life::of(TTL),
+            &[],
+        );
         assert!(decode::<serde_json::Value>("k", &bytes).is_none());
-        assert!(decode::<u64>("k", &encode("k", &1_u32, Life::of(TTL)).unwrap()).is_none());
+        assert!(decode::<u64>("k", &sealed("k", &1_u32, Life::of(TTL), &[])).is_none());
     }
 
     #[test]
     fn a_field_that_is_missing_is_a_miss() {
-        let mut bytes = header::<before::Profile>().to_vec();
-        bytes.extend_from_slice(&Life::of(TTL).bytes());
-        bytes.extend_from_slice(&[0; LENGTH_BYTES]);
-        bytes.extend_from_slice(br#"{"nickname":"a"}"#);
+        let stamps = stamps(7, [].into_iter());
+        let nickname = br#"{"nickname":"a"}"#;
+        let bytes = seal::<before::Profile>("k", Life::of(TTL), &stamps, nickname);
         assert!(decode::<before::Profile>("k", &bytes).is_none());
     }
 
     #[test]
     fn whatever_is_cut_or_foreign_is_a_miss() {
-        let whole = encode(&"k".repeat(500), &"value".to_owned(), Life::of(TTL)).unwrap();
+        let key = "k".repeat(500);
+        let whole = sealed(&key, &"value".to_owned(), Life::of(TTL), &[("tag", 1)]);
         for length in 0..whole.len() {
-            assert!(decode::<String>(&"k".repeat(500), &whole[..length]).is_none());
+            assert!(decode::<String>(&key, &whole[..length]).is_none());
         }
         assert!(decode::<String>("k", b"\"value\"").is_none());
     }
 
     #[test]
     fn a_long_key_is_compared_whole() {
-        let bytes = encode(&"k".repeat(500), &1_u32, Life::of(TTL)).unwrap();
-        let (value, _) = decode::<u32>(&"k".repeat(500), &bytes).unwrap();
-        assert_eq!(value, 1);
+        let bytes = sealed(&"k".repeat(500), &1_u32, Life::of(TTL), &[]);
+        assert_eq!(decode::<u32>(&"k".repeat(500), &bytes), Some(1));
         assert!(decode::<u32>(&"k".repeat(501), &bytes).is_none());
         assert!(decode::<u32>("k", &bytes).is_none());
     }
@@ -267,11 +403,10 @@ mod tests {
 
     #[test]
     fn redis_says_how_long_a_value_is_right_by_its_own_clock() {
-        let times = Life::begin(TTL, 3 * TTL, TTL).times();
-        assert_eq!(fresh_of_kept(&times, 3 * TTL), Some(TTL));
-        assert_eq!(fresh_of_kept(&times, 5 * TTL / 2), Some(TTL / 2));
-        assert_eq!(fresh_of_kept(&times, 2 * TTL), None);
-        assert_eq!(fresh_of_kept(&times, TTL), None);
-        assert_eq!(fresh_of_kept(&[0; 99], TTL), None);
+        let life = Life::begin(TTL, 3 * TTL, TTL);
+        assert_eq!(fresh_of_kept(life, 3 * TTL), Some(TTL));
+        assert_eq!(fresh_of_kept(life, 5 * TTL / 2), Some(TTL / 2));
+        assert_eq!(fresh_of_kept(life, 2 * TTL), None);
+        assert_eq!(fresh_of_kept(life, TTL), None);
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{MAX_KEY_BYTES, MAX_TTL};
+use crate::{
+    MAX_KEY_BYTES, MAX_TTL,
+    tags::{MAX_TAG_BYTES, MAX_TAGS},
+};
 
 /// Why the cache did not do what it was told.
 ///
@@ -36,6 +39,18 @@ pub enum Error {
         bytes: usize,
         /// The limit.
         limit: usize,
+    },
+    /// A value has too many tags.
+    #[error("a value with {count} tags is not kept: give at most {MAX_TAGS}")]
+    TooManyTags {
+        /// How many, tables included.
+        count: usize,
+    },
+    /// A tag is out of bounds.
+    #[error("a tag of {bytes} bytes is out of bounds: give one of 1 to {MAX_TAG_BYTES}")]
+    TagOutOfBounds {
+        /// Its length.
+        bytes: usize,
     },
     /// The pattern would take everything away.
     #[error("`{pattern}` matches every key: call `clear` if that is meant")]

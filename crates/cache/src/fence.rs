@@ -15,12 +15,13 @@ use std::{
     any::{Any, TypeId},
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::names::Identities;
+use crate::{names::Identities, tags::Noted};
 
 const SHARDS: usize = 1_024;
 /// All shards together take 256 KiB for it.
@@ -30,6 +31,8 @@ const RECENT: usize = 16;
 pub(crate) struct Fences {
     shards: Box<[Mutex<Shard>]>,
     identities: Identities,
+    /// Since when tenths of a second are counted.
+    begun: Instant,
 }
 
 /// How many invalidations a shard had seen.
@@ -62,7 +65,9 @@ pub(crate) enum Role<O> {
 pub(crate) struct Leader<O> {
     fences: Arc<Fences>,
     flight: FlightKey,
+    number: u64,
     generation: Generation,
+    tags: Noted,
     // Dropped after `Drop::drop`: who is woken by the closed channel finds the flight gone.
     outcome: watch::Sender<Option<O>>,
 }
@@ -73,6 +78,8 @@ struct Shard {
     made: Invalidations,
     heard: Invalidations,
     flights: HashMap<FlightKey, Flight>,
+    /// Tells one flight of a key from the next.
+    last_flight: u64,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +89,9 @@ struct Invalidations {
     overtaken_before: u64,
     /// The keys of the last ones, each at its number modulo [`RECENT`].
     recent: [Hash; RECENT],
+    /// When they were, and when the last one of all keys was, in tenths of a second.
+    times: [u32; RECENT],
+    overtaken_at: Option<u32>,
 }
 
 /// Of a key's identity. Keys with one hash cost each other a fill, never a wrong value.
@@ -92,7 +102,8 @@ type FlightKey = (Arc<str>, TypeId);
 
 #[derive(Debug)]
 struct Flight {
-    generation: Generation,
+    number: u64,
+    tags: Noted,
     hash: Hash,
     /// A `watch::Receiver<Option<O>>`.
     outcome: Box<dyn Any + Send>,
@@ -103,7 +114,15 @@ impl Fences {
         Fences {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             identities,
+            begun: Instant::now(),
         }
+    }
+
+    /// Whether this process has invalidated the key so short a time ago, as far as it remembers.
+    pub(crate) fn was_invalidated(&self, key: &str, within: Duration) -> bool {
+        let since = self.now().saturating_sub(tenths(within));
+        let hash = self.hash(key);
+        self.shard(hash).made.was(hash, since)
     }
 
     /// The generation to note before a value of this key is read.
@@ -139,8 +158,9 @@ impl Fences {
     /// `forget`. Answers the generation that begins.
     pub(crate) fn invalidate(&self, key: &str, forget: impl FnOnce()) -> Generation {
         let hash = self.hash(key);
+        let now = self.now();
         let mut shard = self.shard(hash);
-        let overtaken = shard.invalidate(hash);
+        let overtaken = shard.invalidate(hash, now);
         forget();
         let generation = shard.generation();
         drop(shard);
@@ -153,14 +173,14 @@ impl Fences {
     pub(crate) fn hear(&self, identity: &str, forget: impl FnOnce()) {
         let hash = xxh3_64(identity.as_bytes());
         let mut shard = self.shard(hash);
-        shard.heard.note(hash);
+        shard.heard.note(hash, 0);
         forget();
     }
 
     /// Overtakes all reads that have begun. Entries must be taken away afterwards.
     pub(crate) fn hear_of_all(&self) {
         for shard in &self.shards {
-            lock(shard).heard.note_all();
+            lock(shard).heard.note_all(0);
         }
     }
 
@@ -173,10 +193,10 @@ impl Fences {
         forget: impl FnOnce(),
         fill: impl FnOnce(),
     ) -> bool {
-        let hash = self.hash(key);
+        let (hash, now) = (self.hash(key), self.now());
         let mut shard = self.shard(hash);
         let is_current = !shard.is_overtaken(hash, noted, Source::Redis);
-        let overtaken = shard.invalidate(hash);
+        let overtaken = shard.invalidate(hash, now);
         forget();
         if is_current {
             fill();
@@ -189,17 +209,23 @@ impl Fences {
     /// Overtakes all reads and loads that have begun, of whatever key. Entries must be taken away
     /// afterwards.
     pub(crate) fn invalidate_all(&self) {
+        let now = self.now();
         for shard in &self.shards {
             let mut shard = lock(shard);
-            shard.made.note_all();
+            shard.made.note_all(now);
             let overtaken = std::mem::take(&mut shard.flights);
             drop(shard);
             drop(overtaken);
         }
     }
 
-    /// Joins the load of a key, or begins it.
-    pub(crate) fn join<O: Send + Sync + 'static>(self: &Arc<Fences>, key: &Arc<str>) -> Role<O> {
+    /// Joins the load of a key, or begins it, with these tags. One whose tags have been invalidated cannot
+    /// be joined.
+    pub(crate) fn join<O: Send + Sync + 'static>(
+        self: &Arc<Fences>,
+        key: &Arc<str>,
+        tags: Noted,
+    ) -> Role<O> {
         let flight: FlightKey = (Arc::clone(key), TypeId::of::<O>());
         let hash = self.hash(key);
         let mut shard = self.shard(hash);
@@ -207,24 +233,35 @@ impl Fences {
         let running = shard
             .flights
             .get(&flight)
+            .filter(|it| it.tags.are_current())
             .and_then(|it| it.outcome.downcast_ref::<watch::Receiver<Option<O>>>());
         if let Some(outcome) = running {
             return Role::Follow(outcome.clone());
         }
         let (outcome, receiver) = watch::channel(None);
+        shard.last_flight += 1;
+        let number = shard.last_flight;
         let entry = Flight {
-            generation,
+            number,
+            tags: tags.clone(),
             hash,
             outcome: Box::new(receiver),
         };
-        shard.flights.insert(flight.clone(), entry);
+        let overtaken = shard.flights.insert(flight.clone(), entry);
         drop(shard);
+        drop(overtaken);
         Role::Lead(Leader {
             fences: Arc::clone(self),
             flight,
+            number,
             generation,
+            tags,
             outcome,
         })
+    }
+
+    fn now(&self) -> u32 {
+        tenths(self.begun.elapsed())
     }
 
     fn hash(&self, key: &str) -> Hash {
@@ -255,23 +292,35 @@ impl Shard {
 
     /// Counts an invalidation. Answers the flights that cannot be joined any more; they go on for
     /// those who wait for them already.
-    fn invalidate(&mut self, hash: Hash) -> Vec<Flight> {
-        self.made.note(hash);
+    fn invalidate(&mut self, hash: Hash, now: u32) -> Vec<Flight> {
+        self.made.note(hash, now);
         let overtaken = self.flights.extract_if(|_, it| it.hash == hash);
         overtaken.map(|(_, flight)| flight).collect()
     }
 }
 
 impl Invalidations {
-    fn note(&mut self, hash: Hash) {
+    fn note(&mut self, hash: Hash, now: u32) {
         self.count += 1;
-        self.recent[Invalidations::place(self.count)] = hash;
+        let place = Invalidations::place(self.count);
+        self.recent[place] = hash;
+        self.times[place] = now;
     }
 
-    fn note_all(&mut self) {
-        self.count += 1;
+    fn note_all(&mut self, now: u32) {
+        self.note(0, now);
         self.overtaken_before = self.count;
-        self.recent[Invalidations::place(self.count)] = 0;
+        self.overtaken_at = Some(now);
+    }
+
+    /// Whether that of a key was at this time or later.
+    fn was(&self, hash: Hash, since: u32) -> bool {
+        let count = usize::try_from(self.count).unwrap_or(RECENT).min(RECENT);
+        let places = (0..RECENT).filter(|it| count == RECENT || (1..=count).contains(it));
+        self.overtaken_at.is_some_and(|at| at >= since)
+            || places
+                .into_iter()
+                .any(|it| self.recent[it] == hash && self.times[it] >= since)
     }
 
     /// Whether that of a key is, or may be, among those after so many.
@@ -296,6 +345,11 @@ impl<O> Leader<O> {
         self.generation
     }
 
+    /// The tags of what it loads, as they were then.
+    pub(crate) fn tags(&self) -> &Noted {
+        &self.tags
+    }
+
     /// Waits for what it finds, like those who join.
     pub(crate) fn wait(&self) -> watch::Receiver<Option<O>> {
         self.outcome.subscribe()
@@ -310,13 +364,18 @@ impl<O> Leader<O> {
 impl<O> Drop for Leader<O> {
     fn drop(&mut self) {
         let mut shard = self.fences.shard(self.fences.hash(&self.flight.0));
-        // A generation has at most one flight of a key: a later one began after an invalidation.
+        // A later one may have begun after an invalidation.
         if let Entry::Occupied(entry) = shard.flights.entry(self.flight.clone())
-            && entry.get().generation.made == self.generation.made
+            && entry.get().number == self.number
         {
             entry.remove();
         }
     }
+}
+
+/// Enough for thirteen years.
+fn tenths(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / 100).unwrap_or(u32::MAX)
 }
 
 /// Nothing that can panic runs under the lock but a removal from the first tier, and no state is half
@@ -334,14 +393,14 @@ mod tests {
     }
 
     fn lead(fences: &Arc<Fences>, key: &Arc<str>) -> Leader<u32> {
-        match fences.join(key) {
+        match fences.join(key, Noted::default()) {
             Role::Lead(leader) => leader,
             Role::Follow(_) => panic!("somebody leads already"),
         }
     }
 
     fn follow(fences: &Arc<Fences>, key: &Arc<str>) -> watch::Receiver<Option<u32>> {
-        match fences.join(key) {
+        match fences.join(key, Noted::default()) {
             Role::Lead(_) => panic!("nobody leads"),
             Role::Follow(receiver) => receiver,
         }
@@ -407,7 +466,7 @@ mod tests {
         leader.publish(7);
         assert_eq!(*follow(&fences, &key).borrow(), Some(7));
         assert!(
-            matches!(fences.join::<u64>(&key), Role::Lead(_)),
+            matches!(fences.join::<u64>(&key, Noted::default()), Role::Lead(_)),
             "another type"
         );
     }

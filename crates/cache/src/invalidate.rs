@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     CacheManager, Error,
@@ -11,6 +11,8 @@ use crate::{
     l2::L2,
     manager::Inner,
     pending::{Mark, Work},
+    policy::{is_tag, table_tag},
+    tags::{UNHEARD, Version},
 };
 
 /// Names in one `UNLINK`.
@@ -41,7 +43,7 @@ impl CacheManager {
         let marked = inner.mark(&keys);
         keys.iter().for_each(forget);
         for keys in keys.chunks(BATCH) {
-            if l2.unlink(keys, false).await.is_err() {
+            if l2.delete(keys, false).await.is_err() {
                 return;
             }
             keys.iter()
@@ -74,14 +76,55 @@ impl CacheManager {
         Ok(self.delete_matching(pattern).await)
     }
 
-    /// Takes everything away that this cache's prefix has. Answers as
-    /// [`delete_pattern`](CacheManager::delete_pattern) does, and costs as much.
+    /// Takes away the values that have one of these tags: see [`Policy::tags`](crate::Policy::tags). It costs a
+    /// command, however many values there are; Redis keeps them until their time is up, and nobody reads them.
+    /// For what happens when Redis cannot be told see [`delete`](CacheManager::delete).
     ///
     /// # Cancel safety
     ///
     /// Dropped halfway, it goes on in the background.
-    pub async fn clear(&self) -> u64 {
-        self.delete_matching("*").await
+    pub async fn invalidate_tags<S: AsRef<str>>(&self, tags: &[S]) {
+        // No value has one that is out of bounds.
+        let tags = tags.iter().map(AsRef::as_ref).filter(|it| is_tag(it));
+        self.inner
+            .invalidate_tags(tags.map(Arc::from).collect())
+            .await;
+    }
+
+    /// Takes away the values that are read from one of these tables: see
+    /// [`Policy::tables`](crate::Policy::tables). Called after the transaction has committed that has changed them;
+    /// otherwise like [`invalidate_tags`](CacheManager::invalidate_tags).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it goes on in the background.
+    pub async fn invalidate_tables<S: AsRef<str>>(&self, tables: &[S]) {
+        let tags = tables.iter().map(|it| table_tag(it.as_ref()));
+        let tags = tags.filter(|it| is_tag(it)).map(Arc::from);
+        self.inner.invalidate_tags(tags.collect()).await;
+    }
+
+    /// Takes all values away, with one command. Redis keeps them until their time is up, and nobody reads them.
+    /// For what happens when Redis cannot be told see [`delete`](CacheManager::delete).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it goes on in the background.
+    pub async fn clear(&self) {
+        let inner = &self.inner;
+        let Some(l2) = &inner.l2 else {
+            inner.forget_all();
+            return;
+        };
+        let marked = inner.marked(inner.pending.mark_everything());
+        let epoch = inner.tags.invalidate("");
+        inner.forget_all();
+        if let Ok(generations) = l2.raise(&[""], false).await {
+            inner.learn_raised(&[epoch], &generations);
+            inner.begin_epoch(&generations);
+            inner.pending.settle_everything(marked.mark());
+            marked.told();
+        }
     }
 
     async fn delete_matching(&self, pattern: &str) -> u64 {
@@ -134,6 +177,52 @@ impl Drop for Marked<'_> {
 }
 
 impl Inner {
+    async fn invalidate_tags(self: &Arc<Inner>, tags: Vec<Arc<str>>) {
+        let invalidated = || -> Vec<Version> {
+            let versions = tags.iter().map(|it| self.tags.invalidate(it));
+            versions.collect()
+        };
+        let Some(l2) = &self.l2 else {
+            invalidated();
+            return;
+        };
+        let marked = self.marked(self.pending.mark_tags(&tags));
+        let versions = invalidated();
+        let chunks = tags.chunks(BATCH).zip(versions.chunks(BATCH));
+        for (tags, versions) in chunks {
+            let names: Vec<&str> = tags.iter().map(|it| &**it).collect();
+            let Ok(generations) = l2.raise(&names, false).await else {
+                return;
+            };
+            self.learn_raised(versions, &generations);
+            tags.iter()
+                .for_each(|it| self.pending.settle_tag(it, marked.mark()));
+        }
+        marked.told();
+    }
+
+    /// Remembers what Redis says that generations are now; what it does not tell of can change unheard.
+    fn learn_raised(&self, versions: &[Version], generations: &[u64]) {
+        let until = (!self.tracking.is_armed()).then(|| Instant::now() + UNHEARD);
+        for (version, generation) in versions.iter().zip(generations) {
+            version.learn(*generation, until);
+        }
+    }
+
+    /// The epoch has been raised: somebody else may have raised it just before, of whom this process hears no more.
+    fn begin_epoch(&self, generations: &[u64]) {
+        for epoch in generations {
+            self.tags.begin(*epoch);
+        }
+        self.forget_all();
+    }
+
+    /// Forgets all values, and overtakes whatever is on its way here.
+    pub(crate) fn forget_all(&self) {
+        self.fences.invalidate_all();
+        self.l1.remove_all(|_| true);
+    }
+
     pub(crate) fn mark(self: &Arc<Inner>, keys: &[Arc<str>]) -> Marked<'_> {
         self.marked(self.pending.mark(keys))
     }
@@ -170,16 +259,27 @@ impl Inner {
             None => return Ok(false),
             Some(Work::Keys(keys)) => {
                 let names: Vec<&str> = keys.iter().map(|(key, _)| &**key).collect();
-                l2.unlink(&names, true).await?;
+                l2.delete(&names, true).await?;
                 keys.iter()
                     .for_each(|(key, mark)| self.pending.settle(key, *mark));
+            }
+            Some(Work::Tags(tags)) => {
+                let names: Vec<&str> = tags.iter().map(|(tag, _)| &**tag).collect();
+                l2.raise(&names, true).await?;
+                for (tag, mark) in &tags {
+                    // What was read of it meanwhile is old.
+                    self.tags.invalidate(tag);
+                    self.pending.settle_tag(tag, *mark);
+                }
             }
             Some(Work::Pattern(pattern, mark)) => {
                 l2.unlink_matching(&pattern, true).await?;
                 self.pending.settle_matching(mark);
             }
             Some(Work::Everything(mark)) => {
-                l2.unlink_matching("*", true).await?;
+                let generations = l2.raise(&[""], true).await?;
+                self.tags.invalidate("");
+                self.begin_epoch(&generations);
                 self.pending.settle_everything(mark);
             }
         }

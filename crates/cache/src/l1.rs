@@ -10,7 +10,10 @@ use prometheus::IntCounter;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 use tokio::time::Instant;
 
-use crate::names::{Identities, is_hashed};
+use crate::{
+    names::{Identities, is_hashed},
+    tags::Noted,
+};
 
 /// What an entry takes beside its key and value: the slot, two reference counts, the ghost.
 const ENTRY_BYTES: u64 = 256;
@@ -35,6 +38,8 @@ pub(crate) struct Entry {
     long_key: Option<Arc<str>>,
     encoded_bytes: u32,
     span: Span,
+    /// It is gone when one of them has been invalidated.
+    tags: Noted,
 }
 
 /// From when to when an entry may be served, and what its value's [life](crate::envelope::Life) says.
@@ -69,6 +74,7 @@ pub(crate) struct Copied<T> {
     pub(crate) value: Arc<T>,
     pub(crate) encoded_bytes: usize,
     pub(crate) span: Span,
+    pub(crate) tags: Noted,
 }
 
 #[derive(Clone, Debug)]
@@ -82,13 +88,25 @@ impl Entry {
         value: Arc<T>,
         encoded_bytes: usize,
         span: Span,
+        tags: Noted,
     ) -> Entry {
         Entry {
             value,
             long_key: None,
             encoded_bytes: encoded_bytes.try_into().unwrap_or(u32::MAX),
             span,
+            tags,
         }
+    }
+}
+
+impl Entry {
+    pub(crate) fn tags(&self) -> &Noted {
+        &self.tags
+    }
+
+    fn is_alive(&self, now: Instant) -> bool {
+        now < self.span.expires && self.tags.are_current()
     }
 }
 
@@ -132,6 +150,7 @@ impl L1 {
             value: entry.value.downcast().ok()?,
             encoded_bytes: entry.encoded_bytes.try_into().unwrap_or(usize::MAX),
             span: entry.span,
+            tags: entry.tags,
         })
     }
 
@@ -211,11 +230,10 @@ impl L1 {
         if entry.long_key.as_deref() != is_hashed(key).then_some(key) {
             return None;
         }
-        if now < entry.span.expires {
+        if entry.is_alive(now) {
             return Some(entry);
         }
-        self.entries
-            .remove_if(&*identity, |it| it.span.expires <= now);
+        self.entries.remove_if(&*identity, |it| !it.is_alive(now));
         None
     }
 }
@@ -259,7 +277,10 @@ mod tests {
             load_time: Duration::ZERO,
             mark: [0; 8],
         };
-        l1.insert(key.into(), Entry::new(Arc::new(7_u32), bytes, span));
+        l1.insert(
+            key.into(),
+            Entry::new(Arc::new(7_u32), bytes, span, Noted::default()),
+        );
     }
 
     #[tokio::test(start_paused = true)]

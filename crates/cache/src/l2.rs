@@ -21,11 +21,10 @@ use fred::{
 };
 use futures_util::future::{join_all, try_join_all};
 use ruleiq_scope::Scope;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::{
-    CacheMetrics, Error,
+    CacheMetrics, Error, MAX_TTL,
     breaker::{Breaker, Permit},
     envelope::{self, Life},
     manager::AT_ONCE,
@@ -37,6 +36,11 @@ use crate::{
 const PAGE: u32 = 1_000;
 /// Scans of a cluster that changes meanwhile.
 const SCANS: usize = 3;
+/// How long the generation of a tag is kept.
+const TAG_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// For how long after an invalidation a load reads the primary: a replica that is further behind than that should
+/// have no readers.
+pub(crate) const INVALIDATED_FOR: Duration = Duration::from_secs(10);
 /// What leases last longer than what they are for.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
@@ -50,32 +54,6 @@ pub(crate) struct L2 {
     metrics: CacheMetrics,
     process: u64,
     leases: AtomicU64,
-}
-
-/// What Redis has under a key.
-pub(crate) enum Read<T> {
-    /// A fresh value.
-    Hit(Found<T>),
-    /// None, and the right to store one, as long as nobody deletes the key.
-    Lease(Bytes, Option<Found<T>>),
-    /// None, and somebody else is storing one.
-    Nothing(Option<Found<T>>),
-}
-
-/// A value, as it was found.
-pub(crate) struct Found<T> {
-    pub(crate) value: T,
-    pub(crate) encoded_bytes: usize,
-    /// What is left of it.
-    pub(crate) life: Life,
-    /// For how long it has not been fresh.
-    pub(crate) overdue: Duration,
-}
-
-impl<T> Found<T> {
-    pub(crate) fn is_fresh(&self) -> bool {
-        !self.life.fresh.is_zero()
-    }
 }
 
 /// What is known of a key's time to live.
@@ -133,26 +111,15 @@ impl L2 {
         self.breaker.is_closed()
     }
 
-    /// The value of a key.
-    pub(crate) async fn get<T: DeserializeOwned>(
-        &self,
-        key: &str,
-    ) -> Result<Option<Found<T>>, Error> {
-        let bytes = self.bytes(key).await?;
-        Ok(bytes.and_then(|bytes| self.found(key, &bytes)))
-    }
-
-    async fn bytes(&self, key: &str) -> Result<Option<Bytes>, Error> {
+    /// What stands under a key.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
         let permit = self.permit(false)?;
         self.ask(permit, self.commands.get(self.names.name(key)))
             .await
     }
 
-    /// The values of keys, in their order.
-    pub(crate) async fn mget<T: DeserializeOwned>(
-        &self,
-        keys: &[&str],
-    ) -> Result<Vec<Option<Found<T>>>, Error> {
+    /// What stands under keys, in their order.
+    pub(crate) async fn mget(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>, Error> {
         // One command reaches one master.
         if self.commands.is_clustered() {
             let mut values = Vec::with_capacity(keys.len());
@@ -165,47 +132,59 @@ impl L2 {
         }
         let names: Vec<String> = keys.iter().map(|key| self.names.name(key)).collect();
         let permit = self.permit(false)?;
-        let answers: Vec<Option<Bytes>> = self.ask(permit, self.commands.mget(names)).await?;
-        let found = |(key, bytes): (&&str, Option<Bytes>)| self.found(key, &bytes?);
-        Ok(keys.iter().zip(answers).map(found).collect())
+        self.ask(permit, self.commands.mget(names)).await
     }
 
-    /// The value of a key, or the right to store one. A value with this mark is not wanted; one that is not
-    /// fresh is given beside the right.
-    pub(crate) async fn get_or_lease<T: DeserializeOwned>(
+    /// The right to store a value, or the value that has come meanwhile; nothing while somebody writes. A value
+    /// without this header, or with this mark, is not wanted.
+    pub(crate) async fn lease(
         &self,
         key: &str,
-        unwanted: Option<[u8; 8]>,
-    ) -> Result<Read<T>, Error> {
-        let is_wanted =
-            |found: &Found<T>| !found.life.fresh.is_zero() && Some(found.life.mark()) != unwanted;
-        // Most who ask find it, and for them this costs half of what the script does.
-        let bytes = self.bytes(key).await?;
-        let stale = match bytes.as_ref().and_then(|bytes| self.found(key, bytes)) {
-            Some(found) if is_wanted(&found) => return Ok(Read::Hit(found)),
-            other => other,
-        };
-        // Whatever has been found is not wanted, be it stale or unreadable.
-        let mark = bytes.and_then(|it| envelope::mark(&it)).unwrap_or_default();
-        let header = Bytes::copy_from_slice(&envelope::header::<T>());
+        header: Bytes,
+        unwanted: Bytes,
+    ) -> Result<Option<Bytes>, Error> {
         let lease = self.new_lease(LOAD_LEASE);
-        let arguments = vec![
-            header.into(),
-            lease.into(),
-            milliseconds(self.load_lease_time).into(),
-            mark.into(),
-        ];
-        let answer = self.script::<Option<Bytes>>(scripts::LEASE, key, arguments);
-        let Some(bytes) = answer.await? else {
-            return Ok(Read::Nothing(stale));
+        let time = milliseconds(self.load_lease_time);
+        let arguments = vec![header.into(), lease.into(), time.into(), unwanted.into()];
+        self.script(scripts::LEASE, key, arguments).await
+    }
+
+    /// The generations of tags.
+    pub(crate) async fn generations(&self, tags: &[&str]) -> Result<Vec<u64>, Error> {
+        self.of_tags(scripts::GENERATIONS, tags, false).await
+    }
+
+    /// Raises the generations of tags, and answers them. For `anyway` see [`Breaker::permit_anyway`].
+    pub(crate) async fn raise(&self, tags: &[&str], anyway: bool) -> Result<Vec<u64>, Error> {
+        self.of_tags(scripts::RAISE, tags, anyway).await
+    }
+
+    async fn of_tags(
+        &self,
+        script: &'static str,
+        tags: &[&str],
+        anyway: bool,
+    ) -> Result<Vec<u64>, Error> {
+        // One script reaches one slot.
+        let at_once = if self.commands.is_clustered() {
+            1
+        } else {
+            AT_ONCE
         };
-        if !bytes.starts_with(envelope::VALUE) {
-            return Ok(Read::Lease(bytes, stale));
+        let mut generations = Vec::with_capacity(tags.len());
+        for tags in tags.chunks(AT_ONCE) {
+            let answers = tags.chunks(at_once).map(|tags| async move {
+                let names: Vec<String> = tags.iter().map(|it| self.names.tag(it)).collect();
+                let times = tags.iter().map(|it| milliseconds(generation_time(it)));
+                let times: Vec<Value> = times.map(Value::from).collect();
+                let asking = self.commands.eval(script, names, times);
+                self.ask::<Vec<u64>>(self.permit(anyway)?, asking).await
+            });
+            for answer in try_join_all(answers).await? {
+                generations.extend(answer);
+            }
         }
-        Ok(match self.found(key, &bytes) {
-            Some(found) if is_wanted(&found) => Read::Hit(found),
-            other => Read::Nothing(other.or(stale)),
-        })
+        Ok(generations)
     }
 
     /// Puts a lease in the place of whatever the key has, for a value that is to be written.
@@ -236,22 +215,17 @@ impl L2 {
         Ok(self.script::<i64>(scripts::FILL, key, arguments).await? == 1)
     }
 
-    pub(crate) async fn ttl(&self, key: &str) -> Result<Ttl, Error> {
-        let (from, to) = (
-            envelope::LIFE_AT,
-            envelope::LIFE_AT + envelope::TIMES_BYTES - 1,
-        );
-        let arguments = [from, to].map(|at| i64::try_from(at).unwrap_or(0).into());
-        let answer = self.script::<(i64, Bytes)>(scripts::TTL, key, arguments.to_vec());
-        let (left, times) = answer.await?;
-        Ok(match u64::try_from(left) {
-            Ok(left) => {
-                let fresh = envelope::fresh_of_kept(&times, Duration::from_millis(left));
-                fresh.map_or(Ttl::Absent, Ttl::Left)
-            }
+    /// How long a key has to live, and the start of what stands there.
+    pub(crate) async fn ttl(&self, key: &str) -> Result<(Ttl, Bytes), Error> {
+        let end = i64::try_from(envelope::FRONT_BYTES).unwrap_or(i64::MAX) - 1;
+        let answer = self.script::<(i64, Bytes)>(scripts::TTL, key, vec![end.into()]);
+        let (left, front) = answer.await?;
+        let ttl = match u64::try_from(left) {
+            Ok(left) => Ttl::Left(Duration::from_millis(left)),
             Err(_) if left == -1 => Ttl::Endless,
             Err(_) => Ttl::Absent,
-        })
+        };
+        Ok((ttl, front))
     }
 
     pub(crate) async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
@@ -267,24 +241,27 @@ impl L2 {
         Ok(self.script::<i64>(scripts::EXPIRE, key, arguments).await? == 1)
     }
 
-    /// Deletes keys. For `anyway` see [`Breaker::permit_anyway`].
-    pub(crate) async fn unlink(&self, keys: &[impl AsRef<str>], anyway: bool) -> Result<(), Error> {
-        let values = keys.iter().map(|it| self.names.name(it.as_ref()));
-        let pairs: Vec<[String; 2]> = values
-            .map(|value| [self.names.lease(&value), value])
-            .collect();
-        if !self.commands.is_clustered() {
-            let names: Vec<String> = pairs.into_iter().flatten().collect();
-            let unlinking = self.commands.unlink(names);
-            return self.ask(self.permit(anyway)?, unlinking).await;
-        }
-        // One command reaches one master, and a lease is where its value is.
-        for pairs in pairs.chunks(AT_ONCE) {
-            let unlinking = pairs.iter().map(|pair| async {
-                let unlinking = self.commands.unlink(pair.to_vec());
-                self.ask::<()>(self.permit(anyway)?, unlinking).await
+    /// Deletes keys, and ends what loads and writes them. For `anyway` see [`Breaker::permit_anyway`].
+    pub(crate) async fn delete(&self, keys: &[impl AsRef<str>], anyway: bool) -> Result<(), Error> {
+        // One script reaches one slot, and a lease is where its value is.
+        let at_once = if self.commands.is_clustered() {
+            1
+        } else {
+            AT_ONCE
+        };
+        for keys in keys.chunks(AT_ONCE) {
+            let deleting = keys.chunks(at_once).map(|keys| async move {
+                let values = keys.iter().map(|it| self.names.name(it.as_ref()));
+                let pairs = values.map(|value| {
+                    let lease = self.names.lease(&value);
+                    [value, lease]
+                });
+                let names: Vec<String> = pairs.flatten().collect();
+                let time = milliseconds(INVALIDATED_FOR);
+                let deleting = self.commands.eval(scripts::DELETE, names, time);
+                self.ask::<()>(self.permit(anyway)?, deleting).await
             });
-            try_join_all(unlinking).await?;
+            try_join_all(deleting).await?;
         }
         Ok(())
     }
@@ -378,21 +355,6 @@ impl L2 {
         format!("{kind}{:016x}{number:016x}", self.process).into()
     }
 
-    fn found<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> Option<Found<T>> {
-        let Some((value, life)) = envelope::decode(key, bytes) else {
-            // Somebody else's bytes are no concern of ours.
-            let is_ours = bytes.starts_with(&envelope::header::<T>());
-            self.metrics.unreadable.inc_by(u64::from(is_ours));
-            return None;
-        };
-        Some(Found {
-            value,
-            encoded_bytes: bytes.len(),
-            life: life.left(),
-            overdue: life.overdue(),
-        })
-    }
-
     async fn script<R: fred::types::FromValue>(
         &self,
         script: &'static str,
@@ -471,6 +433,15 @@ impl L2 {
                 source: Some(error),
             },
         }
+    }
+}
+
+/// How long the generation of a tag is kept that nobody asks for. When it is gone, the tag's values are.
+fn generation_time(tag: &str) -> Duration {
+    match tag.is_empty() {
+        // All values.
+        true => MAX_TTL,
+        false => TAG_TIME,
     }
 }
 

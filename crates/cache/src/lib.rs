@@ -20,8 +20,10 @@ mod names;
 mod nothing;
 mod pending;
 mod policy;
+mod read;
 mod scripts;
 mod stats;
+mod tags;
 mod tracking;
 pub mod ttl;
 mod write;
@@ -37,4 +39,5 @@ pub use crate::{
     metrics::CacheMetrics,
     policy::Policy,
     stats::Stats,
+    tags::{MAX_TAG_BYTES, MAX_TAGS},
 };

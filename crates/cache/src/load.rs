@@ -4,10 +4,11 @@
 //! leader that is dropped, or runs into a deadline of its own, hands over to one of them, which begins
 //! anew with its own load.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use ruleiq_scope::Scope;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::watch,
@@ -15,13 +16,15 @@ use tokio::{
 };
 
 use crate::{
-    CacheManager, LoadError, Policy,
-    envelope::{self, Life},
+    CacheManager, LoadError, Policy, envelope,
     fence::{Leader, Role, Source},
-    l1::{Copied, Span},
-    l2::{Found, Read},
+    l1::{Copied, Entry, Span},
+    l2::INVALIDATED_FOR,
     manager::{Inner, check_key},
     nothing::is_nothing,
+    read::{Found, Read},
+    scripts::PRIMARY_LEASE,
+    tags::{Noted, Version},
 };
 
 /// After a load has failed, what is there is not loaded anew before this.
@@ -51,7 +54,7 @@ pub(crate) struct Limits {
 }
 
 /// How a load is led.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Leading {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
@@ -66,13 +69,22 @@ enum Before<T> {
     Found(Arc<T>),
     Absent {
         stale: Option<Copied<T>>,
-        lease: Option<Bytes>,
+        right: Option<Right>,
+        /// Whether an invalidation has caused the load.
+        is_invalidated: bool,
     },
+}
+
+/// The right to store a value in Redis.
+struct Right {
+    lease: Bytes,
+    /// The generations of its tags; `None` where they are not known, and then it can only be dropped.
+    stamps: Option<Vec<u8>>,
 }
 
 /// What is to be known of a load when it has ended.
 struct Loading {
-    lease: Option<Bytes>,
+    right: Option<Right>,
     begun: Instant,
     /// Whether there was a value, fresh or not.
     had_one: bool,
@@ -190,10 +202,10 @@ impl Inner {
         // On the heap, so that a hit does not carry the load around.
         Box::pin(async move {
             loop {
-                match self.fences.join::<Outcome<T, E>>(&key) {
+                match self.join::<T, E>(&key, &policy) {
                     Role::Lead(leader) => {
                         let leading = Leading {
-                            policy,
+                            policy: policy.clone(),
                             limits,
                             is_detached: false,
                             unwanted: None,
@@ -201,7 +213,7 @@ impl Inner {
                         return self.lead(&leader, &key, leading, load).await;
                     }
                     Role::Follow(waiting) => {
-                        if let Some(ended) = self.follow(waiting, policy, limits).await {
+                        if let Some(ended) = self.follow(waiting, &policy, limits).await {
                             return ended;
                         }
                     }
@@ -211,11 +223,33 @@ impl Inner {
         .await
     }
 
+    /// Joins the load of a key, or begins it.
+    pub(crate) fn join<T: Send + Sync + 'static, E: Send + Sync + 'static>(
+        &self,
+        key: &Arc<str>,
+        policy: &Policy,
+    ) -> Role<Outcome<T, E>> {
+        let tags = match policy.has_tags() {
+            true => self.note(policy),
+            false => Noted::default(),
+        };
+        self.fences.join(key, tags)
+    }
+
+    /// The tags of a policy as they stand now; none where a value cannot have them, since it is not kept.
+    pub(crate) fn note(&self, policy: &Policy) -> Noted {
+        if policy.check_tags().is_err() {
+            return Noted::default();
+        }
+        let tags: Vec<Cow<'_, str>> = policy.all_tags().collect();
+        self.tags.note(tags.iter().map(|it| &**it))
+    }
+
     /// Waits for somebody else's load. `None` if it has given up, and somebody else must lead.
     pub(crate) async fn follow<T: Send + Sync, E: Send + Sync>(
         &self,
         mut waiting: watch::Receiver<Option<Outcome<T, E>>>,
-        policy: Policy,
+        policy: &Policy,
         limits: Limits,
     ) -> Option<Result<Arc<T>, LoadError<E>>> {
         let suits = |outcome: &Option<Outcome<T, E>>| match outcome {
@@ -263,29 +297,28 @@ impl Inner {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Leading {
-            policy,
-            limits,
-            unwanted,
-            ..
-        } = leading;
-        let (stale, lease) = match self.look_first(leader, key, leading).await {
+        let (policy, limits) = (&leading.policy, leading.limits);
+        let (stale, right, is_invalidated) = match self.look_first(leader, key, &leading).await {
             Before::Found(value) => {
                 leader.publish(Outcome::Found(Arc::clone(&value)));
                 return Ok(value);
             }
-            Before::Absent { stale, lease } => (stale, lease),
+            Before::Absent {
+                stale,
+                right,
+                is_invalidated,
+            } => (stale, right, is_invalidated),
         };
         let begun = Instant::now();
         if let Some(stale) = stale.as_ref().filter(|it| it.span.fresh_until <= begun) {
             let until = stale.span.fresh_until;
             leader.publish(Outcome::Begun(Arc::clone(&stale.value), until));
         }
-        if unwanted.is_some() {
+        if leading.unwanted.is_some() {
             self.metrics.refreshes.inc();
         }
         let had_one = stale.is_some();
-        let ended = self.run(limits, load).await;
+        let ended = self.run(limits, is_invalidated, load).await;
         if !matches!(&ended, Ok(Outcome::Loaded(_)))
             && let Some(stale) = stale
         {
@@ -308,7 +341,7 @@ impl Inner {
         }
         if let Outcome::Loaded(value) = &outcome {
             let loading = Loading {
-                lease,
+                right,
                 begun,
                 had_one,
             };
@@ -322,7 +355,7 @@ impl Inner {
         self: &Arc<Inner>,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
-        leading: Leading,
+        leading: &Leading,
     ) -> Before<T>
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -339,28 +372,48 @@ impl Inner {
             }
             other => other,
         };
-        let mut lease = None;
-        if let Some(l2) = self.usable_l2(key) {
+        let tags = leader.tags();
+        let mut right = None;
+        let mut is_invalidated = self.is_invalidated(key, tags);
+        let is_pending = self.pending.covers_tags(tags.iter().map(Version::name));
+        if let Some(l2) = self.usable_l2(key).filter(|_| !is_pending) {
             let asked = Instant::now();
-            let found = match l2.get_or_lease(key, unwanted).await {
+            let found = match self.find_or_lease(l2, key, tags, unwanted).await {
                 Ok(Read::Hit(found)) => {
                     leading.count(self, Inner::count_l2_hit);
                     let generation = leader.generation();
                     return Before::Found(self.keep_found(key, generation, found, asked));
                 }
-                Ok(Read::Lease(granted, found)) => {
-                    lease = Some(granted);
+                Ok(Read::Lease(lease, found)) => {
+                    is_invalidated |= lease.starts_with(PRIMARY_LEASE);
+                    let stamps = self.stamps(tags);
+                    right = Some(Right { lease, stamps });
+                    found
+                }
+                // Somebody writes it.
+                Ok(Read::Nothing(found)) => {
+                    is_invalidated = true;
                     found
                 }
                 // Counted; the value is loaded, and Redis is not given it.
-                Ok(Read::Nothing(found)) => found,
                 Err(_) => None,
             };
             if let Some(found) = found {
                 stale = Some(self.copied(found, asked));
             }
         }
-        Before::Absent { stale, lease }
+        Before::Absent {
+            stale,
+            right,
+            is_invalidated,
+        }
+    }
+
+    /// Whether the key, or one of the tags, was invalidated a moment ago, as far as this process knows.
+    fn is_invalidated(&self, key: &str, tags: &Noted) -> bool {
+        let since = Instant::now().checked_sub(INVALIDATED_FOR);
+        self.fences.was_invalidated(key, INVALIDATED_FOR)
+            || since.is_some_and(|since| tags.have_changed(since))
     }
 
     /// What Redis has and is not wanted, mostly as it is not fresh.
@@ -374,13 +427,14 @@ impl Inner {
             value: Arc::new(found.value),
             encoded_bytes: found.encoded_bytes,
             span,
+            tags: found.tags,
         }
     }
 
     /// Keeps what is there, and for a moment nobody tries again to load it.
-    fn put_off<T: Send + Sync + 'static, E>(
+    fn put_off<T: Send + Sync + 'static, O>(
         &self,
-        leader: &Leader<Outcome<T, E>>,
+        leader: &Leader<O>,
         key: &Arc<str>,
         copied: Copied<T>,
     ) {
@@ -388,15 +442,15 @@ impl Inner {
             retry_at: Some(Instant::now() + RETRY_AFTER),
             ..copied.span
         };
-        let (value, encoded_bytes) = (copied.value, copied.encoded_bytes);
-        let noted = leader.generation();
-        self.keep(key, noted, Source::Redis, &value, encoded_bytes, span);
+        let entry = Entry::new(copied.value, copied.encoded_bytes, span, copied.tags);
+        self.keep(key, leader.generation(), Source::Redis, entry);
     }
 
-    /// Runs the load within its limit.
+    /// Runs the load within its limit. One that an invalidation has caused reads the primary.
     async fn run<T, E, F, Fut>(
         &self,
         limits: Limits,
+        is_invalidated: bool,
         load: F,
     ) -> Result<Outcome<T, E>, LoadError<E>>
     where
@@ -405,7 +459,15 @@ impl Inner {
     {
         let timer = self.metrics.load_duration.start_timer();
         // What the load has touched is not looked at after a panic: the future is dropped.
-        let load = AssertUnwindSafe(async { load().await }).catch_unwind();
+        let load = AssertUnwindSafe(async {
+            if !is_invalidated {
+                return load().await;
+            }
+            let scope = Scope::current().unwrap_or_else(|| Scope::builder().build());
+            let reading = scope.reading_primary();
+            reading.run(async { load().await }).await
+        });
+        let load = load.catch_unwind();
         let ended = match limits.load {
             Some(end) => timeout_at(end, load).await,
             None => Ok(load.await),
@@ -431,8 +493,8 @@ impl Inner {
         }
     }
 
-    fn encode<T: Serialize>(&self, key: &str, value: &T, life: Life) -> Option<Bytes> {
-        match envelope::encode(key, value, life) {
+    fn encode<T: Serialize>(&self, key: &str, value: &T) -> Option<Vec<u8>> {
+        match envelope::encode(value) {
             Ok(bytes) if bytes.len() > self.max_value_bytes => {
                 self.metrics.rejected_values.inc();
                 let (bytes, limit) = (bytes.len(), self.max_value_bytes);
@@ -444,7 +506,7 @@ impl Inner {
                 );
                 None
             }
-            Ok(bytes) => Some(bytes.into()),
+            Ok(bytes) => Some(bytes),
             Err(error) => {
                 self.metrics.unencodable.inc();
                 tracing::warn!(key, %error, "a loaded value is no JSON and is not kept");
@@ -458,14 +520,14 @@ impl Inner {
         &self,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
-        lease: Option<Bytes>,
+        right: Option<Right>,
     ) {
         let generation = leader.generation();
         let forget = || self.l1.remove(key);
         self.fences.fill(key, generation, Source::Redis, forget);
-        if let (Some(l2), Some(lease)) = (&self.l2, lease) {
+        if let (Some(l2), Some(right)) = (&self.l2, right) {
             // Why Redis did not do it is counted; the value goes when its time comes.
-            drop(l2.drop_value(key, lease).await);
+            drop(l2.drop_value(key, right.lease).await);
         }
     }
 
@@ -474,7 +536,7 @@ impl Inner {
         &self,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
-        policy: Policy,
+        policy: &Policy,
         value: &Arc<T>,
         loading: Loading,
     ) where
@@ -484,27 +546,30 @@ impl Inner {
             return;
         }
         let Loading {
-            lease,
+            right,
             begun,
             had_one,
         } = loading;
         let life = policy.life(is_nothing(value.as_ref()), begun.elapsed());
-        let encoded = life.and_then(|life| Some((life, self.encode(key, value.as_ref(), life)?)));
-        let Some((life, bytes)) = encoded else {
+        let life = life.filter(|_| self.may_have_tags(key, policy));
+        let encoded = life.and_then(|life| Some((life, self.encode(key, value.as_ref())?)));
+        let Some((life, encoded)) = encoded else {
             if had_one {
-                self.let_go(leader, key, lease).await;
+                self.let_go(leader, key, right).await;
             }
             return;
         };
-        let encoded_bytes = bytes.len();
         let mut seen = begun;
-        if let (Some(l2), Some(lease)) = (&self.l2, lease) {
-            if self.fences.is_overtaken(key, leader.generation()) {
+        if let (Some(l2), Some(right)) = (&self.l2, right) {
+            let is_overtaken = self.fences.is_overtaken(key, leader.generation());
+            if is_overtaken || !self.are_current(l2, leader.tags()).await {
                 self.metrics.refused_fills.inc();
                 return;
             }
+            let Some(stamps) = right.stamps else { return };
             let sent = Instant::now();
-            match l2.fill(key, lease, bytes, life.kept).await {
+            let bytes = envelope::seal::<T>(key, life, &stamps, &encoded);
+            match l2.fill(key, right.lease, bytes, life.kept).await {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.
                 Ok(true) if self.tracking.is_armed() => return,
@@ -519,9 +584,18 @@ impl Inner {
         } else if self.l2.is_none() {
             seen = Instant::now();
         }
-        let span = self.span(seen, life);
-        let noted = leader.generation();
-        self.keep(key, noted, Source::Load, value, encoded_bytes, span);
+        let (span, tags) = (self.span(seen, life), leader.tags().clone());
+        let entry = Entry::new(Arc::clone(value), encoded.len(), span, tags);
+        self.keep(key, leader.generation(), Source::Load, entry);
+    }
+
+    fn may_have_tags(&self, key: &str, policy: &Policy) -> bool {
+        let Err(error) = policy.check_tags() else {
+            return true;
+        };
+        self.metrics.rejected_values.inc();
+        tracing::warn!(key, %error, "a loaded value is not kept");
+        false
     }
 }
 

@@ -7,11 +7,13 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Builder, CacheMetrics, Error, Stats,
-    envelope::Life,
+    envelope::{self, Life},
     fence::{Fences, Generation, Source},
     l1::{Entry, L1, Span},
-    l2::{Found, L2, Ttl},
+    l2::{L2, Ttl},
     pending::Pending,
+    read::Found,
+    tags::Tags,
     tracking::Tracking,
 };
 
@@ -42,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) tracking: Tracking,
     pub(crate) wants_tracking: bool,
     pub(crate) pending: Pending,
+    pub(crate) tags: Tags,
     pub(crate) prefix: String,
     pub(crate) l1_ttl: Duration,
     pub(crate) outage_ttl: Duration,
@@ -130,10 +133,17 @@ impl CacheManager {
         if inner.pending.covers(key) {
             return Ok(None);
         }
-        Ok(match l2.ttl(key).await? {
+        let (ttl, front) = l2.ttl(key).await?;
+        let Some((life, stamps)) = envelope::front(&front) else {
+            return Ok(None);
+        };
+        if inner.judged(l2, stamps).await.is_none() {
+            return Ok(None);
+        }
+        Ok(match ttl {
             Ttl::Absent => None,
             Ttl::Endless => Some(Duration::MAX),
-            Ttl::Left(left) => Some(left),
+            Ttl::Left(left) => envelope::fresh_of_kept(life, left),
         })
     }
 
@@ -154,7 +164,8 @@ impl Inner {
         let l2 = self.usable_l2(key)?;
         let asked = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
-        let found = l2.get(key).await.ok().flatten().filter(Found::is_fresh)?;
+        let found = self.find(l2, key).await.ok().flatten();
+        let found = found.filter(Found::is_fresh)?;
         Some(self.keep_found(&key.into(), generation, found, asked))
     }
 
@@ -179,7 +190,7 @@ impl Inner {
         let names: Vec<&str> = asked.iter().map(|(at, _)| keys[*at]).collect();
         let since = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
-        let Ok(found) = l2.mget(&names).await else {
+        let Ok(found) = self.find_many(l2, &names).await else {
             return;
         };
         for ((at, generation), found) in asked.into_iter().zip(found) {
@@ -216,24 +227,16 @@ impl Inner {
     ) -> Arc<T> {
         let value = Arc::new(found.value);
         let span = self.span_of_found(asked, found.life);
-        let bytes = found.encoded_bytes;
-        self.keep(key, noted, Source::Redis, &value, bytes, span);
+        let entry = Entry::new(Arc::clone(&value), found.encoded_bytes, span, found.tags);
+        self.keep(key, noted, Source::Redis, entry);
         value
     }
 
     /// Keeps a value in the first tier, unless it has been overtaken.
-    pub(crate) fn keep<T: Send + Sync + 'static>(
-        &self,
-        key: &Arc<str>,
-        noted: Generation,
-        source: Source,
-        value: &Arc<T>,
-        encoded_bytes: usize,
-        span: Span,
-    ) {
-        let entry = Entry::new(Arc::clone(value), encoded_bytes, span);
+    pub(crate) fn keep(&self, key: &Arc<str>, noted: Generation, source: Source, entry: Entry) {
+        let tags = entry.tags().clone();
         let insert = || self.l1.insert(Arc::clone(key), entry);
-        if !self.fences.fill(key, noted, source, insert) {
+        if !tags.are_current() || !self.fences.fill(key, noted, source, insert) {
             self.metrics.refused_fills.inc();
         }
     }

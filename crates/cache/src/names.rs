@@ -8,6 +8,8 @@
 //! The lease of a load or a write has a name of its own, `prefix!{name}`, which a cluster keeps with the
 //! value's. It does not begin like a value's: who listens to what happens to values hears nothing of
 //! leases.
+//!
+//! The generation of a tag is `prefix@tag`, and that of the epoch `prefix@`.
 
 use std::{borrow::Cow, fmt};
 
@@ -33,6 +35,15 @@ pub(crate) struct Identities {
 pub(crate) struct Names {
     prefix: Box<str>,
     identities: Identities,
+}
+
+/// What a name stands for.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Subject<'a> {
+    /// The value of the key with this identity.
+    Value(Cow<'a, str>),
+    /// The generation of this tag.
+    Tag(Cow<'a, str>),
 }
 
 impl Identities {
@@ -85,18 +96,27 @@ impl Names {
         format!("{}!{{{name}}}", self.prefix)
     }
 
-    /// What all names of values begin with: one or the other.
-    pub(crate) fn starts(&self) -> [String; 2] {
-        [":", "#"].map(|separator| format!("{}{separator}", self.prefix))
+    /// The name of a tag's generation.
+    pub(crate) fn tag(&self, tag: &str) -> String {
+        let mut name = format!("{}@", self.prefix);
+        push_escaped(&mut name, tag);
+        name
     }
 
-    /// Whose value has this name: see [`Identities::of`].
-    pub(crate) fn identity<'a>(&self, name: &'a str) -> Option<Cow<'a, str>> {
+    /// What all names of values and generations begin with: one or the other.
+    pub(crate) fn starts(&self) -> [String; 3] {
+        [":", "#", "@"].map(|separator| format!("{}{separator}", self.prefix))
+    }
+
+    /// What has this name, if it is a value or a generation.
+    pub(crate) fn subject<'a>(&self, name: &'a str) -> Option<Subject<'a>> {
         let rest = name.strip_prefix(&*self.prefix)?;
-        match rest.strip_prefix(':') {
-            Some(key) => Some(unescaped(key)),
-            None => rest.starts_with('#').then_some(Cow::Borrowed(rest)),
-        }
+        Some(match rest.as_bytes().first()? {
+            b':' => Subject::Value(unescaped(&rest[1..])),
+            b'#' => Subject::Value(Cow::Borrowed(rest)),
+            b'@' => Subject::Tag(unescaped(&rest[1..])),
+            _ => return None,
+        })
     }
 
     /// Two patterns for Redis, that of leases and that of values, which find at least all that
@@ -267,11 +287,13 @@ mod tests {
             let names = names("app");
             let key = key.repeat(repeat);
             let name = names.name(&key);
-            let identity = names.identity(&name).map(Cow::into_owned);
-            prop_assert_eq!(identity, Some(names.identities.of(&key).into_owned()));
+            let identity = names.identities.of(&key).into_owned();
+            prop_assert_eq!(names.subject(&name), Some(Subject::Value(identity.into())));
             let lease = names.lease(&name);
             prop_assert_eq!(placed_by(&lease), placed_by(&name));
-            prop_assert!(names.identity(&lease).is_none());
+            prop_assert!(names.subject(&lease).is_none());
+            let tag = names.tag(&key);
+            prop_assert_eq!(names.subject(&tag), Some(Subject::Tag(key.into())));
         }
 
         #[test]

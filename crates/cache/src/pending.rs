@@ -1,9 +1,9 @@
 //! Invalidations that have not reached Redis yet.
 //!
-//! A key or pattern is marked before Redis is told and settled when Redis has answered. As long as it
-//! is marked, its keys go around Redis: what stands there may be old. Who marked it tells Redis; what
+//! A key, tag or pattern is marked before Redis is told and settled when Redis has answered. As long as it
+//! is marked, its values go around Redis: what stands there may be old. Who marked it tells Redis; what
 //! they let go of untold is delivered in the background. Its number is bounded; when there is too
-//! much, all of Redis is gone around until the whole prefix has been cleared.
+//! much, all of Redis is gone around until the epoch has been raised.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -15,11 +15,11 @@ use std::{
 
 use crate::glob;
 
-/// The most keys that are remembered when nobody tells Redis of them, some 100 bytes each.
+/// The most keys and the most tags that are remembered when nobody tells Redis of them, some 100 bytes each.
 const MAX_KEYS: usize = 20_000;
 /// The most patterns: each is tried on each key that is read.
 const MAX_PATTERNS: usize = 64;
-/// The most keys that are delivered at once.
+/// The most keys or tags that are delivered at once.
 const BATCH: usize = 500;
 
 #[derive(Debug, Default)]
@@ -37,14 +37,16 @@ pub(crate) struct Mark(u64);
 #[derive(Debug)]
 pub(crate) enum Work {
     Keys(Vec<(Arc<str>, Mark)>),
+    Tags(Vec<(Arc<str>, Mark)>),
     Pattern(Arc<str>, Mark),
-    /// All keys of the prefix.
+    /// The epoch.
     Everything(Mark),
 }
 
 #[derive(Debug, Default)]
 struct State {
     keys: HashMap<Arc<str>, Mark>,
+    tags: HashMap<Arc<str>, Mark>,
     patterns: BTreeMap<Mark, Arc<str>>,
     everything: Option<Mark>,
     last: u64,
@@ -67,6 +69,25 @@ impl Pending {
         })
     }
 
+    /// Marks the values of tags, until the mark is let go of.
+    pub(crate) fn mark_tags(&self, tags: &[Arc<str>]) -> Mark {
+        self.change(|state| {
+            let mark = state.hold_next_mark();
+            let marked = tags.iter().map(|tag| (Arc::clone(tag), mark));
+            state.tags.extend(marked);
+            mark
+        })
+    }
+
+    /// Marks all values, until the mark is let go of.
+    pub(crate) fn mark_everything(&self) -> Mark {
+        self.change(|state| {
+            let mark = state.hold_next_mark();
+            state.everything = Some(mark);
+            mark
+        })
+    }
+
     /// Marks all keys that a pattern matches, until the mark is let go of.
     pub(crate) fn mark_matching(&self, pattern: &str) -> Mark {
         self.change(|state| {
@@ -81,6 +102,15 @@ impl Pending {
         self.change(|state| {
             if state.keys.get(key) == Some(&mark) {
                 state.keys.remove(key);
+            }
+        });
+    }
+
+    /// Takes a mark off a tag.
+    pub(crate) fn settle_tag(&self, tag: &str, mark: Mark) {
+        self.change(|state| {
+            if state.tags.get(tag) == Some(&mark) {
+                state.tags.remove(tag);
             }
         });
     }
@@ -110,6 +140,14 @@ impl Pending {
             || state.patterns.values().any(|it| glob::matches(it, key))
     }
 
+    /// Whether values with one of these tags must go around Redis.
+    pub(crate) fn covers_tags<'a>(&self, mut tags: impl Iterator<Item = &'a str>) -> bool {
+        self.marked.load(SeqCst) > 0 && {
+            let state = self.state();
+            !state.tags.is_empty() && tags.any(|it| state.tags.contains_key(it))
+        }
+    }
+
     /// Ends the work of who has marked something. What Redis has not been told of must be delivered by
     /// somebody else.
     pub(crate) fn let_go(&self, mark: Mark, told: bool) {
@@ -136,14 +174,18 @@ impl Pending {
     /// What to deliver next; `None` ends the delivery.
     pub(crate) fn next_work(&self) -> Option<Work> {
         let mut state = self.state();
-        if let Some(mark) = state.everything {
+        if let Some(mark) = state.everything.filter(|it| !state.held.contains(it)) {
             return Some(Work::Everything(mark));
         }
         if let Some((mark, pattern)) = state.due_patterns().next() {
             return Some(Work::Pattern(Arc::clone(pattern), *mark));
         }
-        let keys = state.due_keys().take(BATCH);
-        let keys: Vec<_> = keys.map(|(key, mark)| (Arc::clone(key), *mark)).collect();
+        let owned = |(name, mark): (&Arc<str>, &Mark)| (Arc::clone(name), *mark);
+        let tags: Vec<_> = state.due(&state.tags).take(BATCH).map(owned).collect();
+        if !tags.is_empty() {
+            return Some(Work::Tags(tags));
+        }
+        let keys: Vec<_> = state.due(&state.keys).take(BATCH).map(owned).collect();
         if keys.is_empty() {
             state.due = false;
             state.delivering = false;
@@ -157,7 +199,7 @@ impl Pending {
         self.state().delivering = false;
     }
 
-    /// How many keys and patterns are marked; a clearing counts as one.
+    /// How many keys, tags and patterns are marked; everything counts as one.
     pub(crate) fn len(&self) -> usize {
         self.marked.load(SeqCst)
     }
@@ -165,8 +207,10 @@ impl Pending {
     fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state();
         let result = change(&mut state);
-        let marked =
-            state.keys.len() + state.patterns.len() + usize::from(state.everything.is_some());
+        let marked = state.keys.len()
+            + state.tags.len()
+            + state.patterns.len()
+            + usize::from(state.everything.is_some());
         self.marked.store(marked, SeqCst);
         result
     }
@@ -188,8 +232,12 @@ impl State {
         mark
     }
 
-    fn due_keys(&self) -> impl Iterator<Item = (&Arc<str>, &Mark)> {
-        self.keys.iter().filter(|(_, it)| !self.held.contains(it))
+    /// Those of keys or tags.
+    fn due<'a>(
+        &'a self,
+        marked: &'a HashMap<Arc<str>, Mark>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Mark)> {
+        marked.iter().filter(|(_, it)| !self.held.contains(it))
     }
 
     fn due_patterns(&self) -> impl Iterator<Item = (&Mark, &Arc<str>)> {
@@ -199,7 +247,9 @@ impl State {
 
     /// Counts what is due only where there is too much in all.
     fn bound(&mut self) {
-        let too_many = (self.keys.len() > MAX_KEYS && self.due_keys().count() > MAX_KEYS)
+        let too_many_of = |marked| self.due(marked).take(MAX_KEYS + 1).count() > MAX_KEYS;
+        let too_many = (self.keys.len() > MAX_KEYS && too_many_of(&self.keys))
+            || (self.tags.len() > MAX_KEYS && too_many_of(&self.tags))
             || (self.patterns.len() > MAX_PATTERNS && self.due_patterns().count() > MAX_PATTERNS);
         if too_many {
             self.give_up_details();
@@ -210,11 +260,13 @@ impl State {
         if self.everything.is_none() {
             tracing::warn!(
                 keys = self.keys.len(),
+                tags = self.tags.len(),
                 patterns = self.patterns.len(),
-                "too many invalidations wait for redis: the whole prefix will be cleared"
+                "too many invalidations wait for redis: the epoch will be raised, and all values fall"
             );
         }
         self.keys.clear();
+        self.tags.clear();
         self.patterns.clear();
         self.everything = Some(self.next_mark());
     }
@@ -259,6 +311,35 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_covers_the_values_that_have_it() {
+        let pending = Pending::default();
+        let mark = pending.mark_tags(&keys(&["a", "b"]));
+        assert!(pending.covers_tags(["c", "a"].into_iter()));
+        assert!(!pending.covers_tags(["c"].into_iter()) && !pending.covers("a"));
+        pending.settle_tag("a", mark);
+        pending.let_go(mark, false);
+        assert!(pending.begin_delivery());
+        assert!(
+            matches!(pending.next_work(), Some(Work::Tags(tags)) if tags == [("b".into(), mark)])
+        );
+        pending.settle_tag("b", mark);
+        assert!(pending.next_work().is_none());
+    }
+
+    #[test]
+    fn everything_is_delivered_when_who_marked_it_has_let_go() {
+        let pending = Pending::default();
+        let mark = pending.mark_everything();
+        assert!(pending.covers("a"));
+        assert!(pending.next_work().is_none());
+        pending.let_go(mark, false);
+        assert!(pending.begin_delivery());
+        assert!(matches!(pending.next_work(), Some(Work::Everything(it)) if it == mark));
+        pending.settle_everything(mark);
+        assert!(!pending.covers("a") && pending.next_work().is_none());
+    }
+
+    #[test]
     fn too_many_marks_cover_everything() {
         let pending = Pending::default();
         let many: Vec<Arc<str>> = (0..MAX_KEYS).map(|n| n.to_string().into()).collect();
@@ -272,7 +353,7 @@ mod tests {
 
         assert!(pending.begin_delivery());
         let Some(Work::Everything(mark)) = pending.next_work() else {
-            panic!("the prefix is not cleared");
+            panic!("the epoch is not raised");
         };
         pending.settle_everything(mark);
         assert!(pending.next_work().is_none());

@@ -1,10 +1,14 @@
 //! How long a loaded value is kept, and what happens when its time is up.
 
-use std::time::Duration;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::{MAX_TTL, envelope::Life};
+use crate::{
+    Error, MAX_TTL,
+    envelope::Life,
+    tags::{MAX_TAG_BYTES, MAX_TAGS, TABLE},
+};
 
 const JITTER: f64 = 0.1;
 
@@ -19,10 +23,11 @@ const JITTER: f64 = 0.1;
 /// let policy = Policy::new(5 * minute)
 ///     .negative_ttl(minute)
 ///     .stale_while_revalidate(minute)
-///     .stale_if_error(60 * minute);
+///     .stale_if_error(60 * minute)
+///     .tables(&["assessment_sessions"]);
 /// # let _ = policy;
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Policy {
     pub(crate) ttl: Duration,
@@ -32,19 +37,23 @@ pub struct Policy {
     pub(crate) stale_if_error: Duration,
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) early_refresh: bool,
+    tags: Option<Arc<[Box<str>]>>,
+    tables: &'static [&'static str],
 }
 
 impl Policy {
     /// Fresh for `ttl` and then gone. Zero keeps nothing; more than [`MAX_TTL`] counts as that.
     pub fn new(ttl: Duration) -> Policy {
         Policy {
-            ttl: ttl.min(MAX_TTL),
+            ttl,
             negative_ttl: None,
             jitter: JITTER,
             stale_while_revalidate: Duration::ZERO,
             stale_if_error: Duration::ZERO,
             soft_timeout: None,
             early_refresh: true,
+            tags: None,
+            tables: &[],
         }
     }
 
@@ -96,6 +105,57 @@ impl Policy {
         self
     }
 
+    /// What the value falls with: [`invalidate_tags`](crate::CacheManager::invalidate_tags) with one of these
+    /// takes it away. At most 32 with the [tables](Policy::tables), of 1 to 200 bytes each; a loaded value with more
+    /// is not kept, and is counted as rejected. One key has one set of tags: whoever waits for somebody else's
+    /// load gets the value with that one's. Default: none.
+    pub fn tags<S: AsRef<str>>(mut self, tags: impl IntoIterator<Item = S>) -> Policy {
+        self.tags = Some(tags.into_iter().map(|it| it.as_ref().into()).collect());
+        self
+    }
+
+    /// The tables that the value is read from:
+    /// [`invalidate_tables`](crate::CacheManager::invalidate_tables) with one of these takes it away.
+    /// Default: none.
+    pub fn tables(mut self, tables: &'static [&'static str]) -> Policy {
+        self.tables = tables;
+        self
+    }
+
+    pub(crate) fn has_tags(&self) -> bool {
+        self.tags.is_some() || !self.tables.is_empty()
+    }
+
+    /// All tags; those of tables bear a mark.
+    pub(crate) fn all_tags(&self) -> impl ExactSizeIterator<Item = Cow<'_, str>> {
+        let tags = self.tags.as_deref().unwrap_or_default();
+        (0..tags.len() + self.tables.len()).map(|at| match tags.get(at) {
+            Some(tag) => Cow::Borrowed(&**tag),
+            None => Cow::Owned(table_tag(self.tables[at - tags.len()])),
+        })
+    }
+
+    /// Whether a value can have these tags.
+    pub(crate) fn check_tags(&self) -> Result<(), Error> {
+        let count = self.all_tags().len();
+        if count > MAX_TAGS {
+            return Err(Error::TooManyTags { count });
+        }
+        match self.all_tags().find(|it| !is_tag(it)) {
+            Some(tag) => Err(Error::TagOutOfBounds { bytes: tag.len() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The life that a value begins which is set, and not loaded: it is kept for exactly so long.
+    pub(crate) fn life_of_set(&self) -> Result<Life, Error> {
+        let ttl = self.ttl;
+        if ttl.is_zero() || ttl > MAX_TTL {
+            return Err(Error::TtlOutOfBounds { ttl });
+        }
+        Ok(self.begin(ttl, Duration::ZERO))
+    }
+
     /// The life that a value begins which took so long to load; `None` if it is not kept.
     pub(crate) fn life(&self, is_negative: bool, load_time: Duration) -> Option<Life> {
         let ttl = match is_negative {
@@ -105,9 +165,14 @@ impl Policy {
         if ttl.is_zero() {
             return None;
         }
+        let ttl = ttl.min(MAX_TTL);
         let fresh = ttl.mul_f64(1.0 - self.jitter * fastrand::f64());
+        Some(self.begin(fresh, load_time))
+    }
+
+    fn begin(&self, fresh: Duration, load_time: Duration) -> Life {
         let window = self.stale_while_revalidate.max(self.stale_if_error);
-        Some(Life::begin(fresh, (fresh + window).min(MAX_TTL), load_time))
+        Life::begin(fresh, (fresh + window).min(MAX_TTL), load_time)
     }
 
     /// Whether a value which is fresh until then may be given at `now` in the place of an error.
@@ -134,9 +199,25 @@ impl Policy {
     }
 }
 
+/// The tag that a table has.
+pub(crate) fn table_tag(table: &str) -> String {
+    format!("{TABLE}{table}")
+}
+
+/// Whether a value can have such a tag.
+pub(crate) fn is_tag(tag: &str) -> bool {
+    (1..=MAX_TAG_BYTES).contains(&tag.len())
+}
+
 impl From<Duration> for Policy {
     fn from(ttl: Duration) -> Policy {
         Policy::new(ttl)
+    }
+}
+
+impl From<&Policy> for Policy {
+    fn from(policy: &Policy) -> Policy {
+        policy.clone()
     }
 }
 

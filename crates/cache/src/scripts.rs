@@ -4,14 +4,18 @@
 //! the lease is still there, so that a deletion by any process, at any time since the load began, keeps it
 //! out; so does a fill that was sent, was given up for lost, and arrives after all. Loads of several
 //! processes share a lease: none of them began before it, and the first to end stores. A key that is
-//! being written by `set` has `RW` and a token instead, which is not shared.
+//! being written by `set` has `RW` and a token instead, which is not shared. A key that was deleted has `RD`
+//! for a while: the lease of a load that begins in that time is `RP` and a token, and such a load reads the
+//! primary, since a replica may not know yet why the value was deleted.
 //!
-//! All have the names of a value and of its lease as KEYS.
+//! Where nothing else is said, KEYS are the names of a value and of its lease.
 
 /// What a lease of a load begins with.
 pub(crate) const LOAD_LEASE: &str = "RL";
 /// What a lease of a write begins with.
 pub(crate) const WRITE_LEASE: &str = "RW";
+/// What a lease of a load begins with that an invalidation has caused.
+pub(crate) const PRIMARY_LEASE: &[u8] = b"RP";
 
 /// Takes a lease, or gives the value of a type that has come in the meantime. ARGV: the header of the type's
 /// envelopes, a lease, its time in milliseconds, and the mark of a value that is not wanted, which stands
@@ -21,13 +25,52 @@ local v = redis.call('GET', KEYS[1])
 if v and string.sub(v, 1, #ARGV[1]) == ARGV[1]
   and string.sub(v, #ARGV[1] + 1, #ARGV[1] + 8) ~= ARGV[4] then return v end
 local l = redis.call('GET', KEYS[2])
-if l then
+local lease = ARGV[2]
+if l == 'RD' then
+  lease = 'RP' .. string.sub(lease, 3)
+elseif l then
   if string.sub(l, 1, 2) == 'RW' then return nil end
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
   return l
 end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-return ARGV[2]";
+redis.call('SET', KEYS[2], lease, 'PX', ARGV[3])
+return lease";
+
+/// Deletes values and ends what loads and writes them. KEYS: any number of values, each with its lease. ARGV: for
+/// how many milliseconds it is remembered.
+pub(crate) const DELETE: &str = "\
+for i = 1, #KEYS, 2 do
+  redis.call('UNLINK', KEYS[i])
+  redis.call('SET', KEYS[i + 1], 'RD', 'PX', ARGV[1])
+end
+return 1";
+
+/// The generations of tags. One that has none begins with the server's time in microseconds. KEYS: the names of
+/// tags. ARGV: for how many milliseconds each is kept that nobody changes; one that is read when half of that is over
+/// is kept for as long again.
+pub(crate) const GENERATIONS: &str = "\
+local g = {}
+for i, k in ipairs(KEYS) do
+  g[i] = tonumber(redis.call('GET', k) or '')
+  if not g[i] then
+    local t = redis.call('TIME')
+    g[i] = t[1] * 1000000 + t[2]
+    redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[i])
+  elseif redis.call('PTTL', k) < ARGV[i] / 2 then
+    redis.call('PEXPIRE', k, ARGV[i])
+  end
+end
+return g";
+
+/// Raises the generations of tags, and answers them. KEYS and ARGV as above.
+pub(crate) const RAISE: &str = "\
+local g = {}
+local t = redis.call('TIME')
+for i, k in ipairs(KEYS) do
+  g[i] = math.max(t[1] * 1000000 + t[2], (tonumber(redis.call('GET', k) or '') or 0) + 1)
+  redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[i])
+end
+return g";
 
 /// Takes a lease in the place of whatever is there. ARGV: lease, its time in milliseconds.
 pub(crate) const TAKE: &str = "\
@@ -43,10 +86,10 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('UNLINK', KEYS[2])
 return 1";
 
-/// The time to live of a value in milliseconds, -1 for one without end, -2 where there is none, and the part of
-/// it from ARGV to ARGV.
+/// The time to live of a value in milliseconds, -1 for one without end, -2 where there is none, and its start, to
+/// ARGV.
 pub(crate) const TTL: &str = "\
-return {redis.call('PTTL', KEYS[1]), redis.call('GETRANGE', KEYS[1], ARGV[1], ARGV[2])}";
+return {redis.call('PTTL', KEYS[1]), redis.call('GETRANGE', KEYS[1], 0, ARGV[1])}";
 
 /// Takes a value away, if the lease is still there, and the lease. ARGV: lease.
 pub(crate) const DROP: &str = "\

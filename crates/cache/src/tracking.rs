@@ -38,7 +38,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{breaker::jittered, l2::L2, manager::Inner, metrics::Flush};
+use crate::{breaker::jittered, l2::L2, manager::Inner, metrics::Flush, names::Subject};
 
 /// A connection that has died without a word is noticed within both.
 const PING_EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ struct Listener {
     cache: Weak<Inner>,
     template: Client,
     /// Of the names that it asks for.
-    starts: [String; 2],
+    starts: [String; 3],
 }
 
 impl Tracking {
@@ -113,21 +113,37 @@ impl Inner {
         was_armed
     }
 
-    fn hear(&self, names: &[Key]) {
+    async fn hear(&self, names: &[Key]) {
         let Some(l2) = &self.l2 else { return };
+        let mut is_of_all = false;
         self.metrics.heard.inc_by(names.len() as u64);
         for name in names {
-            let Some(identity) = name.as_str().and_then(|it| l2.names().identity(it)) else {
-                continue;
-            };
-            self.fences
-                .hear(&identity, || self.l1.remove_identity(&identity));
+            match name.as_str().and_then(|it| l2.names().subject(it)) {
+                Some(Subject::Value(identity)) => self
+                    .fences
+                    .hear(&identity, || self.l1.remove_identity(&identity)),
+                Some(Subject::Tag(tag)) => is_of_all |= self.tags.hear(&tag),
+                None => {}
+            }
+        }
+        if is_of_all {
+            self.look_at_epoch(l2).await;
+        }
+    }
+
+    /// Forgets all values, unless the epoch is what it was: this process hears of what it has raised itself, too.
+    async fn look_at_epoch(&self, l2: &L2) {
+        self.learn(l2, [].into_iter()).await;
+        let epoch = self.tags.known_epoch();
+        if epoch.is_none_or(|it| self.tags.begin(it)) {
+            self.forget_all();
         }
     }
 
     /// Takes everything out of the first tier and overtakes what is on its way there from Redis.
     fn flush(&self, why: Flush) {
         self.metrics.flushed(why);
+        self.tags.forget();
         self.fences.hear_of_all();
         self.l1.remove_all(|_| true);
     }
@@ -206,6 +222,7 @@ impl Listener {
         connecting.unwrap_or_else(|_| Err(too_late()))?;
         let mut errors = client.error_rx();
         let mut changes = client.cluster_change_rx();
+        self.begin_epoch().await;
         let masters = L2::masters(client);
         let asking = masters.iter().map(|master| {
             let client = client.with_options(&at(master.clone()));
@@ -238,7 +255,7 @@ impl Listener {
                 message = heard.recv() => {
                     let cache = self.cache()?;
                     match message {
-                        Ok(message) => cache.hear(&message.keys),
+                        Ok(message) => cache.hear(&message.keys).await,
                         Err(RecvError::Lagged(_)) => cache.flush(Flush::Lagged),
                         Err(RecvError::Closed) => return Err(gone()),
                     }
@@ -246,6 +263,18 @@ impl Listener {
                 error = errors.recv() => return Err(error.map_or_else(|_| gone(), |(it, _)| it)),
                 _ = changes.recv(), if client.is_clustered() => return Err(moved()),
                 error = &mut silence => return Err(error),
+            }
+        }
+    }
+
+    /// Sees to it that there is an epoch, as nobody should hear of its beginning as of its end.
+    async fn begin_epoch(&self) {
+        if let Some(cache) = self.cache.upgrade()
+            && let Some(l2) = &cache.l2
+        {
+            // Otherwise the first to ask for it does.
+            if let Ok([epoch]) = l2.generations(&[""]).await.as_deref() {
+                cache.tags.begin(*epoch);
             }
         }
     }

@@ -6,52 +6,60 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::Instant;
+use tokio::{join, time::Instant};
 
 use crate::{
-    CacheManager, Error, MAX_TTL,
+    CacheManager, Error, MAX_TTL, Policy,
     envelope::{self, Life},
     fence::Generation,
     l1::Entry,
     l2::L2,
     manager::{AT_ONCE, Inner, check_key},
     pending::Mark,
+    tags::{Noted, Version},
 };
 
 /// A value on its way into the cache.
 struct Item<T> {
     key: Arc<str>,
     value: Arc<T>,
-    bytes: Bytes,
+    encoded: Vec<u8>,
 }
 
 /// Values that are written together, each with the generation that its write began.
 struct Batch<'a, T> {
     items: &'a [Item<T>],
     generations: &'a [Generation],
+    mark: Mark,
+}
+
+/// What all values of one write have.
+struct Common {
+    life: Life,
+    tags: Noted,
 }
 
 impl CacheManager {
-    /// Sets a value. It is read as the type that it is written as, and so written as what it is: a `String`, say,
+    /// Sets a value, for a time to live or by a [`Policy`]: its time to live, which is kept exactly, its windows
+    /// and its tags. It is read as the type that it is written as, and so written as what it is: a `String`, say,
     /// and not a `&str`.
     ///
     /// # Errors
     ///
-    /// When the value cannot be encoded or is too large, or the key or the time to live is out of bounds, and
-    /// nothing has changed;
+    /// When the value cannot be encoded or is too large, or the key, a tag or the time to live is out of bounds,
+    /// and nothing has changed;
     /// or when Redis did not store it, and the key has no value.
     ///
     /// # Cancel safety
     ///
     /// Dropped halfway, it leaves the key with the new value or none.
-    pub async fn set<T>(&self, key: &str, value: T, ttl: Duration) -> Result<(), Error>
+    pub async fn set<T>(&self, key: &str, value: T, policy: impl Into<Policy>) -> Result<(), Error>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        self.mset([(key, value)], ttl).await
+        self.mset([(key, value)], policy).await
     }
 
     /// Sets values, all at once.
@@ -62,23 +70,28 @@ impl CacheManager {
     pub async fn mset<K, T>(
         &self,
         values: impl IntoIterator<Item = (K, T)>,
-        ttl: Duration,
+        policy: impl Into<Policy>,
     ) -> Result<(), Error>
     where
         K: AsRef<str>,
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        check(ttl)?;
-        let (life, limit) = (Life::of(ttl), self.inner.max_value_bytes);
+        let policy = policy.into();
+        policy.check_tags()?;
+        let common = Common {
+            life: policy.life_of_set()?,
+            tags: self.inner.note(&policy),
+        };
+        let limit = self.inner.max_value_bytes;
         let items: Vec<Item<T>> = values
             .into_iter()
-            .map(|(key, value)| Item::encode(key.as_ref(), value, life, limit))
+            .map(|(key, value)| Item::encode(key.as_ref(), value, limit))
             .collect::<Result<_, _>>()?;
         match &self.inner.l2 {
-            Some(l2) => self.inner.write(l2, &items, life).await,
+            Some(l2) => self.inner.write(l2, &items, &common).await,
             None => {
                 for item in &items {
-                    let insert = || self.inner.insert(item, Instant::now(), life);
+                    let insert = || self.inner.insert(item, Instant::now(), &common);
                     self.inner.fences.invalidate(&item.key, insert);
                 }
                 Ok(())
@@ -103,7 +116,7 @@ impl CacheManager {
             });
             return Ok(is_there);
         };
-        if inner.pending.covers(key) {
+        if self.ttl(key).await?.is_none() {
             return Ok(false);
         }
         let result = l2.expire(key, ttl).await;
@@ -114,23 +127,23 @@ impl CacheManager {
 }
 
 impl<T: Serialize> Item<T> {
-    fn encode(key: &str, value: T, life: Life, limit: usize) -> Result<Item<T>, Error> {
+    fn encode(key: &str, value: T, limit: usize) -> Result<Item<T>, Error> {
         check_key(key)?;
-        let bytes = envelope::encode(key, &value, life).map_err(|source| Error::Encode {
+        let encoded = envelope::encode(&value).map_err(|source| Error::Encode {
             key: key.to_owned(),
             source,
         })?;
-        if bytes.len() > limit {
+        if encoded.len() > limit {
             return Err(Error::ValueTooLarge {
                 key: key.to_owned(),
-                bytes: bytes.len(),
+                bytes: encoded.len(),
                 limit,
             });
         }
         Ok(Item {
             key: key.into(),
             value: Arc::new(value),
-            bytes: bytes.into(),
+            encoded,
         })
     }
 }
@@ -140,7 +153,7 @@ impl Inner {
         self: &Arc<Inner>,
         l2: &L2,
         items: &[Item<T>],
-        life: Life,
+        common: &Common,
     ) -> Result<(), Error> {
         let keys: Vec<Arc<str>> = items.iter().map(|it| Arc::clone(&it.key)).collect();
         // Until Redis has dropped the old values, nobody here may read them.
@@ -152,8 +165,12 @@ impl Inner {
 
         let mut failure = None;
         for (items, generations) in items.chunks(AT_ONCE).zip(generations.chunks(AT_ONCE)) {
-            let batch = Batch { items, generations };
-            let written = self.write_batch(l2, batch, marked.mark(), life).await;
+            let batch = Batch {
+                items,
+                generations,
+                mark: marked.mark(),
+            };
+            let written = self.write_batch(l2, batch, common).await;
             failure = failure.or(written.err());
         }
         if failure.is_none() {
@@ -167,24 +184,35 @@ impl Inner {
         &self,
         l2: &L2,
         batch: Batch<'_, T>,
-        mark: Mark,
-        life: Life,
+        common: &Common,
     ) -> Result<(), Error> {
-        let leases = join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key))).await;
+        let names = || common.tags.iter().map(Version::name);
+        let (leases, ()) = join!(
+            join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key))),
+            self.learn(l2, names())
+        );
+        // What has just been heard of is read once more.
+        self.learn(l2, names()).await;
+        let stamps = self.stamps(&common.tags);
+        let life = common.life;
         let mut failure = None;
         let mut leased = Vec::with_capacity(batch.items.len());
         for ((item, generation), lease) in batch.items.iter().zip(batch.generations).zip(leases) {
             match lease {
                 Ok(lease) => {
-                    self.pending.settle(&item.key, mark);
+                    self.pending.settle(&item.key, batch.mark);
                     leased.push((item, *generation, lease));
                 }
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
         let sent = Instant::now();
-        let fills = leased.iter().map(|(item, _, lease)| {
-            l2.fill(&item.key, lease.clone(), item.bytes.clone(), life.kept)
+        let fills = leased.iter().map(|(item, _, lease)| async {
+            // Why the generations are not known has been counted.
+            let stamps = stamps.as_ref();
+            let stamps = stamps.ok_or(Error::Unavailable { source: None })?;
+            let bytes = envelope::seal::<T>(&item.key, life, stamps, &item.encoded);
+            l2.fill(&item.key, lease.clone(), bytes, life.kept).await
         });
         for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
             // A load that began during the write may have found what was there before.
@@ -195,7 +223,7 @@ impl Inner {
                         // Redis tells of this as well, and the first tier would let go of it: whoever
                         // asks next keeps it.
                         if !self.tracking.is_armed() {
-                            self.insert(item, sent, life);
+                            self.insert(item, sent, common);
                         }
                     };
                     self.fences.settle(&item.key, *generation, forget, insert);
@@ -210,9 +238,9 @@ impl Inner {
         failure.map_or(Ok(()), Err)
     }
 
-    fn insert<T: Send + Sync + 'static>(&self, item: &Item<T>, seen: Instant, life: Life) {
-        let value = Arc::clone(&item.value);
-        let entry = Entry::new(value, item.bytes.len(), self.span(seen, life));
+    fn insert<T: Send + Sync + 'static>(&self, item: &Item<T>, seen: Instant, common: &Common) {
+        let (value, span) = (Arc::clone(&item.value), self.span(seen, common.life));
+        let entry = Entry::new(value, item.encoded.len(), span, common.tags.clone());
         self.l1.insert(Arc::clone(&item.key), entry);
     }
 }

@@ -14,5 +14,6 @@ mod pattern;
 mod place;
 mod stale;
 mod storm;
+mod tags;
 mod tracking;
 mod values;

@@ -79,7 +79,7 @@ async fn a_prefix_with_wildcards_means_itself() {
         fill(cache, &["user:1", "user:2"]).await;
     }
     for cache in &wild {
-        assert_eq!(cache.clear().await, 2, "{cache:?}");
+        assert_eq!(cache.delete_pattern("?*").await.unwrap(), 2, "{cache:?}");
     }
     for cache in &others {
         assert_eq!(
@@ -136,7 +136,7 @@ async fn many_pages_of_keys_are_counted_exactly() {
         .unwrap();
     assert_eq!(cache.delete_pattern("0:*").await.unwrap(), 2_500);
     assert_eq!(count(&client, place.redis.prefix()).await, 2_500);
-    assert_eq!(cache.clear().await, 2_500);
+    assert_eq!(cache.delete_pattern("?*").await.unwrap(), 2_500);
     assert_eq!(count(&client, place.redis.prefix()).await, 0);
     assert_eq!(cache.stats().l1_entries, 0);
     client.quit().await.unwrap();
@@ -153,7 +153,7 @@ async fn everything_is_taken_away_only_where_that_is_said() {
         }
         assert_eq!(cache.delete_pattern("").await.unwrap(), 0);
         assert_eq!(left(&cache, &["a", "b"]).await.len(), 2);
-        assert_eq!(cache.clear().await, 2);
+        cache.clear().await;
         assert!(left(&cache, &["a", "b"]).await.is_empty());
     }
 }

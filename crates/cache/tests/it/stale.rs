@@ -28,7 +28,7 @@ fn policy(ttl: Duration) -> Policy {
 
 async fn load(
     cache: &CacheManager,
-    policy: Policy,
+    policy: &Policy,
     value: Result<u32, &'static str>,
 ) -> Option<u32> {
     let loaded = cache.get_or_load("k", policy, || async { value }).await;
@@ -36,7 +36,7 @@ async fn load(
 }
 
 /// By a task of its own.
-async fn detached(cache: &CacheManager, policy: Policy, value: u32) -> Option<u32> {
+async fn detached(cache: &CacheManager, policy: &Policy, value: u32) -> Option<u32> {
     let load = move || async move { Ok::<_, &str>(value) };
     let loaded = cache.detached().get_or_load("k", policy, load).await;
     loaded.ok().as_deref().copied()
@@ -46,27 +46,27 @@ async fn detached(cache: &CacheManager, policy: Policy, value: u32) -> Option<u3
 async fn an_error_is_answered_by_a_stale_value_within_its_window() {
     let cache = in_process();
     let policy = policy(MINUTE).stale_if_error(10 * MINUTE);
-    assert_eq!(load(&cache, policy, Ok(1)).await, Some(1));
+    assert_eq!(load(&cache, &policy, Ok(1)).await, Some(1));
     advance(2 * MINUTE).await;
     assert_eq!(cache.get::<u32>("k").await, None, "it is not fresh");
     assert_eq!(cache.mget::<u32>(&["k"]).await, [None]);
     assert!(!cache.exists("k").await.unwrap());
 
-    assert_eq!(load(&cache, policy, Err("down")).await, Some(1));
+    assert_eq!(load(&cache, &policy, Err("down")).await, Some(1));
     assert_eq!(cache.stats().stale, 1);
     // Nobody tries again at once.
-    assert_eq!(load(&cache, policy, Ok(2)).await, Some(1));
+    assert_eq!(load(&cache, &policy, Ok(2)).await, Some(1));
     advance(2 * SECOND).await;
-    assert_eq!(load(&cache, policy, Err("down")).await, Some(1));
+    assert_eq!(load(&cache, &policy, Err("down")).await, Some(1));
     advance(2 * SECOND).await;
-    assert_eq!(load(&cache, policy, Ok(2)).await, Some(2));
+    assert_eq!(load(&cache, &policy, Ok(2)).await, Some(2));
 
     // Not for ever, however often it is given.
     for _ in 0..20 {
         advance(MINUTE).await;
-        load(&cache, policy, Err("down")).await;
+        load(&cache, &policy, Err("down")).await;
     }
-    assert_eq!(load(&cache, policy, Err("down")).await, None);
+    assert_eq!(load(&cache, &policy, Err("down")).await, None);
     assert_eq!(cache.stats().load_failures, 23);
 }
 
@@ -75,13 +75,13 @@ async fn a_load_that_takes_too_long_is_an_error_too() {
     let cache = CacheManager::builder().load_timeout(SECOND).build();
     let cache = cache.unwrap();
     let policy = policy(MINUTE).stale_if_error(MINUTE);
-    load(&cache, policy, Ok(1)).await;
+    load(&cache, &policy, Ok(1)).await;
     advance(MINUTE).await;
     let never = std::future::pending::<Result<u32, &str>>;
-    let given = cache.get_or_load("k", policy, never).await.unwrap();
+    let given = cache.get_or_load("k", &policy, never).await.unwrap();
     assert_eq!(*given, 1);
     advance(2 * MINUTE).await;
-    let error = cache.get_or_load("k", policy, never).await.unwrap_err();
+    let error = cache.get_or_load("k", &policy, never).await.unwrap_err();
     assert!(matches!(error, LoadError::TimedOut { .. }), "{error:?}");
 }
 
@@ -89,19 +89,19 @@ async fn a_load_that_takes_too_long_is_an_error_too() {
 async fn a_deletion_leaves_nothing_stale() {
     let cache = in_process();
     let policy = policy(MINUTE).stale_if_error(10 * MINUTE);
-    load(&cache, policy, Ok(1)).await;
+    load(&cache, &policy, Ok(1)).await;
     advance(2 * MINUTE).await;
     cache.delete(&["k"]).await;
-    assert_eq!(load(&cache, policy, Err("down")).await, None);
+    assert_eq!(load(&cache, &policy, Err("down")).await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_value_is_given_while_it_is_loaded_anew() {
     let cache = in_process();
     let policy = policy(MINUTE).stale_while_revalidate(MINUTE);
-    assert_eq!(detached(&cache, policy, 1).await, Some(1));
+    assert_eq!(detached(&cache, &policy, 1).await, Some(1));
     advance(MINUTE).await;
-    assert_eq!(detached(&cache, policy, 2).await, Some(1), "stale");
+    assert_eq!(detached(&cache, &policy, 2).await, Some(1), "stale");
     eventually(LIMIT, || async {
         cache.get("k").await.as_deref() == Some(&2_u32)
     })
@@ -109,7 +109,7 @@ async fn a_stale_value_is_given_while_it_is_loaded_anew() {
     let stats = cache.stats();
     assert_eq!((stats.stale, stats.refreshes, stats.loads), (1, 1, 2));
     advance(2 * MINUTE).await;
-    assert_eq!(detached(&cache, policy, 3).await, Some(3), "too old");
+    assert_eq!(detached(&cache, &policy, 3).await, Some(3), "too old");
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn a_value_is_loaded_anew_before_its_time_is_up_once_and_in_a_scope_of_its
         let policy = policy(MINUTE);
         *cache
             .detached()
-            .get_or_load("k", policy, load)
+            .get_or_load("k", &policy, load)
             .await
             .unwrap()
     };
@@ -177,14 +177,14 @@ async fn a_detached_load_outlives_its_caller() {
 async fn a_slow_load_gives_what_is_stale_and_goes_on() {
     let cache = in_process();
     let policy = policy(MINUTE).stale_if_error(MINUTE).soft_timeout(SECOND);
-    detached(&cache, policy, 1).await;
+    detached(&cache, &policy, 1).await;
     advance(MINUTE).await;
     let slow = || async {
         tokio::time::sleep(5 * SECOND).await;
         Ok::<_, &str>(2_u32)
     };
     let asked = Instant::now();
-    let given = cache.detached().get_or_load("k", policy, slow).await;
+    let given = cache.detached().get_or_load("k", &policy, slow).await;
     assert_eq!(*given.unwrap(), 1);
     assert_eq!(asked.elapsed(), SECOND);
     advance(5 * SECOND).await;
@@ -197,19 +197,19 @@ async fn a_slow_load_gives_what_is_stale_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_kept_for_as_long_as_it_is_told() {
     let cache = in_process();
-    let find = async |policy: Policy, found: Option<u32>| {
+    let find = async |policy: &Policy, found: Option<u32>| {
         let load = || async { Ok::<_, ()>(found) };
         *cache.get_or_load("k", policy, load).await.unwrap()
     };
-    assert_eq!(find(policy(MINUTE), None).await, None);
+    assert_eq!(find(&policy(MINUTE), None).await, None);
     assert_eq!(cache.stats().l1_entries, 0);
     let negative = policy(MINUTE).negative_ttl(SECOND);
-    assert_eq!(find(negative, None).await, None);
-    assert_eq!(find(negative, Some(1)).await, None, "it is known");
+    assert_eq!(find(&negative, None).await, None);
+    assert_eq!(find(&negative, Some(1)).await, None, "it is known");
     advance(SECOND).await;
-    assert_eq!(find(negative, Some(1)).await, Some(1));
+    assert_eq!(find(&negative, Some(1)).await, Some(1));
     advance(SECOND).await;
-    assert_eq!(find(negative, None).await, Some(1));
+    assert_eq!(find(&negative, None).await, Some(1));
 }
 
 /// Through Redis: another instance gives what is stale there, and asks it before it loads.
@@ -218,15 +218,15 @@ async fn what_is_stale_in_redis_is_better_than_an_error() {
     let place = Place::new().await;
     let (cache, other) = (place.redis_alone().await, place.redis_alone().await);
     let short = policy(Duration::from_millis(20)).stale_if_error(MINUTE);
-    assert_eq!(load(&cache, short, Ok(1)).await, Some(1));
+    assert_eq!(load(&cache, &short, Ok(1)).await, Some(1));
     eventually(LIMIT, || async { !cache.exists("k").await.unwrap() }).await;
     assert_eq!(other.get::<u32>("k").await, None);
-    assert_eq!(load(&other, short, Err("down")).await, Some(1));
+    assert_eq!(load(&other, &short, Err("down")).await, Some(1));
     let strict = policy(MINUTE);
-    assert_eq!(load(&other, strict, Err("down")).await, None);
+    assert_eq!(load(&other, &strict, Err("down")).await, None);
     // The lease of those loads is still there, and it does not keep a value out.
-    assert_eq!(load(&other, strict, Ok(2)).await, Some(2));
-    assert_eq!(load(&cache, strict, Err("unasked")).await, Some(2));
+    assert_eq!(load(&other, &strict, Ok(2)).await, Some(2));
+    assert_eq!(load(&cache, &strict, Err("unasked")).await, Some(2));
     let left = cache.ttl("k").await.unwrap().unwrap();
     assert!(left <= MINUTE && left > MINUTE / 2, "{left:?}");
 }
@@ -236,7 +236,7 @@ async fn a_refresh_replaces_what_redis_has_and_takes_what_somebody_else_has_put_
     let place = Place::new().await;
     let (cache, other) = (place.redis_alone().await, place.cache().await);
     let stale = policy(Duration::from_millis(20)).stale_while_revalidate(MINUTE);
-    assert_eq!(detached(&cache, stale, 1).await, Some(1));
+    assert_eq!(detached(&cache, &stale, 1).await, Some(1));
     eventually(LIMIT, || async { !cache.exists("k").await.unwrap() }).await;
     let go = Arc::new(Notify::new());
     let slow = {
@@ -254,7 +254,7 @@ async fn a_refresh_replaces_what_redis_has_and_takes_what_somebody_else_has_put_
         cache.get("k").await.as_deref() == Some(&2_u32)
     })
     .await;
-    assert_eq!(load(&other, policy(MINUTE), Err("unasked")).await, Some(2));
+    assert_eq!(load(&other, &policy(MINUTE), Err("unasked")).await, Some(2));
     assert_eq!(other.stats().loads, 0);
 }
 
@@ -263,7 +263,7 @@ async fn a_refresh_replaces_what_redis_has_and_takes_what_somebody_else_has_put_
 async fn a_caller_whose_time_ends_first_is_given_what_is_stale() {
     let cache = in_process();
     let policy = policy(MINUTE).stale_if_error(MINUTE);
-    detached(&cache, policy, 1).await;
+    detached(&cache, &policy, 1).await;
     advance(MINUTE).await;
     let never = std::future::pending::<Result<u32, &str>>;
     let deadline = Instant::now() + SECOND;
@@ -271,7 +271,7 @@ async fn a_caller_whose_time_ends_first_is_given_what_is_stale() {
     let caller = cache.detached();
     let given = scope
         .clone()
-        .run(caller.get_or_load("k", policy, never))
+        .run(caller.get_or_load("k", &policy, never))
         .await;
     assert_eq!(*given.unwrap(), 1);
     // That load still runs: who follows it has no more time, and who allows nothing stale has nothing.
@@ -287,7 +287,7 @@ async fn a_caller_whose_time_ends_first_is_given_what_is_stale() {
 async fn a_refresh_that_fails_is_not_tried_again_at_once_and_takes_no_time_away() {
     let cache = in_process();
     let policy = policy(MINUTE).stale_while_revalidate(MINUTE);
-    detached(&cache, policy, 1).await;
+    detached(&cache, &policy, 1).await;
     advance(MINUTE).await;
     let loads = Arc::new(AtomicU32::new(0));
     let get = async || {
@@ -298,7 +298,7 @@ async fn a_refresh_that_fails_is_not_tried_again_at_once_and_takes_no_time_away(
         };
         cache
             .detached()
-            .get_or_load("k", policy, fail)
+            .get_or_load("k", &policy, fail)
             .await
             .map(|it| *it)
     };
@@ -347,7 +347,7 @@ async fn a_source_that_has_nothing_any_more_takes_the_value_away() {
     for cache in [in_process(), place.cache().await] {
         let policy = policy(SECOND / 50).stale_if_error(MINUTE);
         let load = async |found: Result<Option<u32>, &'static str>| {
-            let loaded = cache.get_or_load("k", policy, || async { found });
+            let loaded = cache.get_or_load("k", &policy, || async { found });
             loaded.await.map(|it| *it)
         };
         assert_eq!(load(Ok(Some(1))).await.unwrap(), Some(1));
@@ -362,11 +362,11 @@ async fn a_new_time_to_live_makes_nothing_fresh_that_is_not() {
     let place = Place::new().await;
     for cache in [in_process(), place.cache().await] {
         let stale = policy(SECOND / 50).stale_if_error(MINUTE);
-        load(&cache, stale, Ok(1)).await;
+        load(&cache, &stale, Ok(1)).await;
         eventually(LIMIT, || async { !cache.exists("k").await.unwrap() }).await;
         assert!(!cache.expire("k", MINUTE).await.unwrap());
         assert_eq!(cache.get::<u32>("k").await, None);
-        load(&cache, policy(MINUTE).stale_if_error(MINUTE), Ok(2)).await;
+        load(&cache, &policy(MINUTE).stale_if_error(MINUTE), Ok(2)).await;
         assert!(cache.expire("k", 2 * MINUTE).await.unwrap());
         let left = cache.ttl("k").await.unwrap().unwrap();
         assert!(left > MINUTE && left <= 2 * MINUTE, "{left:?}");

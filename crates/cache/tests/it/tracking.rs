@@ -61,7 +61,7 @@ async fn a_change_by_another_instance_is_heard_of_under_every_kind_of_key() {
 
         other.set(key, OLD, TTL).await.unwrap();
         copied(&cache, key, OLD).await;
-        assert_eq!(other.clear().await, 1, "{key}");
+        other.clear().await;
         eventually(LIMIT, || async { value(&cache, key).await.is_none() }).await;
     }
 }

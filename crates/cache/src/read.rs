@@ -1,0 +1,234 @@
+//! Reading from the second tier: what stands there, and whether it is right.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use tokio::{join, time::Instant};
+
+use crate::{
+    Error,
+    envelope::{self, Life, Sealed, Stamps},
+    l2::L2,
+    manager::Inner,
+    tags::{Judged, Noted, UNHEARD, Version},
+};
+
+/// How often generations are read that somebody is heard to have changed meanwhile.
+const LOOKS: usize = 2;
+
+/// A value, as it was found.
+pub(crate) struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) encoded_bytes: usize,
+    /// What is left of it.
+    pub(crate) life: Life,
+    /// For how long it has not been fresh.
+    pub(crate) overdue: std::time::Duration,
+    pub(crate) tags: Noted,
+}
+
+/// What there is for one who would load a value.
+pub(crate) enum Read<T> {
+    /// A fresh value.
+    Hit(Found<T>),
+    /// None, and the right to store one, as long as nobody deletes the key.
+    Lease(Bytes, Option<Found<T>>),
+    /// None, and somebody else is storing one.
+    Nothing(Option<Found<T>>),
+}
+
+impl<T> Found<T> {
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.life.fresh.is_zero()
+    }
+}
+
+impl Inner {
+    /// The value of a key, fresh or not.
+    pub(crate) async fn find<T: DeserializeOwned>(
+        &self,
+        l2: &L2,
+        key: &str,
+    ) -> Result<Option<Found<T>>, Error> {
+        Ok(match l2.get(key).await? {
+            Some(bytes) => self.found(l2, key, &bytes).await,
+            None => None,
+        })
+    }
+
+    /// The values of keys, fresh or not, in their order.
+    pub(crate) async fn find_many<T: DeserializeOwned>(
+        &self,
+        l2: &L2,
+        keys: &[&str],
+    ) -> Result<Vec<Option<Found<T>>>, Error> {
+        let answers = l2.mget(keys).await?;
+        let sealed: Vec<Option<Sealed<'_>>> = keys
+            .iter()
+            .zip(&answers)
+            .map(|(key, bytes)| envelope::open::<T>(key, bytes.as_ref()?))
+            .collect();
+        let stamps = sealed.iter().flatten().map(|it| it.stamps);
+        let is_unknown = |it: Stamps<'_>| matches!(self.judge(it), Judged::Unknown);
+        let names: Vec<&str> = stamps
+            .filter(|it| is_unknown(*it))
+            .flat_map(|it| it.tags().map(|(name, _)| name).chain([""]))
+            .collect();
+        if !names.is_empty() {
+            self.learn(l2, names.into_iter()).await;
+        }
+        let found = sealed.into_iter().zip(&answers).map(|(sealed, bytes)| {
+            let (sealed, bytes) = (sealed?, bytes.as_ref()?);
+            match self.judge(sealed.stamps) {
+                Judged::Right(tags) => self.decoded(&sealed, bytes, tags),
+                _ => None,
+            }
+        });
+        Ok(found.collect())
+    }
+
+    /// The value of a key, or the right to store one with these tags. A value with this mark is not wanted; one
+    /// that is not fresh is given beside the right.
+    pub(crate) async fn find_or_lease<T: DeserializeOwned>(
+        &self,
+        l2: &L2,
+        key: &str,
+        tags: &Noted,
+        unwanted: Option<[u8; 8]>,
+    ) -> Result<Read<T>, Error> {
+        let is_wanted = |found: &Found<T>| found.is_fresh() && Some(found.life.mark()) != unwanted;
+        // Most who ask find it, and for them this costs half of what the script does.
+        let bytes = l2.get(key).await?;
+        let found = match &bytes {
+            Some(bytes) => self.found(l2, key, bytes).await,
+            None => None,
+        };
+        let stale = match found {
+            Some(found) if is_wanted(&found) => return Ok(Read::Hit(found)),
+            other => other,
+        };
+        // Whatever has been found is not wanted, be it stale, overtaken or unreadable.
+        let mark = bytes.and_then(|it| envelope::mark(&it)).unwrap_or_default();
+        let header = Bytes::copy_from_slice(&envelope::header::<T>());
+        let names = || tags.iter().map(Version::name);
+        let (answer, ()) = join!(l2.lease(key, header, mark), self.learn(l2, names()));
+        // What has just been heard of is read once more.
+        self.learn(l2, names()).await;
+        let Some(bytes) = answer? else {
+            return Ok(Read::Nothing(stale));
+        };
+        if !bytes.starts_with(envelope::VALUE) {
+            return Ok(Read::Lease(bytes, stale));
+        }
+        Ok(match self.found(l2, key, &bytes).await {
+            Some(found) if is_wanted(&found) => Read::Hit(found),
+            other => Read::Nothing(other.or(stale)),
+        })
+    }
+
+    /// Whether values with these generations are right now, as far as Redis tells.
+    pub(crate) async fn judged(&self, l2: &L2, stamps: Stamps<'_>) -> Option<Noted> {
+        for _ in 0..LOOKS {
+            match self.judge(stamps) {
+                Judged::Right(tags) => return Some(tags),
+                Judged::Overtaken => return None,
+                // On the heap: it is rare.
+                Judged::Unknown => {
+                    Box::pin(self.learn(l2, stamps.tags().map(|(name, _)| name))).await;
+                }
+            }
+        }
+        match self.judge(stamps) {
+            Judged::Right(tags) => Some(tags),
+            Judged::Overtaken | Judged::Unknown => None,
+        }
+    }
+
+    /// Notes the tags anew for a load or a write that begins now. Answers the generations that its value is
+    /// stored with; `None` while they are not known.
+    pub(crate) fn stamps(&self, tags: &Noted) -> Option<Vec<u8>> {
+        let epoch = self.tags.known_epoch();
+        let generations = tags.renew()?;
+        Some(envelope::stamps(epoch?, generations.into_iter()))
+    }
+
+    /// Whether none of the tags has been invalidated since they were noted, by anybody that Redis knows of.
+    pub(crate) async fn are_current(&self, l2: &L2, tags: &Noted) -> bool {
+        if tags.are_current() {
+            return true;
+        }
+        self.learn(l2, tags.iter().map(Version::name)).await;
+        tags.are_current()
+    }
+
+    /// Asks Redis for those of the tags' generations, and of the epoch's, that are not known.
+    pub(crate) async fn learn<'a>(&self, l2: &L2, names: impl Iterator<Item = &'a str>) {
+        let now = Instant::now();
+        // What Redis says before it tells of changes may change unheard.
+        let until = (!self.tracking.is_armed()).then(|| now + UNHEARD);
+        let unknown = self.tags.unknown(names, now);
+        if unknown.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = unknown.iter().map(Version::name).collect();
+        // Why there was no answer has been counted, and they stay unknown.
+        if let Ok(generations) = l2.generations(&names).await {
+            for (version, generation) in unknown.iter().zip(generations) {
+                version.learn(generation, until);
+            }
+        }
+        if self.tags.bound() {
+            // The tags that are left are those of values in the process.
+            self.l1.remove_all(|_| true);
+            self.tags.bound();
+        }
+    }
+
+    async fn found<T: DeserializeOwned>(
+        &self,
+        l2: &L2,
+        key: &str,
+        bytes: &Bytes,
+    ) -> Option<Found<T>> {
+        let Some(sealed) = envelope::open::<T>(key, bytes) else {
+            self.count_unreadable::<T>(bytes);
+            return None;
+        };
+        let tags = self.judged(l2, sealed.stamps).await?;
+        self.decoded(&sealed, bytes, tags)
+    }
+
+    fn judge(&self, stamps: Stamps<'_>) -> Judged {
+        if self
+            .pending
+            .covers_tags(stamps.tags().map(|(name, _)| name))
+        {
+            return Judged::Overtaken;
+        }
+        self.tags.judge(stamps, Instant::now())
+    }
+
+    fn decoded<T: DeserializeOwned>(
+        &self,
+        sealed: &Sealed<'_>,
+        bytes: &Bytes,
+        tags: Noted,
+    ) -> Option<Found<T>> {
+        let Some(value) = sealed.decode() else {
+            self.count_unreadable::<T>(bytes);
+            return None;
+        };
+        Some(Found {
+            value,
+            encoded_bytes: bytes.len(),
+            life: sealed.life.left(),
+            overdue: sealed.life.overdue(),
+            tags,
+        })
+    }
+
+    fn count_unreadable<T>(&self, bytes: &Bytes) {
+        // Somebody else's bytes are no concern of ours.
+        let is_ours = bytes.starts_with(&envelope::header::<T>());
+        self.metrics.unreadable.inc_by(u64::from(is_ours));
+    }
+}
