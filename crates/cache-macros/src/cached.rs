@@ -39,10 +39,11 @@ pub(crate) fn expand(
     };
     let policy = policy(&options);
     let (cache_name, key_name, body_name) = (name("cache"), name("key"), name("body"));
+    let policy_name = name("policy");
     // Where a bound does not hold, the message points at the type.
     let load = quote_spanned! {returned.span()=>
         #krate::__macro::Output::<#returned>::new()
-            .load(&#cache_name, &#key_name, #policy, #body_name)
+            .load(&#cache_name, &#key_name, #policy_name, #body_name)
             .await
     };
     Ok(quote! {
@@ -54,6 +55,8 @@ pub(crate) fn expand(
                 ::core::option::Option::Some(_) => #key,
                 ::core::option::Option::None => ::core::option::Option::None,
             };
+            // Before the body takes the arguments.
+            let #policy_name = #key_name.as_ref().map(|_| #policy);
             let #body_name = async move {
                 // Tells `?` and `return` in the body what it returns.
                 #[allow(
@@ -70,10 +73,11 @@ pub(crate) fn expand(
                 }
                 #block
             };
-            match (#cache_name, #key_name) {
+            match (#cache_name, #key_name, #policy_name) {
                 (
                     ::core::option::Option::Some(#cache_name),
                     ::core::option::Option::Some(#key_name),
+                    ::core::option::Option::Some(#policy_name),
                 ) => {
                     #[allow(unused_imports, reason = "a result has a method of its own")]
                     use #krate::__macro::Plain as _;
@@ -166,16 +170,19 @@ fn mentions(tokens: TokenStream, name: &Ident) -> bool {
     })
 }
 
-/// How long the value is kept.
+/// How long the value is kept, and what it falls with.
 fn policy(options: &Options) -> TokenStream {
     let krate = &options.krate;
     let ttl = &options.ttl;
     let negative_ttl = options.negative_ttl.iter();
     let stale_if_error = options.stale_if_error.iter();
+    let (tables, tags) = (&options.invalidate_on, options.tags.iter());
     quote! {
         #krate::Policy::new(#ttl)
             #(.negative_ttl(#negative_ttl))*
             #(.stale_if_error(#stale_if_error))*
+            #(.tags(#tags))*
+            .tables(&[#(#tables),*])
     }
 }
 

@@ -15,6 +15,10 @@ pub(crate) struct Options {
     pub(crate) ttl: TokenStream,
     pub(crate) negative_ttl: Option<TokenStream>,
     pub(crate) stale_if_error: Option<TokenStream>,
+    /// Tables.
+    pub(crate) invalidate_on: Vec<LitStr>,
+    /// Something to go through.
+    pub(crate) tags: Option<Expr>,
     pub(crate) prefix: Option<LitStr>,
     /// Instead of the arguments.
     pub(crate) key: Option<Expr>,
@@ -31,6 +35,8 @@ struct Given {
     ttl: Option<Expr>,
     negative_ttl: Option<Expr>,
     stale_if_error: Option<Expr>,
+    invalidate_on: Vec<LitStr>,
+    tags: Option<Expr>,
     prefix: Option<LitStr>,
     key: Option<Expr>,
     cache: Option<Expr>,
@@ -65,6 +71,8 @@ impl Options {
             ttl: duration("ttl", &ttl)?,
             negative_ttl: optional_duration("negative_ttl", given.negative_ttl)?,
             stale_if_error: optional_duration("stale_if_error", given.stale_if_error)?,
+            invalidate_on: given.invalidate_on,
+            tags: given.tags,
             prefix: given.prefix,
             key: given.key,
             cache: given.cache,
@@ -82,6 +90,18 @@ impl Given {
             once(&mut self.negative_ttl, meta)
         } else if meta.path.is_ident("stale_if_error") {
             once(&mut self.stale_if_error, meta)
+        } else if meta.path.is_ident("invalidate_on") {
+            let tables;
+            let list = meta.value()?;
+            syn::bracketed!(tables in list);
+            self.invalidate_on
+                .extend(Punctuated::<LitStr, Token![,]>::parse_terminated(&tables)?);
+            match self.invalidate_on.iter().find(|it| it.value().is_empty()) {
+                Some(table) => Err(Error::new(table.span(), "a table has a name")),
+                None => Ok(()),
+            }
+        } else if meta.path.is_ident("tags") {
+            once(&mut self.tags, meta)
         } else if meta.path.is_ident("prefix") {
             once(&mut self.prefix, meta)?;
             match &self.prefix {
@@ -106,7 +126,8 @@ impl Given {
             Ok(())
         } else {
             Err(meta.error(
-                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `prefix`, `key`, `cache`, `crate` and `skip`",
+                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `invalidate_on`, `tags`, `prefix`, `key`, \
+                 `cache`, `crate` and `skip`",
             ))
         }
     }

@@ -6,7 +6,7 @@ use fred::{clients::Client, interfaces::ClientLike as _};
 use tokio::sync::Semaphore;
 
 use crate::{
-    CacheManager, CacheMetrics, MAX_TTL,
+    CacheManager, CacheMetrics, Codec, MAX_TTL,
     detached::{LOADS, REFRESHES},
     fence::Fences,
     l1::L1,
@@ -31,6 +31,7 @@ pub struct Builder {
     command_timeout: Duration,
     load_timeout: Duration,
     max_value_bytes: usize,
+    codec: Codec,
     metrics: CacheMetrics,
 }
 
@@ -66,6 +67,7 @@ impl Default for Builder {
             command_timeout: Duration::from_millis(250),
             load_timeout: Duration::from_secs(30),
             max_value_bytes: 1024 * 1024,
+            codec: Codec::default(),
             metrics: CacheMetrics::default(),
         }
     }
@@ -130,10 +132,16 @@ impl Builder {
         self
     }
 
-    /// The largest value that is kept, as encoded: a larger one is given to who has loaded it, is counted, and is
+    /// The largest value that is kept, as encoded and before it is compressed: a larger one is given to who has loaded it, is counted, and is
     /// kept nowhere. Default: 1 MiB.
     pub fn max_value_bytes(mut self, bytes: usize) -> Builder {
         self.max_value_bytes = bytes;
+        self
+    }
+
+    /// How values are written in Redis; whatever it is, values of both kinds are read. Default: postcard.
+    pub fn codec(mut self, codec: Codec) -> Builder {
+        self.codec = codec;
         self
     }
 
@@ -197,6 +205,7 @@ impl Builder {
             outage_ttl: self.outage_ttl,
             load_timeout: self.load_timeout,
             max_value_bytes: self.max_value_bytes,
+            codec: self.codec,
             refreshes: Arc::new(Semaphore::new(REFRESHES)),
             detached_loads: Arc::new(Semaphore::new(LOADS)),
             metrics: self.metrics,
@@ -219,6 +228,7 @@ impl std::fmt::Debug for Builder {
             .field("command_timeout", &self.command_timeout)
             .field("load_timeout", &self.load_timeout)
             .field("max_value_bytes", &self.max_value_bytes)
+            .field("codec", &self.codec)
             .finish_non_exhaustive()
     }
 }

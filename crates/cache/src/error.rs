@@ -13,8 +13,8 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The value cannot be written as JSON.
-    #[error("the value of `{key}` cannot be encoded as JSON")]
+    /// The value cannot be written, neither as postcard nor as JSON.
+    #[error("the value of `{key}` cannot be encoded")]
     Encode {
         /// Of which key.
         key: String,

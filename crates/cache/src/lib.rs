@@ -5,6 +5,7 @@ pub mod __macro;
 mod ambient;
 mod breaker;
 mod builder;
+mod codec;
 mod detached;
 mod envelope;
 mod error;
@@ -18,6 +19,7 @@ mod manager;
 mod metrics;
 mod names;
 mod nothing;
+mod payload;
 mod pending;
 mod policy;
 mod read;
@@ -33,6 +35,7 @@ pub use ruleiq_cache_macros::{cached, cached_query};
 pub use crate::{
     ambient::{AlreadyInstalled, install, installed, runs_without_cache},
     builder::{BuildError, Builder},
+    codec::Codec,
     detached::Detached,
     error::{Error, LoadError},
     manager::{CacheManager, MAX_KEY_BYTES, MAX_TTL},

@@ -22,6 +22,7 @@ use crate::{
     l2::INVALIDATED_FOR,
     manager::{Inner, check_key},
     nothing::is_nothing,
+    payload::Payload,
     read::{Found, Read},
     scripts::PRIMARY_LEASE,
     tags::{Noted, Version},
@@ -493,11 +494,14 @@ impl Inner {
         }
     }
 
-    fn encode<T: Serialize>(&self, key: &str, value: &T) -> Option<Vec<u8>> {
-        match envelope::encode(value) {
-            Ok(bytes) if bytes.len() > self.max_value_bytes => {
+    fn encode<T>(&self, key: &str, value: &T) -> Option<Payload>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        match Payload::encode(value, self.codec) {
+            Ok(payload) if payload.encoded_bytes() > self.max_value_bytes => {
                 self.metrics.rejected_values.inc();
-                let (bytes, limit) = (bytes.len(), self.max_value_bytes);
+                let (bytes, limit) = (payload.encoded_bytes(), self.max_value_bytes);
                 tracing::debug!(
                     key,
                     bytes,
@@ -506,10 +510,10 @@ impl Inner {
                 );
                 None
             }
-            Ok(bytes) => Some(bytes),
+            Ok(payload) => Some(payload),
             Err(error) => {
                 self.metrics.unencodable.inc();
-                tracing::warn!(key, %error, "a loaded value is no JSON and is not kept");
+                tracing::warn!(key, %error, "a loaded value cannot be encoded and is not kept");
                 None
             }
         }
@@ -540,7 +544,7 @@ impl Inner {
         value: &Arc<T>,
         loading: Loading,
     ) where
-        T: Serialize + Send + Sync + 'static,
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         if check_key(key).is_err() {
             return;
@@ -553,7 +557,7 @@ impl Inner {
         let life = policy.life(is_nothing(value.as_ref()), begun.elapsed());
         let life = life.filter(|_| self.may_have_tags(key, policy));
         let encoded = life.and_then(|life| Some((life, self.encode(key, value.as_ref())?)));
-        let Some((life, encoded)) = encoded else {
+        let Some((life, payload)) = encoded else {
             if had_one {
                 self.let_go(leader, key, right).await;
             }
@@ -568,7 +572,7 @@ impl Inner {
             }
             let Some(stamps) = right.stamps else { return };
             let sent = Instant::now();
-            let bytes = envelope::seal::<T>(key, life, &stamps, &encoded);
+            let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
             match l2.fill(key, right.lease, bytes, life.kept).await {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.
@@ -585,7 +589,7 @@ impl Inner {
             seen = Instant::now();
         }
         let (span, tags) = (self.span(seen, life), leader.tags().clone());
-        let entry = Entry::new(Arc::clone(value), encoded.len(), span, tags);
+        let entry = Entry::new(Arc::clone(value), payload.encoded_bytes(), span, tags);
         self.keep(key, leader.generation(), Source::Load, entry);
     }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    Builder, CacheMetrics, Error, Stats,
+    Builder, CacheMetrics, Codec, Error, Stats,
     envelope::{self, Life},
     fence::{Fences, Generation, Source},
     l1::{Entry, L1, Span},
@@ -50,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) outage_ttl: Duration,
     pub(crate) load_timeout: Duration,
     pub(crate) max_value_bytes: usize,
+    pub(crate) codec: Codec,
     /// Permits to load a value anew in the background,
     pub(crate) refreshes: Arc<Semaphore>,
     /// and to load one that somebody waits for in a task of its own.
@@ -288,6 +289,7 @@ impl Inner {
         let hits = l1_hits + l2_hits + stale;
         let load_failures =
             metrics.load_failed.get() + metrics.load_timed_out.get() + metrics.load_panicked.get();
+        let [schema_misses, damaged] = metrics.unreadable();
         Stats {
             l1_hits,
             l2_hits,
@@ -299,6 +301,8 @@ impl Inner {
             refreshes: metrics.refreshes.get(),
             refused_fills: metrics.refused_fills.get(),
             rejected: metrics.rejected_keys.get() + metrics.rejected_values.get(),
+            schema_misses,
+            damaged,
             l1_entries: self.l1.entries() as u64,
             l1_bytes: self.l1.bytes(),
             evictions: metrics.evictions.get(),

@@ -8,7 +8,7 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::{Error, manager::Inner};
+use crate::{Error, manager::Inner, payload::Unreadable};
 
 /// From a tenth of a millisecond to ten seconds.
 const BUCKETS: [f64; 11] = [
@@ -32,7 +32,8 @@ pub struct CacheMetrics {
     pub(crate) refused_fills: IntCounter,
     /// Calls that went around the cache, as a transaction was open.
     pub(crate) bypassed: IntCounter,
-    pub(crate) unreadable: IntCounter,
+    /// Of another schema, and damaged ones.
+    unreadable: [IntCounter; 2],
     pub(crate) unencodable: IntCounter,
     pub(crate) rejected_keys: IntCounter,
     pub(crate) rejected_values: IntCounter,
@@ -112,6 +113,11 @@ impl CacheMetrics {
             "Keys out of bounds that were read, and loaded values that are too large to be kept.",
             ("what", ["key", "value"]),
         )?;
+        let unreadable = families.counters(
+            "unreadable_values_total",
+            "Values in Redis whose type has changed since they were written, and damaged ones.",
+            ("reason", ["schema", "damaged"]),
+        )?;
         let metrics = CacheMetrics {
             l1_hits,
             l2_hits,
@@ -135,13 +141,10 @@ impl CacheMetrics {
                 "bypassed_total",
                 "Calls of cached functions that went around the cache, as a transaction was open.",
             )?,
-            unreadable: families.counter(
-                "unreadable_values_total",
-                "Values in Redis that are no values of their type any more.",
-            )?,
+            unreadable,
             unencodable: families.counter(
                 "unencodable_values_total",
-                "Loaded values that cannot be written as JSON and were not stored.",
+                "Loaded values that cannot be encoded and were not stored.",
             )?,
             rejected_keys,
             rejected_values,
@@ -175,6 +178,19 @@ impl CacheMetrics {
             Error::Refused { .. } => errors.refused.inc(),
             _ => errors.unavailable.inc(),
         }
+    }
+
+    pub(crate) fn count_unreadable(&self, why: Unreadable) {
+        let [schema, damaged] = &self.unreadable;
+        match why {
+            Unreadable::Schema => schema.inc(),
+            Unreadable::Damaged => damaged.inc(),
+        }
+    }
+
+    /// Values whose type has changed, and damaged ones.
+    pub(crate) fn unreadable(&self) -> [u64; 2] {
+        self.unreadable.each_ref().map(IntCounter::get)
     }
 
     pub(crate) fn redis_errors(&self) -> u64 {

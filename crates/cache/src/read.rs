@@ -9,6 +9,7 @@ use crate::{
     envelope::{self, Life, Sealed, Stamps},
     l2::L2,
     manager::Inner,
+    payload,
     tags::{Judged, Noted, UNHEARD, Version},
 };
 
@@ -44,7 +45,7 @@ impl<T> Found<T> {
 
 impl Inner {
     /// The value of a key, fresh or not.
-    pub(crate) async fn find<T: DeserializeOwned>(
+    pub(crate) async fn find<T: DeserializeOwned + 'static>(
         &self,
         l2: &L2,
         key: &str,
@@ -56,7 +57,7 @@ impl Inner {
     }
 
     /// The values of keys, fresh or not, in their order.
-    pub(crate) async fn find_many<T: DeserializeOwned>(
+    pub(crate) async fn find_many<T: DeserializeOwned + 'static>(
         &self,
         l2: &L2,
         keys: &[&str],
@@ -76,10 +77,10 @@ impl Inner {
         if !names.is_empty() {
             self.learn(l2, names.into_iter()).await;
         }
-        let found = sealed.into_iter().zip(&answers).map(|(sealed, bytes)| {
-            let (sealed, bytes) = (sealed?, bytes.as_ref()?);
+        let found = sealed.into_iter().map(|sealed| {
+            let sealed = sealed?;
             match self.judge(sealed.stamps) {
-                Judged::Right(tags) => self.decoded(&sealed, bytes, tags),
+                Judged::Right(tags) => self.decoded(&sealed, tags),
                 _ => None,
             }
         });
@@ -88,7 +89,7 @@ impl Inner {
 
     /// The value of a key, or the right to store one with these tags. A value with this mark is not wanted; one
     /// that is not fresh is given beside the right.
-    pub(crate) async fn find_or_lease<T: DeserializeOwned>(
+    pub(crate) async fn find_or_lease<T: DeserializeOwned + 'static>(
         &self,
         l2: &L2,
         key: &str,
@@ -183,18 +184,15 @@ impl Inner {
         }
     }
 
-    async fn found<T: DeserializeOwned>(
+    async fn found<T: DeserializeOwned + 'static>(
         &self,
         l2: &L2,
         key: &str,
         bytes: &Bytes,
     ) -> Option<Found<T>> {
-        let Some(sealed) = envelope::open::<T>(key, bytes) else {
-            self.count_unreadable::<T>(bytes);
-            return None;
-        };
+        let sealed = envelope::open::<T>(key, bytes)?;
         let tags = self.judged(l2, sealed.stamps).await?;
-        self.decoded(&sealed, bytes, tags)
+        self.decoded(&sealed, tags)
     }
 
     fn judge(&self, stamps: Stamps<'_>) -> Judged {
@@ -207,28 +205,21 @@ impl Inner {
         self.tags.judge(stamps, Instant::now())
     }
 
-    fn decoded<T: DeserializeOwned>(
+    fn decoded<T: DeserializeOwned + 'static>(
         &self,
         sealed: &Sealed<'_>,
-        bytes: &Bytes,
         tags: Noted,
     ) -> Option<Found<T>> {
-        let Some(value) = sealed.decode() else {
-            self.count_unreadable::<T>(bytes);
-            return None;
-        };
+        let decoded = payload::decode(sealed.payload, self.max_value_bytes);
+        let (value, encoded_bytes) = decoded
+            .inspect_err(|why| self.metrics.count_unreadable(*why))
+            .ok()?;
         Some(Found {
             value,
-            encoded_bytes: bytes.len(),
+            encoded_bytes,
             life: sealed.life.left(),
             overdue: sealed.life.overdue(),
             tags,
         })
-    }
-
-    fn count_unreadable<T>(&self, bytes: &Bytes) {
-        // Somebody else's bytes are no concern of ours.
-        let is_ours = bytes.starts_with(&envelope::header::<T>());
-        self.metrics.unreadable.inc_by(u64::from(is_ours));
     }
 }

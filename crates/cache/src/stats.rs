@@ -24,6 +24,10 @@ pub struct Stats {
     pub refused_fills: u64,
     /// Keys out of bounds that were read, and loaded values that are too large to be kept.
     pub rejected: u64,
+    /// Values in Redis whose type has changed since they were written.
+    pub schema_misses: u64,
+    /// Values in Redis that are not what was written.
+    pub damaged: u64,
     /// Values in the process.
     pub l1_entries: u64,
     /// What they weigh: their encoded size, their keys, and 256 bytes each.

@@ -11,12 +11,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::{join, time::Instant};
 
 use crate::{
-    CacheManager, Error, MAX_TTL, Policy,
+    CacheManager, Codec, Error, MAX_TTL, Policy,
     envelope::{self, Life},
     fence::Generation,
     l1::Entry,
     l2::L2,
     manager::{AT_ONCE, Inner, check_key},
+    payload::Payload,
     pending::Mark,
     tags::{Noted, Version},
 };
@@ -25,7 +26,7 @@ use crate::{
 struct Item<T> {
     key: Arc<str>,
     value: Arc<T>,
-    encoded: Vec<u8>,
+    payload: Payload,
 }
 
 /// Values that are written together, each with the generation that its write began.
@@ -82,10 +83,10 @@ impl CacheManager {
             life: policy.life_of_set()?,
             tags: self.inner.note(&policy),
         };
-        let limit = self.inner.max_value_bytes;
+        let (codec, limit) = (self.inner.codec, self.inner.max_value_bytes);
         let items: Vec<Item<T>> = values
             .into_iter()
-            .map(|(key, value)| Item::encode(key.as_ref(), value, limit))
+            .map(|(key, value)| Item::encode(key.as_ref(), value, codec, limit))
             .collect::<Result<_, _>>()?;
         match &self.inner.l2 {
             Some(l2) => self.inner.write(l2, &items, &common).await,
@@ -126,24 +127,24 @@ impl CacheManager {
     }
 }
 
-impl<T: Serialize> Item<T> {
-    fn encode(key: &str, value: T, limit: usize) -> Result<Item<T>, Error> {
+impl<T: Serialize + DeserializeOwned + 'static> Item<T> {
+    fn encode(key: &str, value: T, codec: Codec, limit: usize) -> Result<Item<T>, Error> {
         check_key(key)?;
-        let encoded = envelope::encode(&value).map_err(|source| Error::Encode {
+        let payload = Payload::encode(&value, codec).map_err(|source| Error::Encode {
             key: key.to_owned(),
             source,
         })?;
-        if encoded.len() > limit {
+        if payload.encoded_bytes() > limit {
             return Err(Error::ValueTooLarge {
                 key: key.to_owned(),
-                bytes: encoded.len(),
+                bytes: payload.encoded_bytes(),
                 limit,
             });
         }
         Ok(Item {
             key: key.into(),
             value: Arc::new(value),
-            encoded,
+            payload,
         })
     }
 }
@@ -211,7 +212,7 @@ impl Inner {
             // Why the generations are not known has been counted.
             let stamps = stamps.as_ref();
             let stamps = stamps.ok_or(Error::Unavailable { source: None })?;
-            let bytes = envelope::seal::<T>(&item.key, life, stamps, &item.encoded);
+            let bytes = envelope::seal::<T>(&item.key, life, stamps, &item.payload);
             l2.fill(&item.key, lease.clone(), bytes, life.kept).await
         });
         for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
@@ -240,7 +241,12 @@ impl Inner {
 
     fn insert<T: Send + Sync + 'static>(&self, item: &Item<T>, seen: Instant, common: &Common) {
         let (value, span) = (Arc::clone(&item.value), self.span(seen, common.life));
-        let entry = Entry::new(value, item.encoded.len(), span, common.tags.clone());
+        let entry = Entry::new(
+            value,
+            item.payload.encoded_bytes(),
+            span,
+            common.tags.clone(),
+        );
         self.l1.insert(Arc::clone(&item.key), entry);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod benchmark;
 mod builder;
+mod commit;
 mod openapi;
 mod performance;
 mod problem;
@@ -18,6 +19,7 @@ pub use ruleiq_web as web;
 
 pub use crate::{
     builder::{BuildError, Builder},
+    commit::commit_and_invalidate,
     openapi::openapi,
     performance::Performance,
 };

@@ -299,3 +299,33 @@ async fn the_crate_is_found_where_it_is_said_to_be() {
     assert_eq!(moved(&cache, 1).await, 2);
     assert!(cache.exists("moved:[1]").await.unwrap());
 }
+
+#[cached_query(
+    ttl = 60,
+    prefix = "sessions",
+    cache = cache,
+    skip(cache, db),
+    invalidate_on = ["assessment_sessions", "users"],
+    tags = [format!("user:{user}")],
+)]
+async fn sessions(cache: &CacheManager, db: &Database, user: u32, status: String) -> u32 {
+    // The body takes what the tags only looked at.
+    drop(status);
+    db.query()
+}
+
+#[tokio::test]
+async fn what_a_query_has_kept_falls_with_its_tables_and_tags() {
+    let (cache, db) = (in_process(), Database::default());
+    let sessions = async |user| sessions(&cache, &db, user, "open".to_owned()).await;
+    assert_eq!((sessions(1).await, sessions(2).await), (1, 2));
+    cache.invalidate_tables(&["frameworks"]).await;
+    cache.invalidate_tags(&["user:3"]).await;
+    assert_eq!((sessions(1).await, sessions(2).await), (1, 2));
+    cache.invalidate_tags(&["user:1"]).await;
+    assert_eq!((sessions(1).await, sessions(2).await), (3, 2));
+    cache.invalidate_tables(&["users"]).await;
+    assert_eq!((sessions(1).await, sessions(2).await), (4, 5));
+    sessions_invalidate(&cache, 1, "open".to_owned()).await;
+    assert_eq!((sessions(1).await, sessions(2).await), (6, 5));
+}

@@ -12,6 +12,7 @@ mod model;
 mod outage;
 mod pattern;
 mod place;
+mod schema;
 mod stale;
 mod storm;
 mod tags;

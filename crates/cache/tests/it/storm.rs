@@ -44,7 +44,7 @@ impl Dice {
     }
 }
 
-fn is_full() -> bool {
+pub(crate) fn is_full() -> bool {
     std::env::var("RULEIQ_SOAK").is_ok_and(|it| it == "full")
 }
 
@@ -52,7 +52,7 @@ fn is_full() -> bool {
     clippy::print_stdout,
     reason = "the figures of a soak are read from there"
 )]
-fn report(name: &str, figure: u64, unit: &str, bar: &str, ok: bool) {
+pub(crate) fn report(name: &str, figure: u64, unit: &str, bar: &str, ok: bool) {
     let verdict = if ok { "ok" } else { "MISSED" };
     println!("soak {name} {figure} {unit} bar {bar} {verdict}");
 }
