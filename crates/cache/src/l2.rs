@@ -29,7 +29,7 @@ use crate::{
     envelope::{self, Life},
     manager::AT_ONCE,
     names::Names,
-    scripts::{self, LOAD_LEASE, WRITE_LEASE},
+    scripts::{self, LOAD_LEASE, ONLY_LEASE, WRITE_LEASE},
 };
 
 /// Names per page of a scan, and so the most that one `UNLINK` of it carries.
@@ -41,6 +41,8 @@ const TAG_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// For how long after an invalidation a load reads the primary: a replica that is further behind than that should
 /// have no readers.
 pub(crate) const INVALIDATED_FOR: Duration = Duration::from_secs(10);
+/// How long others wait for one who has died that was to load alone.
+const ONLY_LEASE_TIME: Duration = Duration::from_secs(3);
 /// What leases last longer than what they are for.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
@@ -54,6 +56,17 @@ pub(crate) struct L2 {
     metrics: CacheMetrics,
     process: u64,
     leases: AtomicU64,
+}
+
+/// What one who would load a value is told.
+pub(crate) enum Leased {
+    /// Somebody has stored it meanwhile.
+    Value(Bytes),
+    Lease(Bytes),
+    /// Somebody is setting it.
+    Written,
+    /// Somebody loads it, and is to be the only one.
+    Loaded,
 }
 
 /// What is known of a key's time to live.
@@ -135,18 +148,41 @@ impl L2 {
         self.ask(permit, self.commands.mget(names)).await
     }
 
-    /// The right to store a value, or the value that has come meanwhile; nothing while somebody writes. A value
-    /// without this header, or with this mark, is not wanted.
+    /// The right to store a value, or the value that has come meanwhile. A value without this header, or with
+    /// this mark, is not wanted. `is_only` asks for the right to load it alone.
     pub(crate) async fn lease(
         &self,
         key: &str,
         header: Bytes,
         unwanted: Bytes,
-    ) -> Result<Option<Bytes>, Error> {
-        let lease = self.new_lease(LOAD_LEASE);
-        let time = milliseconds(self.load_lease_time);
+        is_only: bool,
+    ) -> Result<Leased, Error> {
+        let (kind, time) = match is_only {
+            true => (ONLY_LEASE, ONLY_LEASE_TIME),
+            false => (LOAD_LEASE, self.load_lease_time),
+        };
+        let lease = self.new_lease(kind);
+        let time = milliseconds(time);
         let arguments = vec![header.into(), lease.into(), time.into(), unwanted.into()];
-        self.script(scripts::LEASE, key, arguments).await
+        let answer: Value = self.script(scripts::LEASE, key, arguments).await?;
+        Ok(match (answer.is_null(), answer.into_bytes()) {
+            (true, _) => Leased::Written,
+            (_, Some(bytes)) if bytes.starts_with(envelope::VALUE) => Leased::Value(bytes),
+            (_, Some(bytes)) if bytes.starts_with(b"R") => Leased::Lease(bytes),
+            _ => Leased::Loaded,
+        })
+    }
+
+    /// Keeps the right to be the only one that loads.
+    pub(crate) async fn renew(&self, key: &str, lease: Bytes) -> Result<(), Error> {
+        let arguments = vec![lease.into(), milliseconds(ONLY_LEASE_TIME).into()];
+        self.script::<()>(scripts::RENEW, key, arguments).await
+    }
+
+    /// Gives a right back.
+    pub(crate) async fn release(&self, key: &str, lease: Bytes) -> Result<(), Error> {
+        self.script::<()>(scripts::RELEASE, key, vec![lease.into()])
+            .await
     }
 
     /// The generations of tags.

@@ -6,7 +6,6 @@
 
 use std::{any::Any, borrow::Cow, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use ruleiq_scope::Scope;
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,16 +15,13 @@ use tokio::{
 };
 
 use crate::{
-    CacheManager, LoadError, Policy, envelope,
+    CacheManager, LoadError, Policy,
     fence::{Leader, Role, Source},
     l1::{Copied, Entry, Span},
-    l2::INVALIDATED_FOR,
-    manager::{Inner, check_key},
-    nothing::is_nothing,
-    payload::Payload,
-    read::{Found, Read},
-    scripts::PRIMARY_LEASE,
-    tags::{Noted, Version},
+    look::Before,
+    manager::Inner,
+    store::Loading,
+    tags::Noted,
 };
 
 /// After a load has failed, what is there is not loaded anew before this.
@@ -65,35 +61,9 @@ pub(crate) struct Leading {
     pub(crate) unwanted: Option<[u8; 8]>,
 }
 
-/// What there is before a load.
-enum Before<T> {
-    Found(Arc<T>),
-    Absent {
-        stale: Option<Copied<T>>,
-        right: Option<Right>,
-        /// Whether an invalidation has caused the load.
-        is_invalidated: bool,
-    },
-}
-
-/// The right to store a value in Redis.
-struct Right {
-    lease: Bytes,
-    /// The generations of its tags; `None` where they are not known, and then it can only be dropped.
-    stamps: Option<Vec<u8>>,
-}
-
-/// What is to be known of a load when it has ended.
-struct Loading {
-    right: Option<Right>,
-    begun: Instant,
-    /// Whether there was a value, fresh or not.
-    had_one: bool,
-}
-
 impl Leading {
     /// Of a leader that waits for nobody, those who wait count.
-    fn count(&self, cache: &Inner, count: fn(&Inner)) {
+    pub(crate) fn count(&self, cache: &Inner, count: fn(&Inner)) {
         if !self.is_detached {
             count(cache);
         }
@@ -299,27 +269,28 @@ impl Inner {
         Fut: Future<Output = Result<T, E>>,
     {
         let (policy, limits) = (&leading.policy, leading.limits);
-        let (stale, right, is_invalidated) = match self.look_first(leader, key, &leading).await {
-            Before::Found(value) => {
-                leader.publish(Outcome::Found(Arc::clone(&value)));
-                return Ok(value);
-            }
-            Before::Absent {
-                stale,
-                right,
-                is_invalidated,
-            } => (stale, right, is_invalidated),
-        };
-        let begun = Instant::now();
-        if let Some(stale) = stale.as_ref().filter(|it| it.span.fresh_until <= begun) {
-            let until = stale.span.fresh_until;
-            leader.publish(Outcome::Begun(Arc::clone(&stale.value), until));
+        let Before {
+            found,
+            stale,
+            right,
+            is_invalidated,
+        } = self.look_first(leader, key, &leading).await;
+        if let Some(value) = found {
+            leader.publish(Outcome::Found(Arc::clone(&value)));
+            return Ok(value);
         }
+        let begun = Instant::now();
+        leader.begin(stale.as_ref());
         if leading.unwanted.is_some() {
             self.metrics.refreshes.inc();
         }
         let had_one = stale.is_some();
-        let ended = self.run(limits, is_invalidated, load).await;
+        let loading = self.run(limits, is_invalidated, load);
+        let only = right.as_ref().and_then(|it| it.only.as_ref());
+        let ended = match only {
+            Some(only) => only.renewed_during(loading).await,
+            None => loading.await,
+        };
         if !matches!(&ended, Ok(Outcome::Loaded(_)))
             && let Some(stale) = stale
         {
@@ -349,87 +320,6 @@ impl Inner {
             self.store(leader, key, policy, value, loading).await;
         }
         outcome.into_result()
-    }
-
-    /// Looks for a value in both tiers, and for the right to store one.
-    async fn look_first<T, E>(
-        self: &Arc<Inner>,
-        leader: &Leader<Outcome<T, E>>,
-        key: &Arc<str>,
-        leading: &Leading,
-    ) -> Before<T>
-    where
-        T: DeserializeOwned + Send + Sync + 'static,
-    {
-        let unwanted = leading.unwanted;
-        // The load before this one may have ended between the first look and the election.
-        let now = Instant::now();
-        let is_wanted = |span: &Span| span.is_fresh(now) && Some(span.mark) != unwanted;
-        let copied = self.l1.look::<T>(key, now);
-        let mut stale = match copied {
-            Some(copied) if is_wanted(&copied.span) => {
-                leading.count(self, Inner::count_l1_hit);
-                return Before::Found(copied.value);
-            }
-            other => other,
-        };
-        let tags = leader.tags();
-        let mut right = None;
-        let mut is_invalidated = self.is_invalidated(key, tags);
-        let is_pending = self.pending.covers_tags(tags.iter().map(Version::name));
-        if let Some(l2) = self.usable_l2(key).filter(|_| !is_pending) {
-            let asked = Instant::now();
-            let found = match self.find_or_lease(l2, key, tags, unwanted).await {
-                Ok(Read::Hit(found)) => {
-                    leading.count(self, Inner::count_l2_hit);
-                    let generation = leader.generation();
-                    return Before::Found(self.keep_found(key, generation, found, asked));
-                }
-                Ok(Read::Lease(lease, found)) => {
-                    is_invalidated |= lease.starts_with(PRIMARY_LEASE);
-                    let stamps = self.stamps(tags);
-                    right = Some(Right { lease, stamps });
-                    found
-                }
-                // Somebody writes it.
-                Ok(Read::Nothing(found)) => {
-                    is_invalidated = true;
-                    found
-                }
-                // Counted; the value is loaded, and Redis is not given it.
-                Err(_) => None,
-            };
-            if let Some(found) = found {
-                stale = Some(self.copied(found, asked));
-            }
-        }
-        Before::Absent {
-            stale,
-            right,
-            is_invalidated,
-        }
-    }
-
-    /// Whether the key, or one of the tags, was invalidated a moment ago, as far as this process knows.
-    fn is_invalidated(&self, key: &str, tags: &Noted) -> bool {
-        let since = Instant::now().checked_sub(INVALIDATED_FOR);
-        self.fences.was_invalidated(key, INVALIDATED_FOR)
-            || since.is_some_and(|since| tags.have_changed(since))
-    }
-
-    /// What Redis has and is not wanted, mostly as it is not fresh.
-    fn copied<T>(&self, found: Found<T>, asked: Instant) -> Copied<T> {
-        let mut span = self.span(asked, found.life);
-        if !found.overdue.is_zero() {
-            // A clock that began later than that knows no such time, and then it was just now.
-            span.fresh_until = asked.checked_sub(found.overdue).unwrap_or(asked);
-        }
-        Copied {
-            value: Arc::new(found.value),
-            encoded_bytes: found.encoded_bytes,
-            span,
-            tags: found.tags,
-        }
     }
 
     /// Keeps what is there, and for a moment nobody tries again to load it.
@@ -493,113 +383,16 @@ impl Inner {
             }
         }
     }
+}
 
-    fn encode<T>(&self, key: &str, value: &T) -> Option<Payload>
-    where
-        T: Serialize + DeserializeOwned + 'static,
-    {
-        match Payload::encode(value, self.codec) {
-            Ok(payload) if payload.encoded_bytes() > self.max_value_bytes => {
-                self.metrics.rejected_values.inc();
-                let (bytes, limit) = (payload.encoded_bytes(), self.max_value_bytes);
-                tracing::debug!(
-                    key,
-                    bytes,
-                    limit,
-                    "a loaded value is too large and is not kept"
-                );
-                None
-            }
-            Ok(payload) => Some(payload),
-            Err(error) => {
-                self.metrics.unencodable.inc();
-                tracing::warn!(key, %error, "a loaded value cannot be encoded and is not kept");
-                None
-            }
+impl<T, E> Leader<Outcome<T, E>> {
+    /// Tells those who wait what is there meanwhile, if its time is up.
+    pub(crate) fn begin(&self, stale: Option<&Copied<T>>) {
+        let now = Instant::now();
+        if let Some(stale) = stale.filter(|it| it.span.fresh_until <= now) {
+            let until = stale.span.fresh_until;
+            self.publish(Outcome::Begun(Arc::clone(&stale.value), until));
         }
-    }
-
-    /// Lets go of what was there before a load whose value is not kept.
-    async fn let_go<T, E>(
-        &self,
-        leader: &Leader<Outcome<T, E>>,
-        key: &Arc<str>,
-        right: Option<Right>,
-    ) {
-        let generation = leader.generation();
-        let forget = || self.l1.remove(key);
-        self.fences.fill(key, generation, Source::Redis, forget);
-        if let (Some(l2), Some(right)) = (&self.l2, right) {
-            // Why Redis did not do it is counted; the value goes when its time comes.
-            drop(l2.drop_value(key, right.lease).await);
-        }
-    }
-
-    /// Keeps a loaded value, unless an invalidation has overtaken it.
-    async fn store<T, E>(
-        &self,
-        leader: &Leader<Outcome<T, E>>,
-        key: &Arc<str>,
-        policy: &Policy,
-        value: &Arc<T>,
-        loading: Loading,
-    ) where
-        T: Serialize + DeserializeOwned + Send + Sync + 'static,
-    {
-        if check_key(key).is_err() {
-            return;
-        }
-        let Loading {
-            right,
-            begun,
-            had_one,
-        } = loading;
-        let life = policy.life(is_nothing(value.as_ref()), begun.elapsed());
-        let life = life.filter(|_| self.may_have_tags(key, policy));
-        let encoded = life.and_then(|life| Some((life, self.encode(key, value.as_ref())?)));
-        let Some((life, payload)) = encoded else {
-            if had_one {
-                self.let_go(leader, key, right).await;
-            }
-            return;
-        };
-        let mut seen = begun;
-        if let (Some(l2), Some(right)) = (&self.l2, right) {
-            let is_overtaken = self.fences.is_overtaken(key, leader.generation());
-            if is_overtaken || !self.are_current(l2, leader.tags()).await {
-                self.metrics.refused_fills.inc();
-                return;
-            }
-            let Some(stamps) = right.stamps else { return };
-            let sent = Instant::now();
-            let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
-            match l2.fill(key, right.lease, bytes, life.kept).await {
-                // Redis tells of this as well, and the first tier would let go of it: whoever asks next
-                // keeps it.
-                Ok(true) if self.tracking.is_armed() => return,
-                // Nobody had deleted it anywhere by then.
-                Ok(true) => seen = sent,
-                Ok(false) => {
-                    self.metrics.refused_fills.inc();
-                    return;
-                }
-                Err(_) => {}
-            }
-        } else if self.l2.is_none() {
-            seen = Instant::now();
-        }
-        let (span, tags) = (self.span(seen, life), leader.tags().clone());
-        let entry = Entry::new(Arc::clone(value), payload.encoded_bytes(), span, tags);
-        self.keep(key, leader.generation(), Source::Load, entry);
-    }
-
-    fn may_have_tags(&self, key: &str, policy: &Policy) -> bool {
-        let Err(error) = policy.check_tags() else {
-            return true;
-        };
-        self.metrics.rejected_values.inc();
-        tracing::warn!(key, %error, "a loaded value is not kept");
-        false
     }
 }
 

@@ -37,6 +37,7 @@ pub struct Policy {
     pub(crate) stale_if_error: Duration,
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) early_refresh: bool,
+    pub(crate) across_processes: bool,
     tags: Option<Arc<[Box<str>]>>,
     tables: &'static [&'static str],
 }
@@ -52,6 +53,7 @@ impl Policy {
             stale_if_error: Duration::ZERO,
             soft_timeout: None,
             early_refresh: true,
+            across_processes: false,
             tags: None,
             tables: &[],
         }
@@ -102,6 +104,14 @@ impl Policy {
     /// [detached](crate::CacheManager::detached). Default: yes.
     pub fn early_refresh(mut self, wanted: bool) -> Policy {
         self.early_refresh = wanted;
+        self
+    }
+
+    /// Whether one process loads and the others wait until its value is in Redis, as callers in one process do: for
+    /// loads that cost more than such a wait. A process that dies is waited for three seconds. Without Redis, or
+    /// while it does not answer, each process loads. Default: no.
+    pub fn across_processes(mut self, wanted: bool) -> Policy {
+        self.across_processes = wanted;
         self
     }
 

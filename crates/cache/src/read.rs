@@ -7,7 +7,7 @@ use tokio::{join, time::Instant};
 use crate::{
     Error,
     envelope::{self, Life, Sealed, Stamps},
-    l2::L2,
+    l2::{L2, Leased},
     manager::Inner,
     payload,
     tags::{Judged, Noted, UNHEARD, Version},
@@ -35,6 +35,8 @@ pub(crate) enum Read<T> {
     Lease(Bytes, Option<Found<T>>),
     /// None, and somebody else is storing one.
     Nothing(Option<Found<T>>),
+    /// None, and another process loads it alone.
+    Loaded(Option<Found<T>>),
 }
 
 impl<T> Found<T> {
@@ -95,6 +97,7 @@ impl Inner {
         key: &str,
         tags: &Noted,
         unwanted: Option<[u8; 8]>,
+        is_only: bool,
     ) -> Result<Read<T>, Error> {
         let is_wanted = |found: &Found<T>| found.is_fresh() && Some(found.life.mark()) != unwanted;
         // Most who ask find it, and for them this costs half of what the script does.
@@ -111,18 +114,18 @@ impl Inner {
         let mark = bytes.and_then(|it| envelope::mark(&it)).unwrap_or_default();
         let header = Bytes::copy_from_slice(&envelope::header::<T>());
         let names = || tags.iter().map(Version::name);
-        let (answer, ()) = join!(l2.lease(key, header, mark), self.learn(l2, names()));
+        let leasing = l2.lease(key, header, mark, is_only);
+        let (answer, ()) = join!(leasing, self.learn(l2, names()));
         // What has just been heard of is read once more.
         self.learn(l2, names()).await;
-        let Some(bytes) = answer? else {
-            return Ok(Read::Nothing(stale));
-        };
-        if !bytes.starts_with(envelope::VALUE) {
-            return Ok(Read::Lease(bytes, stale));
-        }
-        Ok(match self.found(l2, key, &bytes).await {
-            Some(found) if is_wanted(&found) => Read::Hit(found),
-            other => Read::Nothing(other.or(stale)),
+        Ok(match answer? {
+            Leased::Lease(lease) => Read::Lease(lease, stale),
+            Leased::Written => Read::Nothing(stale),
+            Leased::Loaded => Read::Loaded(stale),
+            Leased::Value(bytes) => match self.found(l2, key, &bytes).await {
+                Some(found) if is_wanted(&found) => Read::Hit(found),
+                other => Read::Nothing(other.or(stale)),
+            },
         })
     }
 

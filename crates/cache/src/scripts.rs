@@ -8,29 +8,49 @@
 //! for a while: the lease of a load that begins in that time is `RP` and a token, and such a load reads the
 //! primary, since a replica may not know yet why the value was deleted.
 //!
+//! A load that wants to be the only one of all processes has `RX` instead of `RL`, and `RY` instead of `RP`. Such a
+//! lease is short and renewed; those who want to be the only one as well wait, and others share it.
+//!
 //! Where nothing else is said, KEYS are the names of a value and of its lease.
 
 /// What a lease of a load begins with.
 pub(crate) const LOAD_LEASE: &str = "RL";
 /// What a lease of a write begins with.
 pub(crate) const WRITE_LEASE: &str = "RW";
-/// What a lease of a load begins with that an invalidation has caused.
-pub(crate) const PRIMARY_LEASE: &[u8] = b"RP";
+/// What a lease of a load begins with that wants to be the only one.
+pub(crate) const ONLY_LEASE: &str = "RX";
+
+/// Whether the load with this lease was caused by an invalidation.
+pub(crate) fn is_of_primary(lease: &[u8]) -> bool {
+    lease.starts_with(b"RP") || lease.starts_with(b"RY")
+}
+
+/// Whether the load with this lease is the only one.
+pub(crate) fn is_only(lease: &[u8]) -> bool {
+    lease.starts_with(b"RX") || lease.starts_with(b"RY")
+}
 
 /// Takes a lease, or gives the value of a type that has come in the meantime. ARGV: the header of the type's
 /// envelopes, a lease, its time in milliseconds, and the mark of a value that is not wanted, which stands
-/// behind the header, or nothing. Answers the value, the lease, or nothing while somebody writes.
+/// behind the header, or nothing. Answers the value, the lease, nothing while somebody writes, or 0 while
+/// somebody loads alone, and so wants this one to.
 pub(crate) const LEASE: &str = "\
 local v = redis.call('GET', KEYS[1])
 if v and string.sub(v, 1, #ARGV[1]) == ARGV[1]
   and string.sub(v, #ARGV[1] + 1, #ARGV[1] + 8) ~= ARGV[4] then return v end
 local l = redis.call('GET', KEYS[2])
 local lease = ARGV[2]
+local wanted = string.sub(lease, 1, 2)
 if l == 'RD' then
-  lease = 'RP' .. string.sub(lease, 3)
+  lease = (wanted == 'RX' and 'RY' or 'RP') .. string.sub(lease, 3)
 elseif l then
-  if string.sub(l, 1, 2) == 'RW' then return nil end
-  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  local kind = string.sub(l, 1, 2)
+  if kind == 'RW' then return nil end
+  if kind == 'RX' or kind == 'RY' then
+    if wanted == 'RX' then return 0 end
+  else
+    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+  end
   return l
 end
 redis.call('SET', KEYS[2], lease, 'PX', ARGV[3])
@@ -96,6 +116,16 @@ pub(crate) const DROP: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('UNLINK', KEYS[1], KEYS[2])
 return 1";
+
+/// Keeps a lease, if it is still there. ARGV: lease, its time in milliseconds.
+pub(crate) const RENEW: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[2], ARGV[2])";
+
+/// Takes a lease away, if it is still there. ARGV: lease.
+pub(crate) const RELEASE: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('UNLINK', KEYS[2])";
 
 /// Sets the time to live of a fresh value, and what it says of it. ARGV: milliseconds, where that stands, what
 /// stands there, and what a value of this version begins with. Answers whether there is one.

@@ -6,6 +6,7 @@ mod cached;
 mod cluster;
 mod example;
 mod fencing;
+mod fleet;
 mod flight;
 mod metrics;
 mod model;
