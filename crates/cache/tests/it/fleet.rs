@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::{
     place::{LIMIT, Place, TTL, in_process},
-    storm::report,
+    soak::report,
 };
 
 const PROCESSES: usize = 8;

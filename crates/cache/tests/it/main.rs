@@ -14,6 +14,7 @@ mod outage;
 mod pattern;
 mod place;
 mod schema;
+mod soak;
 mod stale;
 mod storm;
 mod tags;

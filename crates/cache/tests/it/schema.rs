@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     place::{Place, TTL},
-    storm::{is_full, report},
+    soak::{is_full, report},
 };
 
 /// Whether this is the later version.

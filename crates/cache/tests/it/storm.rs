@@ -3,6 +3,8 @@
 //! The database is a counter per key. A writer raises it, has the cache invalidate the key, and then
 //! notes the value as seen by all: from that moment on, no read of this instance may give less.
 
+mod write_races_load;
+
 use std::{
     sync::{
         Arc, Mutex,
@@ -16,7 +18,10 @@ use ruleiq_cache::CacheManager;
 use ruleiq_test_support::{FaultProxy, eventually};
 use tokio::time::Instant;
 
-use crate::place::{LIMIT, Place, TTL, healed};
+use crate::{
+    place::{LIMIT, Place, TTL, healed},
+    soak::{Dice, is_full, report},
+};
 
 const KEYS: usize = 8;
 
@@ -26,35 +31,8 @@ struct Row {
     seen: AtomicU64,
 }
 
-/// Steps are told apart by a counter: a run can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // Xorshift, Marsaglia 2003.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-
-    fn row<'a>(&mut self, rows: &'a [Row]) -> &'a Row {
-        let at = self.roll(rows.len() as u64);
-        &rows[usize::try_from(at).unwrap()]
-    }
-}
-
-pub(crate) fn is_full() -> bool {
-    std::env::var("RULEIQ_SOAK").is_ok_and(|it| it == "full")
-}
-
-#[allow(
-    clippy::print_stdout,
-    reason = "the figures of a soak are read from there"
-)]
-pub(crate) fn report(name: &str, figure: u64, unit: &str, bar: &str, ok: bool) {
-    let verdict = if ok { "ok" } else { "MISSED" };
-    println!("soak {name} {figure} {unit} bar {bar} {verdict}");
+fn pick<'a>(dice: &mut Dice, rows: &'a [Row]) -> &'a Row {
+    &rows[dice.pick(rows.len())]
 }
 
 fn rows() -> Arc<[Row]> {
@@ -78,10 +56,10 @@ async fn read(cache: &CacheManager, row: &Row, yields: u64) -> u64 {
 }
 
 async fn reader(cache: CacheManager, rows: Arc<[Row]>, seed: u64, steps: u64) -> u64 {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut stale = 0;
     for _ in 0..steps {
-        let row = dice.row(&rows);
+        let row = pick(&mut dice, &rows);
         let seen = row.seen.load(SeqCst);
         let value = if dice.roll(4) == 0 {
             match cache.get::<u64>(&row.key).await {
@@ -97,10 +75,10 @@ async fn reader(cache: CacheManager, rows: Arc<[Row]>, seed: u64, steps: u64) ->
 }
 
 async fn writer(cache: CacheManager, rows: Arc<[Row]>, seed: u64, done: Arc<AtomicBool>) -> u64 {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut writes = 0;
     while !done.load(SeqCst) {
-        let row = dice.row(&rows);
+        let row = pick(&mut dice, &rows);
         let value = row.value.fetch_add(1, SeqCst) + 1;
         match dice.roll(8) {
             0 => drop(
@@ -173,9 +151,9 @@ const OUTAGE_TTL: Duration = Duration::from_millis(500);
 
 /// Cuts, stalls and closes one way after the other until it is done.
 async fn fail(proxies: &[FaultProxy], done: &AtomicBool) {
-    let mut dice = Dice(5);
+    let mut dice = Dice::new(5);
     while !done.load(SeqCst) {
-        let proxy = &proxies[usize::try_from(dice.roll(4)).unwrap()];
+        let proxy = &proxies[dice.pick(proxies.len())];
         match dice.roll(3) {
             0 => proxy.cut().await,
             1 => proxy.stall().await,
@@ -197,10 +175,10 @@ async fn oldest(
     since: &impl Fn() -> u64,
     seed: u64,
 ) -> (u64, u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let (mut oldest, mut reads) = (0, 0);
     while !done.load(SeqCst) {
-        let at = usize::try_from(dice.roll(KEYS as u64)).unwrap();
+        let at = dice.pick(KEYS);
         let asked = since();
         let value = usize::try_from(read(cache, &rows[at], 0).await).unwrap();
         let overtaken = told[at].lock().unwrap().get(value + 1).copied();
@@ -238,9 +216,9 @@ async fn no_instance_reads_what_is_older_than_the_bound() {
     }
 
     let write = async {
-        let mut dice = Dice(3);
+        let mut dice = Dice::new(3);
         while begun.elapsed() < time {
-            let at = usize::try_from(dice.roll(KEYS as u64)).unwrap();
+            let at = dice.pick(KEYS);
             rows[at].value.fetch_add(1, SeqCst);
             writer.delete(&[&rows[at].key]).await;
             told[at].lock().unwrap().push(since());
@@ -297,7 +275,7 @@ async fn a_network_that_fails_makes_no_read_stale_and_none_fail() {
     let rows = rows();
     let rounds = if is_full() { 400 } else { 12 };
 
-    let (done, mut dice) = (AtomicBool::new(false), Dice(7));
+    let (done, mut dice) = (AtomicBool::new(false), Dice::new(7));
     let faults = async {
         for round in 0..rounds {
             // As many commands as it takes for the fault to be seen, or what there is.
