@@ -15,6 +15,13 @@ pub(crate) fn report(name: &str, figure: u64, unit: &str, bar: &str, ok: bool) {
     println!("soak {name} {figure} {unit} bar {bar} {verdict}");
 }
 
+/// The same of what must not happen at all, which fails the test as well.
+#[track_caller]
+pub(crate) fn report_none(name: &str, figure: u64, unit: &str) {
+    report(name, figure, unit, "0", figure == 0);
+    assert_eq!(figure, 0, "{name}: {unit}");
+}
+
 /// Steps are told apart by a counter: a run can be repeated.
 pub(crate) struct Dice(u64);
 
