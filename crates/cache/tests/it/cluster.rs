@@ -1,22 +1,15 @@
 //! On a Redis Cluster of three masters with a replica each.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
-    time::Duration,
-};
-
 use fred::{clients::Client, interfaces::ClientLike as _};
 use ruleiq_cache::{Builder, CacheManager};
-use ruleiq_test_support::{OwnServers, Spec, Which, eventually};
+use ruleiq_test_support::{OwnServers, Spec, eventually};
 
 use crate::place::{LIMIT, TTL, client};
 
-/// For what takes a cluster's election as well.
-const LONG: Duration = Duration::from_secs(60);
 /// On all masters.
 const KEYS: usize = 300;
 
-async fn cluster() -> OwnServers {
+pub(crate) async fn cluster() -> OwnServers {
     OwnServers::start(Spec {
         cluster: true,
         ..Spec::default()
@@ -24,7 +17,7 @@ async fn cluster() -> OwnServers {
     .await
 }
 
-async fn connected(servers: &OwnServers) -> Client {
+pub(crate) async fn connected(servers: &OwnServers) -> Client {
     let client = client(servers.cluster_url());
     client.init().await.unwrap();
     client
@@ -90,65 +83,4 @@ async fn every_command_reaches_the_master_that_it_is_for() {
     }
     eventually(LIMIT, || async { read().await == vec![Some(7); KEYS] }).await;
     client.quit().await.unwrap();
-}
-
-/// The storm of the bar `cluster_failover`: nobody fails and nobody gets a wrong value.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_dies_fails_nobody() {
-    let servers = cluster().await;
-    let client = connected(&servers).await;
-    let options = CacheManager::builder().redis(client.clone());
-    let options = options.command_timeout(Duration::from_millis(250));
-    let cache = options.build().unwrap();
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
-    let keys = keys();
-    let database: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
-    let (is_killing, done) = (AtomicBool::new(false), AtomicBool::new(false));
-
-    let load = async {
-        let mut calls = 0_u64;
-        while !done.load(SeqCst) {
-            for (at, key) in keys.iter().enumerate() {
-                // This instance invalidates, so that it never sees what was before.
-                let expected = if calls.is_multiple_of(7) && !is_killing.load(SeqCst) {
-                    let new = database[at].fetch_add(1, SeqCst) + 1;
-                    cache.delete(&[key]).await;
-                    new
-                } else {
-                    database[at].load(SeqCst)
-                };
-                let load = || async { Ok::<_, ()>(database[at].load(SeqCst)) };
-                let value = cache.get_or_load(key, TTL, load).await.unwrap();
-                assert_eq!(*value, expected, "{key}");
-                calls += 1;
-            }
-        }
-        calls
-    };
-    let kill = async {
-        // What a replica has not heard of by then is lost with its master: nothing is deleted just before.
-        is_killing.store(true, SeqCst);
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        servers.kill(Which::ClusterNode(0)).await;
-        is_killing.store(false, SeqCst);
-        // Somebody else takes its place, and everything is as before.
-        eventually(LONG, || async { cache.stats().tracking == Some(false) }).await;
-        eventually(LONG, || async {
-            let stats = cache.stats();
-            stats.tracking == Some(true) && stats.pending_invalidations == 0
-        })
-        .await;
-        eventually(LONG, || async {
-            let all = keys.iter().map(|key| cache.exists(key));
-            futures_util::future::join_all(all)
-                .await
-                .iter()
-                .all(Result::is_ok)
-        })
-        .await;
-        done.store(true, SeqCst);
-    };
-    let (calls, ()) = tokio::join!(load, kill);
-    assert!(calls > KEYS as u64);
-    assert_eq!(cache.stats().load_failures, 0);
 }

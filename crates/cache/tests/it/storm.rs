@@ -3,6 +3,7 @@
 //! The database is a counter per key. A writer raises it, has the cache invalidate the key, and then
 //! notes the value as seen by all: from that moment on, no read of this instance may give less.
 
+mod cluster_failover;
 mod leader_dropped;
 mod one_load;
 mod write_races_load;
