@@ -6,6 +6,7 @@
 mod cluster_failover;
 mod leader_dropped;
 mod one_load;
+mod redis_faults;
 mod write_races_load;
 
 use std::{
