@@ -32,8 +32,8 @@ use crate::{
     scripts::{self, LOAD_LEASE, ONLY_LEASE, WRITE_LEASE},
 };
 
-/// Names per page of a scan, and so the most that one `UNLINK` of it carries.
-const PAGE: u32 = 1_000;
+/// Names per page of a scan, and the most that one `UNLINK` of it carries: a page may have some more.
+const PAGE: u16 = 1_000;
 /// Scans of a cluster that changes meanwhile.
 const SCANS: usize = 3;
 /// How long the generation of a tag is kept.
@@ -351,7 +351,7 @@ impl L2 {
         let mut cursor = "0".to_owned();
         let mut count = 0;
         loop {
-            let page = commands.scan_page(cursor, scan_pattern, Some(PAGE), None);
+            let page = commands.scan_page(cursor, scan_pattern, Some(PAGE.into()), None);
             let (next, mut names): (String, Vec<String>) =
                 self.ask(self.permit(anyway)?, page).await?;
             names.retain(|name| self.names.is_meant(pattern, name));
@@ -365,14 +365,14 @@ impl L2 {
 
     /// Deletes names of one page, and counts those that were there.
     async fn unlink_names(&self, names: Vec<String>, anyway: bool) -> Result<u64, Error> {
-        if names.is_empty() {
-            return Ok(0);
-        }
-        if !self.commands.is_clustered() {
-            let unlinking = self.commands.unlink(names);
-            return self.ask(self.permit(anyway)?, unlinking).await;
-        }
         let mut count = 0;
+        if !self.commands.is_clustered() {
+            for names in names.chunks(PAGE.into()) {
+                let unlinking = self.commands.unlink(names.to_vec());
+                count += self.ask::<u64>(self.permit(anyway)?, unlinking).await?;
+            }
+            return Ok(count);
+        }
         for names in names.chunks(AT_ONCE) {
             let unlinking = names.iter().map(|name| async move {
                 let unlinking = self.commands.unlink(name.as_str());

@@ -4,6 +4,7 @@
 //! notes the value as seen by all: from that moment on, no read of this instance may give less.
 
 mod cluster_failover;
+mod delete_pattern_million;
 mod leader_dropped;
 mod one_load;
 mod redis_faults;
