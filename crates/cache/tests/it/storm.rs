@@ -5,6 +5,7 @@
 
 mod cluster_failover;
 mod delete_pattern_million;
+mod keys_never_collide;
 mod leader_dropped;
 mod one_load;
 mod redis_faults;
