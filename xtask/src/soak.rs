@@ -21,7 +21,11 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use crate::{
-    cargo, process, process::Interrupt, progress, test_servers::TestServers, workspace::Workspace,
+    cargo, process,
+    process::Interrupt,
+    progress,
+    test_servers::TestServers,
+    workspace::{Member, Workspace},
 };
 
 /// What the name of a storm looks like to nextest.
@@ -99,7 +103,18 @@ fn command(arguments: &Arguments) -> anyhow::Result<Command> {
     }
     match with_nextest {
         true => {
-            command.args(["--no-capture", "-E", &filter(arguments.name.as_deref())?]);
+            // Only of those that are built: nextest refuses a filter that no package matches.
+            let is_built = |it: &&Member| {
+                let chosen = &arguments.packages;
+                chosen.is_empty()
+                    || chosen
+                        .iter()
+                        .any(|name| *name == it.name || *name == it.package)
+            };
+            let built = workspace.members.iter().filter(is_built);
+            let packages: Vec<&str> = built.map(|it| it.package.as_str()).collect();
+            let filter = filter(arguments.name.as_deref(), &packages)?;
+            command.args(["--no-capture", "-E", &filter]);
         }
         false => {
             let name = arguments.name.as_deref().unwrap_or("storm");
@@ -110,7 +125,7 @@ fn command(arguments: &Arguments) -> anyhow::Result<Command> {
 }
 
 /// The expression that chooses the storms for nextest.
-fn filter(name: Option<&str>) -> anyhow::Result<String> {
+fn filter(name: Option<&str>, packages: &[&str]) -> anyhow::Result<String> {
     let Some(name) = name else {
         return Ok(STORMS.to_owned());
     };
@@ -118,7 +133,10 @@ fn filter(name: Option<&str>) -> anyhow::Result<String> {
     if !name.chars().all(plain) {
         bail!("`{name}` is no part of a test's name: letters, digits, `_`, `-` and `:`");
     }
-    Ok(format!("{STORMS} & (test(~{name}) | package(~{name}))"))
+    Ok(match packages.iter().any(|it| it.contains(name)) {
+        true => format!("{STORMS} & (test(~{name}) | package(~{name}))"),
+        false => format!("{STORMS} & test(~{name})"),
+    })
 }
 
 /// Passes the output on and picks the figures from it.
@@ -202,9 +220,12 @@ mod tests {
 
     #[test]
     fn a_name_narrows_the_filter_and_cannot_widen_it() {
-        assert_eq!(filter(None).unwrap(), STORMS);
+        let packages = ["ruleiq-pools", "ruleiq-cache"];
+        assert_eq!(filter(None, &packages).unwrap(), STORMS);
         let narrowed = format!("{STORMS} & (test(~pools) | package(~pools))");
-        assert_eq!(filter(Some("pools")).unwrap(), narrowed);
-        assert!(filter(Some("a) | all(")).is_err());
+        assert_eq!(filter(Some("pools"), &packages).unwrap(), narrowed);
+        let narrowed = format!("{STORMS} & test(~outage)");
+        assert_eq!(filter(Some("outage"), &packages).unwrap(), narrowed);
+        assert!(filter(Some("a) | all("), &packages).is_err());
     }
 }

@@ -82,6 +82,8 @@ impl Inner {
             self.look_in_redis(l2, leader, key, leading, &mut before)
                 .await;
         }
+        // Whoever joins from now on comes after what was invalidated while Redis was asked.
+        before.stale = before.stale.filter(|it| it.tags.are_current());
         before
     }
 

@@ -104,8 +104,14 @@ async fn load(world: Arc<World>, at: usize, yields: u64, fails: bool) -> Result<
     }
 }
 
-fn policy(dice: &mut Dice) -> Policy {
-    let policy = Policy::new(20 * SECOND);
+/// What all values of a row have.
+fn tagged(row: &Row) -> Policy {
+    let tags = [row.key.as_str()];
+    Policy::new(20 * SECOND).tags(tags).tables(&["rows"])
+}
+
+fn policy(dice: &mut Dice, row: &Row) -> Policy {
+    let policy = tagged(row);
     match dice.roll(4) {
         0 => policy.stale_if_error(60 * SECOND),
         1 => policy.stale_while_revalidate(60 * SECOND),
@@ -117,7 +123,7 @@ fn policy(dice: &mut Dice) -> Policy {
 async fn read(world: &Arc<World>, dice: &mut Dice) {
     let at = dice.pick(world.rows.len());
     let row = &world.rows[at];
-    let (policy, yields, fails) = (policy(dice), dice.roll(5), dice.roll(6) == 0);
+    let (policy, yields, fails) = (policy(dice, row), dice.roll(5), dice.roll(6) == 0);
     let load = {
         let world = Arc::clone(world);
         move || load(world, at, yields, fails)
@@ -185,10 +191,15 @@ async fn write(world: &Arc<World>, dice: &mut Dice) {
             invalidate(&world.rows, cache.delete_pattern(&pattern)).await;
         }
         3 => drop(cache.expire(&row.key, 10 * SECOND).await),
+        8 | 9 => {
+            let rows = std::slice::from_ref(row);
+            invalidate(rows, cache.invalidate_tags(&[&row.key])).await;
+        }
+        10 => invalidate(&world.rows, cache.invalidate_tables(&["rows"])).await,
         4..=7 if !row.is_written.swap(true, SeqCst) => {
             let _writing = Writing(&row.is_written);
             let value = row.value.fetch_add(1, SeqCst) + 1;
-            drop(cache.set(&row.key, value, 20 * SECOND).await);
+            drop(cache.set(&row.key, value, tagged(row)).await);
             row.floor.fetch_max(value, SeqCst);
         }
         _ => {
