@@ -123,6 +123,7 @@ fn invalidate(
     let named = [
         options.cache.to_token_stream(),
         options.key.to_token_stream(),
+        options.owner.to_token_stream(),
     ];
     let mut own = sig.clone();
     own.ident = format_ident!("{}_invalidate", sig.ident);
@@ -259,7 +260,11 @@ fn key(options: &Options, sig: &Signature) -> Result<TokenStream> {
             format!("`{unknown}` is no argument of `{}`", sig.ident),
         ));
     }
-    Ok(quote!(#krate::__macro::Key::new(#prefix) #(#parts)* .finish()))
+    let begun = match &options.owner {
+        Some(owner) => quote!(#krate::__macro::Key::of_owner(#prefix, &#owner)),
+        None => quote!(#krate::__macro::Key::new(#prefix)),
+    };
+    Ok(quote!(#begun #(#parts)* .finish()))
 }
 
 fn argument_name(argument: &FnArg) -> Result<Ident> {

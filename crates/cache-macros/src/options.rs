@@ -20,6 +20,8 @@ pub(crate) struct Options {
     /// Something to go through.
     pub(crate) tags: Option<Expr>,
     pub(crate) prefix: Option<LitStr>,
+    /// What stands between the prefix and the arguments.
+    pub(crate) owner: Option<Expr>,
     /// Instead of the arguments.
     pub(crate) key: Option<Expr>,
     /// Instead of the ambient cache.
@@ -38,6 +40,7 @@ struct Given {
     invalidate_on: Vec<LitStr>,
     tags: Option<Expr>,
     prefix: Option<LitStr>,
+    owner: Option<Expr>,
     key: Option<Expr>,
     cache: Option<Expr>,
     krate: Option<Path>,
@@ -61,6 +64,10 @@ impl Options {
                  `#[cached(ttl = 3600, prefix = \"user_profile\")]`",
             ));
         }
+        if let (Some(key), Some(_)) = (&given.key, &given.owner) {
+            let message = "`owner` has no effect beside `key`, which says all";
+            return Err(Error::new_spanned(key, message));
+        }
         if let (Some(_), Some(skipped)) = (&given.key, given.skip.first()) {
             return Err(Error::new(
                 skipped.span(),
@@ -74,6 +81,7 @@ impl Options {
             invalidate_on: given.invalidate_on,
             tags: given.tags,
             prefix: given.prefix,
+            owner: given.owner,
             key: given.key,
             cache: given.cache,
             krate: given.krate.map_or_else(krate::found, |path| quote!(#path)),
@@ -110,6 +118,8 @@ impl Given {
                 }
                 _ => Ok(()),
             }
+        } else if meta.path.is_ident("owner") {
+            once(&mut self.owner, meta)
         } else if meta.path.is_ident("key") {
             once(&mut self.key, meta)
         } else if meta.path.is_ident("cache") {
@@ -126,7 +136,7 @@ impl Given {
             Ok(())
         } else {
             Err(meta.error(
-                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `invalidate_on`, `tags`, `prefix`, `key`, \
+                "unknown option: there are `ttl`, `negative_ttl`, `stale_if_error`, `invalidate_on`, `tags`, `prefix`, `owner`, `key`, \
                  `cache`, `crate` and `skip`",
             ))
         }

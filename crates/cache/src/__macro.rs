@@ -85,6 +85,20 @@ impl Key {
         }
     }
 
+    /// `prefix:"owner":[1,"a"]`: so that the owner stands where a long key is not hashed.
+    pub fn of_owner<A: CacheKey + ?Sized>(prefix: &str, owner: &A) -> Key {
+        let mut key = Key {
+            text: Vec::with_capacity(prefix.len() + ARGUMENTS),
+            is_whole: true,
+        };
+        key.text.extend_from_slice(prefix.as_bytes());
+        key.text.push(b':');
+        key = key.with(owner);
+        key.text.pop();
+        key.text.extend_from_slice(b":[");
+        key
+    }
+
     #[must_use]
     pub fn with<A: CacheKey + ?Sized>(mut self, argument: &A) -> Key {
         if let Err(error) = serde_json::to_writer(&mut self.text, argument) {

@@ -9,11 +9,13 @@ use crate::{
     CacheManager, CacheMetrics, Codec, MAX_TTL,
     detached::{LOADS, REFRESHES},
     fence::Fences,
+    history::History,
     l1::L1,
     l2::L2,
     manager::Inner,
     names::{Identities, Names},
     pending::Pending,
+    prefixes::Prefixes,
     tags::Tags,
     tracking::Tracking,
 };
@@ -24,6 +26,7 @@ use crate::{
 pub struct Builder {
     redis: Option<Client>,
     prefix: String,
+    version: Option<String>,
     l1_max_bytes: usize,
     l1_ttl: Duration,
     outage_ttl: Duration,
@@ -60,6 +63,7 @@ impl Default for Builder {
         Builder {
             redis: None,
             prefix: "ruleiq".to_owned(),
+            version: None,
             l1_max_bytes: 64 * 1024 * 1024,
             l1_ttl: Duration::from_secs(60),
             outage_ttl: Duration::from_secs(5),
@@ -85,6 +89,14 @@ impl Builder {
     /// another one's up to a colon: patterns would reach that one's keys. Default: `ruleiq`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Builder {
         self.prefix = prefix.into();
+        self
+    }
+
+    /// The version of what is stored, which every key in Redis names behind the prefix, as in `shop.v7:user:1`: two
+    /// versions of an application that must not read each other's values have different ones. It follows the rules of
+    /// a prefix. Changed types need none, as they are misses. Default: none.
+    pub fn version(mut self, version: impl Into<String>) -> Builder {
+        self.version = Some(version.into());
         self
     }
 
@@ -160,10 +172,15 @@ impl Builder {
         // No clock goes on for ever.
         self.command_timeout = self.command_timeout.min(MAX_TTL);
         self.load_timeout = self.load_timeout.min(MAX_TTL);
-        if self.prefix.is_empty() || self.prefix.contains(['#', '!', '@', '{', '}']) {
-            return Err(BuildError::Prefix {
-                prefix: self.prefix,
-            });
+        let parts = std::iter::once(&self.prefix).chain(&self.version);
+        for part in parts {
+            if part.is_empty() || part.contains(['#', '!', '@', '{', '}']) {
+                let prefix = part.clone();
+                return Err(BuildError::Prefix { prefix });
+            }
+        }
+        if let Some(version) = &self.version {
+            self.prefix = format!("{}.{version}", self.prefix);
         }
         for (option, limit) in [
             ("command_timeout", self.command_timeout),
@@ -187,12 +204,9 @@ impl Builder {
             let names = Names::new(&self.prefix, identities.clone());
             L2::new(&client, names, command, load, self.metrics.clone())
         });
+        let prefixes = Arc::new(Prefixes::new(self.metrics.clone()));
         let inner = Arc::new(Inner {
-            l1: L1::new(
-                self.l1_max_bytes,
-                identities.clone(),
-                self.metrics.evictions.clone(),
-            ),
+            l1: L1::new(self.l1_max_bytes, identities.clone(), Arc::clone(&prefixes)),
             l2,
             fences: Arc::new(Fences::new(identities)),
             tracking: Tracking::default(),
@@ -200,6 +214,8 @@ impl Builder {
             wants_tracking: self.tracking && self.l1_max_bytes > 0,
             pending: Pending::default(),
             tags: Tags::default(),
+            prefixes,
+            history: History::new(),
             prefix: self.prefix,
             l1_ttl: self.l1_ttl,
             outage_ttl: self.outage_ttl,
@@ -221,6 +237,7 @@ impl std::fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("redis", &self.redis.is_some())
             .field("prefix", &self.prefix)
+            .field("version", &self.version)
             .field("l1_max_bytes", &self.l1_max_bytes)
             .field("l1_ttl", &self.l1_ttl)
             .field("outage_ttl", &self.outage_ttl)

@@ -71,8 +71,8 @@ impl Detached<'_> {
             let is_due = !is_fresh || policy.is_early(span.load_time, span.fresh_until, now);
             if is_given {
                 match is_fresh {
-                    true => inner.count_l1_hit(),
-                    false => inner.count_stale(),
+                    true => inner.count_l1_hit(copied.prefix),
+                    false => inner.count_stale(copied.prefix),
                 }
                 if is_due && !is_put_off {
                     inner.refresh(key, policy, span.mark, load);
@@ -118,7 +118,7 @@ impl Inner {
                 }
                 Role::Follow(waiting) => waiting,
             };
-            if let Some(ended) = self.follow(waiting, &policy, limits).await {
+            if let Some(ended) = self.follow(&key, waiting, &policy, limits).await {
                 return ended;
             }
         }

@@ -4,14 +4,14 @@
 //! eviction is `quick_cache`'s Clock-PRO: a scan of keys that are read once does not drive out those
 //! that are read often.
 
-use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
-use prometheus::IntCounter;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter, sync::Cache};
 use tokio::time::Instant;
 
 use crate::{
     names::{Identities, is_hashed},
+    prefixes::{PrefixId, Prefixes},
     tags::Noted,
 };
 
@@ -28,6 +28,7 @@ pub(crate) struct L1 {
     /// By identity.
     entries: Cache<Arc<str>, Entry, EntryWeight, DefaultHashBuilder, CountEvictions>,
     identities: Identities,
+    prefixes: Arc<Prefixes>,
 }
 
 /// A value and how long it may be served.
@@ -37,6 +38,7 @@ pub(crate) struct Entry {
     /// The whole key, where the identity is a part of it.
     long_key: Option<Arc<str>>,
     encoded_bytes: u32,
+    prefix: PrefixId,
     span: Span,
     /// It is gone when one of them has been invalidated.
     tags: Noted,
@@ -73,6 +75,7 @@ impl Span {
 pub(crate) struct Copied<T> {
     pub(crate) value: Arc<T>,
     pub(crate) encoded_bytes: usize,
+    pub(crate) prefix: PrefixId,
     pub(crate) span: Span,
     pub(crate) tags: Noted,
 }
@@ -81,7 +84,7 @@ pub(crate) struct Copied<T> {
 struct EntryWeight;
 
 #[derive(Clone, Debug)]
-struct CountEvictions(IntCounter);
+struct CountEvictions(Arc<Prefixes>);
 
 impl Entry {
     pub(crate) fn new<T: Send + Sync + 'static>(
@@ -94,6 +97,7 @@ impl Entry {
             value,
             long_key: None,
             encoded_bytes: encoded_bytes.try_into().unwrap_or(u32::MAX),
+            prefix: PrefixId::default(),
             span,
             tags,
         }
@@ -111,7 +115,7 @@ impl Entry {
 }
 
 impl L1 {
-    pub(crate) fn new(max_bytes: usize, identities: Identities, evictions: IntCounter) -> L1 {
+    pub(crate) fn new(max_bytes: usize, identities: Identities, prefixes: Arc<Prefixes>) -> L1 {
         let options = OptionsBuilder::new()
             .weight_capacity(max_bytes as u64)
             .estimated_items_capacity((max_bytes / ESTIMATED_ENTRY_BYTES).max(1))
@@ -123,20 +127,21 @@ impl L1 {
                 options,
                 EntryWeight,
                 DefaultHashBuilder::default(),
-                CountEvictions(evictions),
+                CountEvictions(Arc::clone(&prefixes)),
             ),
             identities,
+            prefixes,
         }
     }
 
-    /// The value, if it is there, is fresh, and is a `T`.
-    pub(crate) fn get<T: Send + Sync + 'static>(&self, key: &str) -> Option<Arc<T>> {
+    /// The value, if it is there, is fresh, and is a `T`, and the key's prefix.
+    pub(crate) fn get<T: Send + Sync + 'static>(&self, key: &str) -> Option<(Arc<T>, PrefixId)> {
         let now = Instant::now();
         let entry = self.live(key, now)?;
         if !entry.span.is_fresh(now) {
             return None;
         }
-        entry.value.downcast().ok()
+        Some((entry.value.downcast().ok()?, entry.prefix))
     }
 
     /// The value, if it is there and is a `T`, fresh or not.
@@ -149,6 +154,7 @@ impl L1 {
         Some(Copied {
             value: entry.value.downcast().ok()?,
             encoded_bytes: entry.encoded_bytes.try_into().unwrap_or(usize::MAX),
+            prefix: entry.prefix,
             span: entry.span,
             tags: entry.tags,
         })
@@ -163,6 +169,7 @@ impl L1 {
     }
 
     pub(crate) fn insert(&self, key: Arc<str>, mut entry: Entry) {
+        entry.prefix = self.prefixes.of(&key);
         let identity = match self.identities.of(&key) {
             Cow::Borrowed(_) => key,
             Cow::Owned(identity) => {
@@ -216,6 +223,17 @@ impl L1 {
         count.get()
     }
 
+    /// How many entries each prefix has, and what they weigh. It goes through all of them.
+    pub(crate) fn by_prefix(&self) -> HashMap<PrefixId, (u64, u64)> {
+        let mut by_prefix = HashMap::new();
+        for (identity, entry) in self.entries.iter() {
+            let (entries, bytes) = by_prefix.entry(entry.prefix).or_default();
+            *entries += 1;
+            *bytes += EntryWeight.weight(&identity, &entry);
+        }
+        by_prefix
+    }
+
     pub(crate) fn entries(&self) -> usize {
         self.entries.len()
     }
@@ -250,7 +268,7 @@ impl Lifecycle<Arc<str>, Entry> for CountEvictions {
     type RequestState = Vec<Entry>;
 
     fn on_evict(&self, evicted: &mut Vec<Entry>, _: Arc<str>, entry: Entry) {
-        self.0.inc();
+        self.0.counts(entry.prefix).evictions.inc();
         evicted.push(entry);
     }
 }
@@ -258,13 +276,10 @@ impl Lifecycle<Arc<str>, Entry> for CountEvictions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prefixes;
 
     fn l1(max_bytes: usize) -> L1 {
-        L1::new(
-            max_bytes,
-            Identities::new("test"),
-            IntCounter::new("evictions", "Evictions.").unwrap(),
-        )
+        L1::new(max_bytes, Identities::new("test"), prefixes::unseen())
     }
 
     fn insert(l1: &L1, key: String, bytes: usize) {
@@ -287,7 +302,7 @@ mod tests {
     async fn a_value_is_served_until_it_expires_and_only_as_what_it_is() {
         let l1 = l1(1_000_000);
         insert(&l1, "k".to_owned(), 4);
-        assert_eq!(l1.get::<u32>("k").as_deref(), Some(&7));
+        assert_eq!(l1.get::<u32>("k").map(|(it, _)| *it), Some(7));
         assert!(l1.get::<u64>("k").is_none());
         tokio::time::advance(Duration::from_secs(60)).await;
         assert!(l1.get::<u32>("k").is_none());
@@ -312,14 +327,16 @@ mod tests {
 
     #[test]
     fn its_bytes_are_bounded_and_evictions_are_counted() {
-        let evictions = IntCounter::new("evictions", "Evictions.").unwrap();
-        let l1 = L1::new(1_000_000, Identities::new("test"), evictions.clone());
+        let l1 = l1(1_000_000);
         for n in 0..10_000 {
             insert(&l1, format!("key:{n}"), 1_000);
             assert!(l1.bytes() <= 1_000_000, "{} bytes after {n}", l1.bytes());
         }
         assert!(l1.bytes() > 900_000, "only {} bytes are used", l1.bytes());
-        assert_eq!(evictions.get(), 10_000 - l1.entries() as u64);
+        let counts = l1.prefixes.counts(l1.prefixes.of("key:1"));
+        assert_eq!(counts.evictions.get(), 10_000 - l1.entries() as u64);
+        let (entries, bytes) = l1.by_prefix()[&l1.prefixes.of("key:1")];
+        assert_eq!((entries, bytes), (l1.entries() as u64, l1.bytes()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod envelope;
 mod error;
 mod fence;
 mod glob;
+mod history;
 mod invalidate;
 mod l1;
 mod l2;
@@ -24,6 +25,7 @@ mod only;
 mod payload;
 mod pending;
 mod policy;
+mod prefixes;
 mod read;
 mod scripts;
 mod stats;
@@ -31,6 +33,7 @@ mod store;
 mod tags;
 mod tracking;
 pub mod ttl;
+mod warm;
 mod write;
 
 pub use ruleiq_cache_macros::{cached, cached_query};
@@ -44,6 +47,7 @@ pub use crate::{
     manager::{CacheManager, MAX_KEY_BYTES, MAX_TTL},
     metrics::CacheMetrics,
     policy::Policy,
-    stats::Stats,
+    stats::{PrefixStats, Stats},
     tags::{MAX_TAG_BYTES, MAX_TAGS},
+    warm::{Warmed, Warming},
 };

@@ -20,6 +20,7 @@ use crate::{
     l1::{Copied, Entry, Span},
     look::Before,
     manager::Inner,
+    prefixes::PrefixId,
     store::Loading,
     tags::Noted,
 };
@@ -63,9 +64,9 @@ pub(crate) struct Leading {
 
 impl Leading {
     /// Of a leader that waits for nobody, those who wait count.
-    pub(crate) fn count(&self, cache: &Inner, count: fn(&Inner)) {
+    pub(crate) fn count(&self, cache: &Inner, key: &str, count: fn(&Inner, PrefixId)) {
         if !self.is_detached {
-            count(cache);
+            count(cache, cache.prefixes.of(key));
         }
     }
 }
@@ -161,11 +162,11 @@ impl Inner {
         if let Some(copied) = self.l1.look::<T>(key, now) {
             let span = &copied.span;
             if span.is_fresh(now) {
-                self.count_l1_hit();
+                self.count_l1_hit(copied.prefix);
                 return Ok(copied.value);
             }
             if span.is_put_off(now) && policy.covers_error(span.fresh_until, now) {
-                self.count_stale();
+                self.count_stale(copied.prefix);
                 return Ok(copied.value);
             }
         }
@@ -184,7 +185,7 @@ impl Inner {
                         return self.lead(&leader, &key, leading, load).await;
                     }
                     Role::Follow(waiting) => {
-                        if let Some(ended) = self.follow(waiting, &policy, limits).await {
+                        if let Some(ended) = self.follow(&key, waiting, &policy, limits).await {
                             return ended;
                         }
                     }
@@ -219,10 +220,12 @@ impl Inner {
     /// Waits for somebody else's load. `None` if it has given up, and somebody else must lead.
     pub(crate) async fn follow<T: Send + Sync, E: Send + Sync>(
         &self,
+        key: &str,
         mut waiting: watch::Receiver<Option<Outcome<T, E>>>,
         policy: &Policy,
         limits: Limits,
     ) -> Option<Result<Arc<T>, LoadError<E>>> {
+        let prefix = self.prefixes.of(key);
         let suits = |outcome: &Option<Outcome<T, E>>| match outcome {
             None => false,
             Some(Outcome::Begun(_, until)) => policy.covers_revalidation(*until, Instant::now()),
@@ -238,20 +241,20 @@ impl Inner {
             if let Ok(ended) = timeout_at(end, waiting.wait_for(suits)).await {
                 let outcome = ended.ok()?.clone()?;
                 match &outcome {
-                    Outcome::Begun(..) | Outcome::Fallback(..) => self.count_stale(),
-                    Outcome::Found(_) => self.count_l2_hit(),
-                    _ => self.count_miss(),
+                    Outcome::Begun(..) | Outcome::Fallback(..) => self.count_stale(prefix),
+                    Outcome::Found(_) => self.count_l2_hit(prefix),
+                    _ => self.count_miss(prefix),
                 }
                 return Some(outcome.into_result());
             }
             if let Some(Outcome::Begun(value, until)) = &*waiting.borrow()
                 && policy.covers_error(*until, Instant::now())
             {
-                self.count_stale();
+                self.count_stale(prefix);
                 return Some(Ok(Arc::clone(value)));
             }
         }
-        self.count_miss();
+        self.count_miss(prefix);
         Some(Err(limits.timed_out()))
     }
 
@@ -285,7 +288,7 @@ impl Inner {
             self.metrics.refreshes.inc();
         }
         let had_one = stale.is_some();
-        let loading = self.run(limits, is_invalidated, load);
+        let loading = self.run(key, limits, is_invalidated, load);
         let only = right.as_ref().and_then(|it| it.only.as_ref());
         let ended = match only {
             Some(only) => only.renewed_during(loading).await,
@@ -297,12 +300,12 @@ impl Inner {
             let (value, until) = (Arc::clone(&stale.value), stale.span.fresh_until);
             self.put_off(leader, key, stale);
             if policy.covers_error(until, Instant::now()) {
-                leading.count(self, Inner::count_stale);
+                leading.count(self, key, Inner::count_stale);
                 leader.publish(Outcome::Fallback(Arc::clone(&value), until));
                 return Ok(value);
             }
         }
-        leading.count(self, Inner::count_miss);
+        leading.count(self, key, Inner::count_miss);
         let outcome = ended?;
         // Nobody waits for Redis to take it. An error of a leader that had less time than others have
         // is its own.
@@ -316,6 +319,7 @@ impl Inner {
                 right,
                 begun,
                 had_one,
+                is_invalidated,
             };
             self.store(leader, key, policy, value, loading).await;
         }
@@ -340,6 +344,7 @@ impl Inner {
     /// Runs the load within its limit. One that an invalidation has caused reads the primary.
     async fn run<T, E, F, Fut>(
         &self,
+        key: &str,
         limits: Limits,
         is_invalidated: bool,
         load: F,
@@ -348,7 +353,7 @@ impl Inner {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let timer = self.metrics.load_duration.start_timer();
+        let (counts, begun) = (self.counts(key), Instant::now());
         // What the load has touched is not looked at after a panic: the future is dropped.
         let load = AssertUnwindSafe(async {
             if !is_invalidated {
@@ -363,22 +368,24 @@ impl Inner {
             Some(end) => timeout_at(end, load).await,
             None => Ok(load.await),
         };
-        timer.observe_duration();
+        let load_time = begun.elapsed().as_secs_f64();
+        self.metrics.load_duration.observe(load_time);
+        counts.load_time.inc_by(load_time);
         match ended {
             Ok(Ok(Ok(value))) => {
-                self.metrics.loaded.inc();
+                counts.loaded.inc();
                 Ok(Outcome::Loaded(Arc::new(value)))
             }
             Ok(Ok(Err(error))) => {
-                self.metrics.load_failed.inc();
+                counts.load_failed.inc();
                 Ok(Outcome::Failed(Arc::new(error)))
             }
             Ok(Err(panic)) => {
-                self.metrics.load_panicked.inc();
+                counts.load_panicked.inc();
                 Ok(Outcome::Panicked(message(panic.as_ref())))
             }
             Err(_) => {
-                self.metrics.load_timed_out.inc();
+                counts.load_timed_out.inc();
                 Err(limits.timed_out())
             }
         }

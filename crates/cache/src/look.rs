@@ -14,6 +14,7 @@ use crate::{
     load::{Leading, Outcome},
     manager::Inner,
     only::Only,
+    prefixes::PrefixId,
     read::{Found, Read},
     scripts::{is_of_primary, is_only},
     tags::{Noted, Version},
@@ -60,7 +61,7 @@ impl Inner {
         let copied = self.l1.look::<T>(key, now);
         let stale = match copied {
             Some(copied) if is_wanted(&copied.span) => {
-                leading.count(self, Inner::count_l1_hit);
+                leading.count(self, key, Inner::count_l1_hit);
                 return Before {
                     found: Some(copied.value),
                     stale: None,
@@ -107,7 +108,7 @@ impl Inner {
             let Ok(read) = finding.await else { return };
             let (found, is_loaded) = match read {
                 Read::Hit(found) => {
-                    leading.count(self, Inner::count_l2_hit);
+                    leading.count(self, key, Inner::count_l2_hit);
                     let generation = leader.generation();
                     before.found = Some(self.keep_found(key, generation, found, asked));
                     return;
@@ -165,6 +166,7 @@ impl Inner {
         Copied {
             value: Arc::new(found.value),
             encoded_bytes: found.encoded_bytes,
+            prefix: PrefixId::default(),
             span,
             tags: found.tags,
         }

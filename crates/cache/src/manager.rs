@@ -6,12 +6,14 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    Builder, CacheMetrics, Codec, Error, Stats,
+    Builder, CacheMetrics, Codec, Error, PrefixStats, Stats,
     envelope::{self, Life},
     fence::{Fences, Generation, Source},
+    history::History,
     l1::{Entry, L1, Span},
     l2::{L2, Ttl},
     pending::Pending,
+    prefixes::{Counts, PrefixId, Prefixes},
     read::Found,
     tags::Tags,
     tracking::Tracking,
@@ -45,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) wants_tracking: bool,
     pub(crate) pending: Pending,
     pub(crate) tags: Tags,
+    pub(crate) prefixes: Arc<Prefixes>,
+    pub(crate) history: History,
     pub(crate) prefix: String,
     pub(crate) l1_ttl: Duration,
     pub(crate) outage_ttl: Duration,
@@ -74,15 +78,16 @@ impl CacheManager {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let inner = &self.inner;
-        if let Some(value) = inner.l1.get(key) {
-            inner.count_l1_hit();
+        if let Some((value, prefix)) = inner.l1.get(key) {
+            inner.count_l1_hit(prefix);
             return Some(value);
         }
         // On the heap, so that a hit does not carry the way to Redis around.
         let value = Box::pin(inner.look_up_in_l2(key)).await;
+        let prefix = inner.prefixes.of(key);
         match value {
-            Some(_) => inner.count_l2_hit(),
-            None => inner.count_miss(),
+            Some(_) => inner.count_l2_hit(prefix),
+            None => inner.count_miss(prefix),
         }
         value
     }
@@ -94,18 +99,21 @@ impl CacheManager {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let inner = &self.inner;
-        let mut values: Vec<Option<Arc<T>>> = keys.iter().map(|key| inner.l1.get(key)).collect();
+        let held = |key: &&str| {
+            let (value, prefix) = inner.l1.get(key)?;
+            inner.count_l1_hit(prefix);
+            Some(value)
+        };
+        let mut values: Vec<Option<Arc<T>>> = keys.iter().map(held).collect();
         let absent: Vec<usize> = (0..keys.len()).filter(|at| values[*at].is_none()).collect();
-        for _ in absent.len()..keys.len() {
-            inner.count_l1_hit();
-        }
         for absent in absent.chunks(PER_COMMAND) {
             inner.look_up_many(keys, absent, &mut values).await;
         }
         for at in absent {
+            let prefix = inner.prefixes.of(keys[at]);
             match values[at] {
-                Some(_) => inner.count_l2_hit(),
-                None => inner.count_miss(),
+                Some(_) => inner.count_l2_hit(prefix),
+                None => inner.count_miss(prefix),
             }
         }
         values
@@ -151,6 +159,27 @@ impl CacheManager {
     /// Counts since the cache was built, and its present state.
     pub fn stats(&self) -> Stats {
         self.inner.stats()
+    }
+
+    /// Counts for each prefix of keys; first those for which a longer time to live would have saved most. It goes
+    /// through all values in the process.
+    pub fn prefix_stats(&self) -> Vec<PrefixStats> {
+        let inner = &self.inner;
+        let held = inner.l1.by_prefix();
+        let mut stats: Vec<PrefixStats> = inner
+            .prefixes
+            .all()
+            .map(|(id, counts)| {
+                let (entries, bytes) = held.get(&id).copied().unwrap_or_default();
+                counts.stats(entries, bytes)
+            })
+            .filter(|it| it.l1_hits + it.l2_hits + it.stale + it.misses + it.l1_entries > 0)
+            .collect();
+        stats.sort_by(|one, other| {
+            let saved = |it: &PrefixStats| it.unchanged_load_seconds;
+            saved(other).total_cmp(&saved(one))
+        });
+        stats
     }
 }
 
@@ -238,8 +267,13 @@ impl Inner {
         let tags = entry.tags().clone();
         let insert = || self.l1.insert(Arc::clone(key), entry);
         if !tags.are_current() || !self.fences.fill(key, noted, source, insert) {
-            self.metrics.refused_fills.inc();
+            self.counts(key).refused_fills.inc();
         }
+    }
+
+    /// The counters of a key's prefix.
+    pub(crate) fn counts(&self, key: &str) -> &Counts {
+        self.prefixes.counts(self.prefixes.of(key))
     }
 
     /// When a value that was right at `seen` must leave the first tier. Counted from then on, and not
@@ -258,23 +292,23 @@ impl Inner {
         }
     }
 
-    pub(crate) fn count_l1_hit(&self) {
-        self.metrics.l1_hits.inc();
+    pub(crate) fn count_l1_hit(&self, prefix: PrefixId) {
+        self.prefixes.counts(prefix).l1_hits.inc();
         ruleiq_scope::record_cache_hit();
     }
 
-    pub(crate) fn count_l2_hit(&self) {
-        self.metrics.l2_hits.inc();
+    pub(crate) fn count_l2_hit(&self, prefix: PrefixId) {
+        self.prefixes.counts(prefix).l2_hits.inc();
         ruleiq_scope::record_cache_hit();
     }
 
-    pub(crate) fn count_stale(&self) {
-        self.metrics.stale.inc();
+    pub(crate) fn count_stale(&self, prefix: PrefixId) {
+        self.prefixes.counts(prefix).stale.inc();
         ruleiq_scope::record_cache_hit();
     }
 
-    pub(crate) fn count_miss(&self) {
-        self.metrics.misses.inc();
+    pub(crate) fn count_miss(&self, prefix: PrefixId) {
+        self.prefixes.counts(prefix).misses.inc();
         ruleiq_scope::record_cache_miss();
     }
 
@@ -284,11 +318,11 @@ impl Inner {
     )]
     pub(crate) fn stats(&self) -> Stats {
         let metrics = &self.metrics;
-        let (l1_hits, l2_hits) = (metrics.l1_hits.get(), metrics.l2_hits.get());
-        let (stale, misses) = (metrics.stale.get(), metrics.misses.get());
+        let sum = |of: fn(&Counts) -> u64| self.prefixes.all().map(|(_, it)| of(it)).sum::<u64>();
+        let (l1_hits, l2_hits) = (sum(|it| it.l1_hits.get()), sum(|it| it.l2_hits.get()));
+        let (stale, misses) = (sum(|it| it.stale.get()), sum(|it| it.misses.get()));
         let hits = l1_hits + l2_hits + stale;
-        let load_failures =
-            metrics.load_failed.get() + metrics.load_timed_out.get() + metrics.load_panicked.get();
+        let load_failures = sum(Counts::load_failures);
         let [schema_misses, damaged] = metrics.unreadable();
         Stats {
             l1_hits,
@@ -296,16 +330,16 @@ impl Inner {
             stale,
             misses,
             hit_rate: hits as f64 / (hits + misses).max(1) as f64,
-            loads: metrics.loaded.get() + load_failures,
+            loads: sum(|it| it.loaded.get()) + load_failures,
             load_failures,
             refreshes: metrics.refreshes.get(),
-            refused_fills: metrics.refused_fills.get(),
+            refused_fills: sum(|it| it.refused_fills.get()),
             rejected: metrics.rejected_keys.get() + metrics.rejected_values.get(),
             schema_misses,
             damaged,
             l1_entries: self.l1.entries() as u64,
             l1_bytes: self.l1.bytes(),
-            evictions: metrics.evictions.get(),
+            evictions: sum(|it| it.evictions.get()),
             redis_errors: metrics.redis_errors(),
             pending_invalidations: self.pending.len() as u64,
             heard_invalidations: metrics.heard.get(),

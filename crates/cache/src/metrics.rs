@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     core::{Collector, Desc},
     proto::MetricFamily,
 };
 
-use crate::{Error, manager::Inner, payload::Unreadable};
+use crate::{Error, manager::Inner, payload::Unreadable, prefixes::Counts};
 
 /// From a tenth of a millisecond to ten seconds.
 const BUCKETS: [f64; 11] = [
@@ -18,18 +18,15 @@ const BUCKETS: [f64; 11] = [
 /// What one [`CacheManager`](crate::CacheManager) counts. Two of them need two, in two registries.
 #[derive(Clone, Debug)]
 pub struct CacheMetrics {
-    pub(crate) l1_hits: IntCounter,
-    pub(crate) l2_hits: IntCounter,
-    pub(crate) stale: IntCounter,
-    pub(crate) misses: IntCounter,
-    pub(crate) loaded: IntCounter,
-    pub(crate) load_failed: IntCounter,
-    pub(crate) load_timed_out: IntCounter,
-    pub(crate) load_panicked: IntCounter,
+    pub(crate) hits: IntCounterVec,
+    pub(crate) stale: IntCounterVec,
+    pub(crate) misses: IntCounterVec,
+    pub(crate) loads: IntCounterVec,
+    pub(crate) load_time: CounterVec,
     pub(crate) load_duration: Histogram,
     pub(crate) refreshes: IntCounter,
     pub(crate) refreshes_skipped: IntCounter,
-    pub(crate) refused_fills: IntCounter,
+    pub(crate) refused_fills: IntCounterVec,
     /// Calls that went around the cache, as a transaction was open.
     pub(crate) bypassed: IntCounter,
     /// Of another schema, and damaged ones.
@@ -37,7 +34,7 @@ pub struct CacheMetrics {
     pub(crate) unencodable: IntCounter,
     pub(crate) rejected_keys: IntCounter,
     pub(crate) rejected_values: IntCounter,
-    pub(crate) evictions: IntCounter,
+    pub(crate) evictions: IntCounterVec,
     pub(crate) heard: IntCounter,
     flushes: Flushes,
     pub(crate) redis_duration: Histogram,
@@ -93,16 +90,6 @@ impl CacheMetrics {
 
     fn build(registry: Option<&Registry>) -> Result<CacheMetrics, prometheus::Error> {
         let families = Families(registry);
-        let [l1_hits, l2_hits] = families.counters(
-            "hits_total",
-            "Look-ups that found a value.",
-            ("tier", ["l1", "l2"]),
-        )?;
-        let [loaded, load_failed, load_timed_out, load_panicked] = families.counters(
-            "loads_total",
-            "Loads that ended.",
-            ("outcome", ["ok", "failed", "timed_out", "panicked"]),
-        )?;
         let [refreshes, refreshes_skipped] = families.counters(
             "refreshes_total",
             "Loads in the background for a value that was there, and those that too many others left out.",
@@ -119,23 +106,29 @@ impl CacheMetrics {
             ("reason", ["schema", "damaged"]),
         )?;
         let metrics = CacheMetrics {
-            l1_hits,
-            l2_hits,
-            stale: families.counter(
+            hits: families.by(
+                "hits_total",
+                "Look-ups that found a value.",
+                &["tier", "prefix"],
+            )?,
+            stale: families.by(
                 "stale_total",
                 "Look-ups that were given a value whose time was up.",
+                &["prefix"],
             )?,
-            misses: families.counter("misses_total", "Look-ups that found no value.")?,
-            loaded,
-            load_failed,
-            load_timed_out,
-            load_panicked,
+            misses: families.by("misses_total", "Look-ups that found no value.", &["prefix"])?,
+            loads: families.by("loads_total", "Loads that ended.", &["outcome", "prefix"])?,
+            load_time: families.registered(CounterVec::new(
+                Opts::new(name("load_seconds_total"), "What loads took in all."),
+                &["prefix"],
+            )?)?,
             load_duration: families.histogram("load_duration_seconds", "What a load took.")?,
             refreshes,
             refreshes_skipped,
-            refused_fills: families.counter(
+            refused_fills: families.by(
                 "refused_fills_total",
                 "Values that were not stored because an invalidation had overtaken them.",
+                &["prefix"],
             )?,
             bypassed: families.counter(
                 "bypassed_total",
@@ -148,9 +141,10 @@ impl CacheMetrics {
             )?,
             rejected_keys,
             rejected_values,
-            evictions: families.counter(
+            evictions: families.by(
                 "evictions_total",
                 "Values that left the process's memory for lack of room.",
+                &["prefix"],
             )?,
             heard: families.counter(
                 "heard_invalidations_total",
@@ -162,6 +156,11 @@ impl CacheMetrics {
             cache: Arc::default(),
         };
         Ok(metrics)
+    }
+
+    /// The counters of a prefix of keys.
+    pub(crate) fn of_prefix(&self, prefix: &str) -> Counts {
+        Counts::new(prefix, self)
     }
 
     /// Shows this cache's state in the gauges.
@@ -267,6 +266,15 @@ impl Families<'_> {
     ) -> Result<[IntCounter; N], prometheus::Error> {
         let family = self.registered(IntCounterVec::new(Opts::new(name(noun), help), &[label])?)?;
         Ok(values.map(|it| family.with_label_values(&[it])))
+    }
+
+    fn by(
+        &self,
+        noun: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.registered(IntCounterVec::new(Opts::new(name(noun), help), labels)?)
     }
 
     fn histogram(&self, noun: &str, help: &str) -> Result<Histogram, prometheus::Error> {

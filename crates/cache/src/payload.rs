@@ -77,6 +77,11 @@ impl Payload {
         HEADER_BYTES + self.bytes.len()
     }
 
+    /// Of the same values it is the same.
+    pub(crate) fn hash(&self) -> u64 {
+        xxh3_64(&self.bytes)
+    }
+
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(self.flags);
         out.extend_from_slice(&self.shape.to_le_bytes());

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::{
     Error, MAX_TTL,
     envelope::Life,
+    history::Bounds,
     tags::{MAX_TAG_BYTES, MAX_TAGS, TABLE},
 };
 
@@ -38,6 +39,7 @@ pub struct Policy {
     pub(crate) soft_timeout: Option<Duration>,
     pub(crate) early_refresh: bool,
     pub(crate) across_processes: bool,
+    pub(crate) adaptive_ttl: Option<Bounds>,
     tags: Option<Arc<[Box<str>]>>,
     tables: &'static [&'static str],
 }
@@ -54,6 +56,7 @@ impl Policy {
             soft_timeout: None,
             early_refresh: true,
             across_processes: false,
+            adaptive_ttl: None,
             tags: None,
             tables: &[],
         }
@@ -104,6 +107,19 @@ impl Policy {
     /// [detached](crate::CacheManager::detached). Default: yes.
     pub fn early_refresh(mut self, wanted: bool) -> Policy {
         self.early_refresh = wanted;
+        self
+    }
+
+    /// Lets the time to live follow what is seen of the value: it begins with [`new`](Policy::new)'s, grows by half
+    /// each time that a load gives what there was before, up to `min` and a tenth of the time since the last
+    /// change (the Alex protocol; RFC 9111, section 4.2.2), and is halved when the value has changed; always from `min`
+    /// to `max`. Each process goes by what it has loaded itself, of the last 16,384 keys.
+    /// [`PrefixStats`](crate::PrefixStats) shows what it decides. Default: not at all.
+    pub fn adaptive_ttl(mut self, min: Duration, max: Duration) -> Policy {
+        // What lives for no time is not seen again.
+        let min = min.clamp(Duration::from_millis(1), MAX_TTL);
+        let max = max.min(MAX_TTL);
+        self.adaptive_ttl = Some(Bounds { min, max });
         self
     }
 
@@ -166,18 +182,19 @@ impl Policy {
         Ok(self.begin(ttl, Duration::ZERO))
     }
 
-    /// The life that a value begins which took so long to load; `None` if it is not kept.
-    pub(crate) fn life(&self, is_negative: bool, load_time: Duration) -> Option<Life> {
+    /// The time to live of a loaded value; `None` if it is not kept.
+    pub(crate) fn ttl(&self, is_negative: bool) -> Option<Duration> {
         let ttl = match is_negative {
             true => self.negative_ttl?,
             false => self.ttl,
         };
-        if ttl.is_zero() {
-            return None;
-        }
-        let ttl = ttl.min(MAX_TTL);
+        Some(ttl.min(MAX_TTL)).filter(|it| !it.is_zero())
+    }
+
+    /// The life that a value begins with this time to live, which took so long to load.
+    pub(crate) fn life(&self, ttl: Duration, load_time: Duration) -> Life {
         let fresh = ttl.mul_f64(1.0 - self.jitter * fastrand::f64());
-        Some(self.begin(fresh, load_time))
+        self.begin(fresh, load_time)
     }
 
     fn begin(&self, fresh: Duration, load_time: Duration) -> Life {
@@ -241,7 +258,7 @@ mod tests {
     fn lives_are_spread_below_the_time_to_live() {
         let policy = Policy::new(TTL).stale_if_error(TTL);
         let lives: Vec<Life> = (0..10_000)
-            .map(|_| policy.life(false, Duration::ZERO).unwrap())
+            .map(|_| policy.life(TTL, Duration::ZERO))
             .collect();
         assert!(
             lives
@@ -256,14 +273,17 @@ mod tests {
                 .filter(|it| it.fresh >= from && it.fresh < from + TTL / 100);
             assert!((800..1_200).contains(&within.count()), "tenth {tenth}");
         }
-        let exact = Policy::new(TTL).jitter(0.0).life(false, Duration::ZERO);
-        assert_eq!(exact.unwrap().fresh, TTL);
+        let exact = Policy::new(TTL).jitter(0.0).life(TTL, Duration::ZERO);
+        assert_eq!(exact.fresh, TTL);
     }
 
     #[test]
     fn what_has_no_time_is_not_kept() {
-        assert!(Policy::new(TTL).jitter(f64::NAN).life(false, TTL).is_some());
-        let life = |policy: Policy, negative| policy.life(negative, Duration::ZERO);
+        assert_eq!(Policy::new(TTL).jitter(f64::NAN).life(TTL, TTL).fresh, TTL);
+        let life = |policy: Policy, negative| {
+            let ttl = policy.ttl(negative)?;
+            Some(policy.life(ttl, Duration::ZERO))
+        };
         assert!(life(Policy::new(Duration::ZERO), false).is_none());
         assert!(life(Policy::new(TTL), true).is_none());
         assert!(life(Policy::new(TTL).negative_ttl(Duration::ZERO), true).is_none());

@@ -1,13 +1,14 @@
 //! Storing what has been loaded.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use crate::{
-    Policy, envelope,
+    Error, Policy, envelope,
     fence::{Leader, Source},
+    history::Judgement,
     l1::Entry,
     load::Outcome,
     look::Right,
@@ -22,6 +23,8 @@ pub(crate) struct Loading {
     pub(crate) begun: Instant,
     /// Whether there was a value, fresh or not.
     pub(crate) had_one: bool,
+    /// Whether an invalidation has caused it.
+    pub(crate) is_invalidated: bool,
 }
 
 impl Inner {
@@ -80,38 +83,46 @@ impl Inner {
         if check_key(key).is_err() {
             return;
         }
-        let Loading {
-            right,
-            begun,
-            had_one,
-        } = loading;
-        let life = policy.life(is_nothing(value.as_ref()), begun.elapsed());
-        let life = life.filter(|_| self.may_have_tags(key, policy));
-        let encoded = life.and_then(|life| Some((life, self.encode(key, value.as_ref())?)));
-        let Some((life, payload)) = encoded else {
-            if had_one {
-                self.let_go(leader, key, right).await;
+        let load_time = loading.begun.elapsed();
+        let is_negative = is_nothing(value.as_ref());
+        let ttl = policy.ttl(is_negative);
+        let ttl = ttl.filter(|_| self.may_have_tags(key, policy));
+        let encoded = ttl.and_then(|ttl| Some((ttl, self.encode(key, value.as_ref())?)));
+        let Some((ttl, payload)) = encoded else {
+            if loading.had_one {
+                self.let_go(leader, key, loading.right).await;
             }
             return;
         };
+        let bounds = policy.adaptive_ttl.filter(|_| !is_negative);
+        let judgement = self.history.note(key, payload.hash(), ttl, bounds);
+        self.count_judgement(key, judgement, &loading, load_time, bounds.is_some());
+        let life = policy.life(judgement.ttl, load_time);
+        let Loading { right, begun, .. } = loading;
         let mut seen = begun;
         if let (Some(l2), Some(right)) = (&self.l2, right) {
             let is_overtaken = self.fences.is_overtaken(key, leader.generation());
             if is_overtaken || !self.are_current(l2, leader.tags()).await {
-                self.metrics.refused_fills.inc();
+                self.counts(key).refused_fills.inc();
                 return;
             }
-            let Some(stamps) = right.stamps else { return };
             let sent = Instant::now();
-            let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
-            match l2.fill(key, right.lease, bytes, life.kept).await {
+            let filled = match right.stamps {
+                Some(stamps) => {
+                    let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
+                    l2.fill(key, right.lease, bytes, life.kept).await
+                }
+                // Why they are not known has been counted.
+                None => Err(Error::Unavailable { source: None }),
+            };
+            match filled {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.
                 Ok(true) if self.tracking.is_armed() => return,
                 // Nobody had deleted it anywhere by then.
                 Ok(true) => seen = sent,
                 Ok(false) => {
-                    self.metrics.refused_fills.inc();
+                    self.counts(key).refused_fills.inc();
                     return;
                 }
                 Err(_) => {}
@@ -122,6 +133,23 @@ impl Inner {
         let (span, tags) = (self.span(seen, life), leader.tags().clone());
         let entry = Entry::new(Arc::clone(value), payload.encoded_bytes(), span, tags);
         self.keep(key, leader.generation(), Source::Load, entry);
+    }
+
+    fn count_judgement(
+        &self,
+        key: &str,
+        judgement: Judgement,
+        loading: &Loading,
+        load_time: Duration,
+        is_adaptive: bool,
+    ) {
+        let counts = self.counts(key);
+        if judgement.is_unchanged == Some(true) && !loading.is_invalidated {
+            counts.count_unchanged(load_time);
+        }
+        if is_adaptive {
+            counts.count_adapted(judgement);
+        }
     }
 
     fn may_have_tags(&self, key: &str, policy: &Policy) -> bool {

@@ -231,7 +231,7 @@ impl Inner {
                     continue;
                 }
                 // Somebody else has written or deleted it in the meantime.
-                Ok(false) => self.metrics.refused_fills.inc(),
+                Ok(false) => self.counts(&item.key).refused_fills.inc(),
                 Err(error) => failure = failure.or(Some(error)),
             }
             self.fences.invalidate(&item.key, forget);

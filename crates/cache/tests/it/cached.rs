@@ -329,3 +329,24 @@ async fn what_a_query_has_kept_falls_with_its_tables_and_tags() {
     sessions_invalidate(&cache, 1, "open".to_owned()).await;
     assert_eq!((sessions(1).await, sessions(2).await), (6, 5));
 }
+
+#[cached(ttl = 60, prefix = "inbox", owner = user, cache = cache, skip(cache, user))]
+async fn inbox(cache: &CacheManager, user: &str, page: u32) -> String {
+    format!("page {page} of {user}")
+}
+
+#[tokio::test]
+async fn whose_value_it_is_stands_before_the_arguments() {
+    let cache = in_process();
+    for user in ["ada", "a\":[1", "a"] {
+        assert_eq!(inbox(&cache, user, 1).await, format!("page 1 of {user}"));
+    }
+    for key in [
+        r#"inbox:"ada":[1]"#,
+        r#"inbox:"a\":[1":[1]"#,
+        r#"inbox:"a":[1]"#,
+    ] {
+        assert!(cache.exists(key).await.unwrap(), "{key}");
+    }
+    assert_eq!(cache.delete_pattern(r#"inbox:"ada":*"#).await.unwrap(), 1);
+}

@@ -13,6 +13,7 @@ mod model;
 mod outage;
 mod pattern;
 mod place;
+mod prefixes;
 mod schema;
 mod soak;
 mod stale;

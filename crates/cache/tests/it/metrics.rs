@@ -34,11 +34,11 @@ async fn stats_and_families_count_the_same() {
         .encode_to_string(&registry.gather())
         .unwrap();
     for line in [
-        "ruleiq_cache_hits_total{tier=\"l1\"} 1",
-        "ruleiq_cache_hits_total{tier=\"l2\"} 1",
-        "ruleiq_cache_misses_total 2",
-        "ruleiq_cache_loads_total{outcome=\"failed\"} 1",
-        "ruleiq_cache_loads_total{outcome=\"ok\"} 0",
+        "ruleiq_cache_hits_total{prefix=\"\",tier=\"l1\"} 1",
+        "ruleiq_cache_hits_total{prefix=\"\",tier=\"l2\"} 1",
+        "ruleiq_cache_misses_total{prefix=\"\"} 2",
+        "ruleiq_cache_loads_total{outcome=\"failed\",prefix=\"\"} 1",
+        "ruleiq_cache_loads_total{outcome=\"ok\",prefix=\"\"} 0",
         "ruleiq_cache_l1_entries 1",
         "ruleiq_cache_pending_invalidations 0",
         "ruleiq_cache_redis_errors_total{kind=\"timed_out\"} 0",

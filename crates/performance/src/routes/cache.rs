@@ -1,11 +1,23 @@
 //! What the cache has done.
 
 use actix_web::{Error, HttpRequest, HttpResponse};
+use ruleiq_cache::{PrefixStats, Stats};
+use serde::Serialize;
 
 use super::parameters::{Nothing, query};
 use crate::{Performance, problem::Described};
 
-/// What the cache has done: hits in both tiers, misses, loads, and its size.
+/// The whole cache, and each prefix of keys.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    all: Stats,
+    /// First those for which a longer time to live would have saved most.
+    prefixes: Vec<PrefixStats>,
+}
+
+/// What the cache has done: hits in both tiers, misses, loads, and its size; and the same for each prefix of keys, first
+/// those for which a longer time to live would have saved most.
 #[utoipa::path(get, path = "/api/v1/performance/cache/stats", tag = "performance",
     responses(
         (status = 200, description = "Counts since the server started, and the present state",
@@ -20,5 +32,9 @@ pub(crate) async fn stats(
     request: HttpRequest,
 ) -> Result<HttpResponse, Error> {
     query::<Nothing>(&request)?;
-    Ok(HttpResponse::Ok().json(performance.inner().cache.stats()))
+    let cache = &performance.inner().cache;
+    Ok(HttpResponse::Ok().json(Told {
+        all: cache.stats(),
+        prefixes: cache.prefix_stats(),
+    }))
 }

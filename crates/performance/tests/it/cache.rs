@@ -26,6 +26,7 @@ async fn hits_and_misses_are_counted() {
     assert_eq!(stats["misses"], 1, "{stats}");
     assert_eq!(stats["hit_rate"], 0.5, "{stats}");
     assert_eq!(stats["l1_entries"], 1, "{stats}");
+    assert_eq!(stats["prefixes"][0]["misses"], 1, "{stats}");
 }
 
 #[actix_web::test]

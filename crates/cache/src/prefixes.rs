@@ -1,0 +1,219 @@
+//! What is counted for each prefix of keys: what stands before the first colon.
+//!
+//! A prefix has a number, which stands in the entries of the first tier, so that a hit need not look for it. Their
+//! number is bounded: the names of keys may come from users.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use prometheus::{Counter, IntCounter};
+
+use crate::{CacheMetrics, PrefixStats, history::Judgement};
+
+/// Later ones are counted as one.
+const MAX_PREFIXES: usize = 100;
+/// Longer ones are counted as one, too.
+const MAX_PREFIX_BYTES: usize = 64;
+/// What stands for those.
+const OTHER: &str = "(other)";
+
+/// The number of a prefix.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct PrefixId(u8);
+
+#[derive(Debug)]
+pub(crate) struct Prefixes {
+    metrics: CacheMetrics,
+    ids: RwLock<HashMap<Box<str>, PrefixId>>,
+    /// The first one stands for all others.
+    counts: Box<[OnceLock<Counts>]>,
+}
+
+/// The counters of a prefix.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    name: Box<str>,
+    pub(crate) l1_hits: IntCounter,
+    pub(crate) l2_hits: IntCounter,
+    pub(crate) stale: IntCounter,
+    pub(crate) misses: IntCounter,
+    pub(crate) loaded: IntCounter,
+    pub(crate) load_failed: IntCounter,
+    pub(crate) load_timed_out: IntCounter,
+    pub(crate) load_panicked: IntCounter,
+    pub(crate) load_time: Counter,
+    pub(crate) refused_fills: IntCounter,
+    pub(crate) evictions: IntCounter,
+    unchanged: AtomicU64,
+    unchanged_micros: AtomicU64,
+    ttls_raised: AtomicU64,
+    ttls_lowered: AtomicU64,
+    last_ttl_millis: AtomicU64,
+}
+
+impl Prefixes {
+    pub(crate) fn new(metrics: CacheMetrics) -> Prefixes {
+        let prefixes = Prefixes {
+            metrics,
+            ids: RwLock::default(),
+            counts: (0..=MAX_PREFIXES).map(|_| OnceLock::new()).collect(),
+        };
+        prefixes.begin(PrefixId(0), OTHER);
+        prefixes
+    }
+
+    /// The number of a key's prefix.
+    pub(crate) fn of(&self, key: &str) -> PrefixId {
+        let name = key.split_once(':').map_or("", |(prefix, _)| prefix);
+        let known = self.ids.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = known.get(name) {
+            return *id;
+        }
+        let is_full = known.len() >= MAX_PREFIXES;
+        drop(known);
+        if is_full || name.len() > MAX_PREFIX_BYTES {
+            return PrefixId(0);
+        }
+        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = ids.get(name) {
+            return *id;
+        }
+        let id = match u8::try_from(ids.len() + 1) {
+            Ok(id) if ids.len() < MAX_PREFIXES => PrefixId(id),
+            _ => return PrefixId(0),
+        };
+        self.begin(id, name);
+        ids.insert(name.into(), id);
+        id
+    }
+
+    pub(crate) fn counts(&self, id: PrefixId) -> &Counts {
+        let counts = &self.counts[usize::from(id.0)];
+        // A number is given when its counters are there.
+        counts.get_or_init(|| self.metrics.of_prefix(OTHER))
+    }
+
+    /// Those of all prefixes that there are.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (PrefixId, &Counts)> {
+        let counts = (0..=u8::MAX).zip(&self.counts);
+        counts.filter_map(|(id, counts)| Some((PrefixId(id), counts.get()?)))
+    }
+
+    fn begin(&self, id: PrefixId, name: &str) {
+        let counts = &self.counts[usize::from(id.0)];
+        counts.get_or_init(|| self.metrics.of_prefix(name));
+    }
+}
+
+impl Counts {
+    pub(crate) fn new(name: &str, metrics: &CacheMetrics) -> Counts {
+        Counts {
+            name: name.into(),
+            l1_hits: metrics.hits.with_label_values(&["l1", name]),
+            l2_hits: metrics.hits.with_label_values(&["l2", name]),
+            stale: metrics.stale.with_label_values(&[name]),
+            misses: metrics.misses.with_label_values(&[name]),
+            loaded: metrics.loads.with_label_values(&["ok", name]),
+            load_failed: metrics.loads.with_label_values(&["failed", name]),
+            load_timed_out: metrics.loads.with_label_values(&["timed_out", name]),
+            load_panicked: metrics.loads.with_label_values(&["panicked", name]),
+            load_time: metrics.load_time.with_label_values(&[name]),
+            refused_fills: metrics.refused_fills.with_label_values(&[name]),
+            evictions: metrics.evictions.with_label_values(&[name]),
+            unchanged: AtomicU64::new(0),
+            unchanged_micros: AtomicU64::new(0),
+            ttls_raised: AtomicU64::new(0),
+            ttls_lowered: AtomicU64::new(0),
+            last_ttl_millis: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn load_failures(&self) -> u64 {
+        self.load_failed.get() + self.load_timed_out.get() + self.load_panicked.get()
+    }
+
+    /// A load has given what its key had before its time was up.
+    pub(crate) fn count_unchanged(&self, load_time: Duration) {
+        let micros = u64::try_from(load_time.as_micros()).unwrap_or(u64::MAX);
+        self.unchanged.fetch_add(1, Relaxed);
+        self.unchanged_micros.fetch_add(micros, Relaxed);
+    }
+
+    /// A time to live was found by what is seen of values.
+    pub(crate) fn count_adapted(&self, judgement: Judgement) {
+        match judgement.is_unchanged {
+            Some(true) => self.ttls_raised.fetch_add(1, Relaxed),
+            Some(false) => self.ttls_lowered.fetch_add(1, Relaxed),
+            None => 0,
+        };
+        let millis = u64::try_from(judgement.ttl.as_millis()).unwrap_or(u64::MAX);
+        self.last_ttl_millis.store(millis, Relaxed);
+    }
+
+    /// With what it holds in the process.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a rate need not be exact beyond 2^53 look-ups"
+    )]
+    pub(crate) fn stats(&self, l1_entries: u64, l1_bytes: u64) -> PrefixStats {
+        let (l1_hits, l2_hits) = (self.l1_hits.get(), self.l2_hits.get());
+        let (stale, misses) = (self.stale.get(), self.misses.get());
+        let hits = l1_hits + l2_hits + stale;
+        PrefixStats {
+            prefix: self.name.to_string(),
+            l1_hits,
+            l2_hits,
+            stale,
+            misses,
+            hit_rate: hits as f64 / (hits + misses).max(1) as f64,
+            loads: self.loaded.get() + self.load_failures(),
+            load_failures: self.load_failures(),
+            load_seconds: self.load_time.get(),
+            refused_fills: self.refused_fills.get(),
+            evictions: self.evictions.get(),
+            l1_entries,
+            l1_bytes,
+            unchanged_loads: self.unchanged.load(Relaxed),
+            unchanged_load_seconds: self.unchanged_micros.load(Relaxed) as f64 / 1e6,
+            ttls_raised: self.ttls_raised.load(Relaxed),
+            ttls_lowered: self.ttls_lowered.load(Relaxed),
+            last_adaptive_ttl_seconds: self.last_ttl_millis.load(Relaxed) as f64 / 1e3,
+        }
+    }
+}
+
+/// For tests: counters that nobody shows.
+#[cfg(test)]
+pub(crate) fn unseen() -> std::sync::Arc<Prefixes> {
+    std::sync::Arc::new(Prefixes::new(CacheMetrics::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_counted_apart_up_to_a_bound() {
+        let prefixes = unseen();
+        let user = prefixes.of("user:1");
+        assert_eq!(prefixes.of("user:2:3"), user);
+        assert_ne!(prefixes.of("framework:1"), user);
+        assert_ne!(prefixes.of("user"), user);
+        assert_eq!(prefixes.of(&format!("{}:1", "x".repeat(65))), PrefixId(0));
+        for n in 0..1_000 {
+            prefixes.of(&format!("{n}:1"));
+        }
+        assert_eq!(prefixes.of("user:3"), user);
+        assert_eq!(prefixes.of("a new one:1"), PrefixId(0));
+        assert_eq!(prefixes.all().count(), MAX_PREFIXES + 1);
+        prefixes.counts(user).misses.inc();
+        let misses: Vec<u64> = prefixes.all().map(|(_, it)| it.misses.get()).collect();
+        assert_eq!(misses.iter().sum::<u64>(), 1);
+    }
+}
