@@ -215,7 +215,7 @@ fn clear(redis_url: &str, prefix: &str) {
             .command_timeout(CLEARING);
         let cache = pools.redis().and_then(|it| cache.redis(it).build().ok());
         if let Some(cache) = cache {
-            drop(tokio::time::timeout(CLEARING, cache.clear()).await);
+            drop(tokio::time::timeout(CLEARING, cache.delete_pattern("?*")).await);
         }
         drop(tokio::time::timeout(CLEARING, pools.close()).await);
     });

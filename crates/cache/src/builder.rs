@@ -20,6 +20,22 @@ use crate::{
     tracking::Tracking,
 };
 
+/// How an instance hears of what others change in Redis.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Coherence {
+    /// Redis tells of every change, by whomever, and of expired and evicted values (client-side caching, in
+    /// broadcasting mode), on a connection of its own to each master. It takes Redis 6 or later and RESP3.
+    #[default]
+    Tracking,
+    /// Instances tell each other by messages (`PUBLISH`, on a channel that is called like the prefix), for where
+    /// tracking cannot serve, such as behind a proxy. What others do by hand is not heard of, and
+    /// goes unseen for [`l1_ttl`](Builder::l1_ttl).
+    PubSub,
+    /// It does not: values live in the process for [`outage_ttl`](Builder::outage_ttl).
+    None,
+}
+
 /// Options of a [`CacheManager`].
 #[derive(Clone)]
 #[must_use]
@@ -30,7 +46,7 @@ pub struct Builder {
     l1_max_bytes: usize,
     l1_ttl: Duration,
     outage_ttl: Duration,
-    tracking: bool,
+    coherence: Coherence,
     command_timeout: Duration,
     load_timeout: Duration,
     max_value_bytes: usize,
@@ -67,7 +83,7 @@ impl Default for Builder {
             l1_max_bytes: 64 * 1024 * 1024,
             l1_ttl: Duration::from_secs(60),
             outage_ttl: Duration::from_secs(5),
-            tracking: true,
+            coherence: Coherence::default(),
             command_timeout: Duration::from_millis(250),
             load_timeout: Duration::from_secs(30),
             max_value_bytes: 1024 * 1024,
@@ -123,11 +139,10 @@ impl Builder {
         self
     }
 
-    /// Whether to listen to what Redis tells of changes, on a connection of its own to each master, which
-    /// takes Redis 6 or later and RESP3. Without it, as behind a proxy that does not know it, values live in
-    /// the process for [`outage_ttl`](Builder::outage_ttl). Default: yes.
-    pub fn tracking(mut self, wanted: bool) -> Builder {
-        self.tracking = wanted;
+    /// How this instance hears of what others change. All instances of a prefix need the same.
+    /// Default: [`Coherence::Tracking`].
+    pub fn coherence(mut self, coherence: Coherence) -> Builder {
+        self.coherence = coherence;
         self
     }
 
@@ -200,9 +215,10 @@ impl Builder {
         }
         let identities = Identities::new(&self.prefix);
         let l2 = self.redis.map(|client| {
-            let (command, load) = (self.command_timeout, self.load_timeout);
+            let limits = (self.command_timeout, self.load_timeout);
             let names = Names::new(&self.prefix, identities.clone());
-            L2::new(&client, names, command, load, self.metrics.clone())
+            let metrics = self.metrics.clone();
+            L2::new(&client, names, self.coherence, limits, metrics)
         });
         let prefixes = Arc::new(Prefixes::new(self.metrics.clone()));
         let inner = Arc::new(Inner {
@@ -210,8 +226,11 @@ impl Builder {
             l2,
             fences: Arc::new(Fences::new(identities)),
             tracking: Tracking::default(),
-            // Who holds nothing need not hear of anything.
-            wants_tracking: self.tracking && self.l1_max_bytes > 0,
+            coherence: match self.l1_max_bytes {
+                // Who holds nothing need not hear of anything.
+                0 => Coherence::None,
+                _ => self.coherence,
+            },
             pending: Pending::default(),
             tags: Tags::default(),
             prefixes,
@@ -241,7 +260,7 @@ impl std::fmt::Debug for Builder {
             .field("l1_max_bytes", &self.l1_max_bytes)
             .field("l1_ttl", &self.l1_ttl)
             .field("outage_ttl", &self.outage_ttl)
-            .field("tracking", &self.tracking)
+            .field("coherence", &self.coherence)
             .field("command_timeout", &self.command_timeout)
             .field("load_timeout", &self.load_timeout)
             .field("max_value_bytes", &self.max_value_bytes)

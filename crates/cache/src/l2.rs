@@ -13,6 +13,7 @@ use fred::{
     error::{Error as RedisError, ErrorKind},
     interfaces::{
         ClientLike as _, ClusterInterface as _, FredResult, KeysInterface as _, LuaInterface as _,
+        PubsubInterface as _,
     },
     types::{
         Value,
@@ -24,7 +25,8 @@ use ruleiq_scope::Scope;
 use tokio::time::Instant;
 
 use crate::{
-    CacheMetrics, Error, MAX_TTL,
+    CacheMetrics, Coherence, Error,
+    backplane::PATTERN,
     breaker::{Breaker, Permit},
     envelope::{self, Life},
     manager::AT_ONCE,
@@ -36,8 +38,8 @@ use crate::{
 const PAGE: u16 = 1_000;
 /// Scans of a cluster that changes meanwhile.
 const SCANS: usize = 3;
-/// How long the generation of a tag is kept.
-const TAG_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long the generation of a tag is kept that nobody asks for. When it is gone, the tag's values are.
+const GENERATION_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// For how long after an invalidation a load reads the primary: a replica that is further behind than that should
 /// have no readers.
 pub(crate) const INVALIDATED_FOR: Duration = Duration::from_secs(10);
@@ -50,6 +52,8 @@ pub(crate) struct L2 {
     client: Client,
     commands: WithOptions<Client>,
     names: Names,
+    /// Where instances are told of changes, or nothing.
+    channel: String,
     breaker: Breaker,
     limit: Duration,
     load_lease_time: Duration,
@@ -80,14 +84,19 @@ impl L2 {
     pub(crate) fn new(
         client: &Client,
         names: Names,
-        limit: Duration,
-        load_timeout: Duration,
+        coherence: Coherence,
+        (limit, load_timeout): (Duration, Duration),
         metrics: CacheMetrics,
     ) -> L2 {
+        let channel = match coherence {
+            Coherence::PubSub => names.channel().to_owned(),
+            Coherence::Tracking | Coherence::None => String::new(),
+        };
         L2 {
             commands: client.with_options(&options(limit)),
             client: client.clone(),
             names,
+            channel,
             breaker: Breaker::default(),
             limit,
             // The load begins when the lease has been taken, and the value is sent when it ends.
@@ -211,9 +220,9 @@ impl L2 {
         for tags in tags.chunks(AT_ONCE) {
             let answers = tags.chunks(at_once).map(|tags| async move {
                 let names: Vec<String> = tags.iter().map(|it| self.names.tag(it)).collect();
-                let times = tags.iter().map(|it| milliseconds(generation_time(it)));
-                let times: Vec<Value> = times.map(Value::from).collect();
-                let asking = self.commands.eval(script, names, times);
+                let time = milliseconds(GENERATION_TIME);
+                let arguments = vec![time.into(), self.channel()];
+                let asking = self.commands.eval(script, names, arguments);
                 self.ask::<Vec<u64>>(self.permit(anyway)?, asking).await
             });
             for answer in try_join_all(answers).await? {
@@ -228,18 +237,19 @@ impl L2 {
         let lease = self.new_lease(WRITE_LEASE);
         // One command's answer, and the next command.
         let time = milliseconds(self.limit * 2 + LEASE_SLACK);
-        let arguments = vec![lease.clone().into(), time.into()];
+        let arguments = vec![lease.clone().into(), time.into(), self.channel()];
         self.script::<()>(scripts::TAKE, key, arguments).await?;
         Ok(lease)
     }
 
     /// Takes away what the key has, if the lease is still there: its source has nothing any more.
     pub(crate) async fn drop_value(&self, key: &str, lease: Bytes) -> Result<bool, Error> {
-        let dropped = self.script::<i64>(scripts::DROP, key, vec![lease.into()]);
+        let arguments = vec![lease.into(), self.channel()];
+        let dropped = self.script::<i64>(scripts::DROP, key, arguments);
         Ok(dropped.await? == 1)
     }
 
-    /// Stores a value, if the lease is still there. Answers whether it was.
+    /// Stores a loaded value, if the lease is still there. Answers whether it was.
     pub(crate) async fn fill(
         &self,
         key: &str,
@@ -247,8 +257,45 @@ impl L2 {
         value: Bytes,
         ttl: Duration,
     ) -> Result<bool, Error> {
-        let arguments = vec![lease.into(), value.into(), milliseconds(ttl).into()];
+        // Nobody has an older one: whatever took that away has told of it.
+        self.put(key, lease, value, ttl, "".into()).await
+    }
+
+    /// Stores a value that is set, if the lease is still there. Answers whether it was.
+    pub(crate) async fn write(
+        &self,
+        key: &str,
+        lease: Bytes,
+        value: Bytes,
+        ttl: Duration,
+    ) -> Result<bool, Error> {
+        self.put(key, lease, value, ttl, self.channel()).await
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        lease: Bytes,
+        value: Bytes,
+        ttl: Duration,
+        channel: Value,
+    ) -> Result<bool, Error> {
+        let ttl = milliseconds(ttl).into();
+        let arguments = vec![lease.into(), value.into(), ttl, channel];
         Ok(self.script::<i64>(scripts::FILL, key, arguments).await? == 1)
+    }
+
+    fn channel(&self) -> Value {
+        self.channel.as_str().into()
+    }
+
+    /// Sends a message to all instances, if they are told by messages.
+    pub(crate) async fn publish(&self, message: String, anyway: bool) -> Result<(), Error> {
+        if self.channel.is_empty() {
+            return Ok(());
+        }
+        let publishing = self.commands.publish(self.channel.as_str(), message);
+        self.ask(self.permit(anyway)?, publishing).await
     }
 
     /// How long a key has to live, and the start of what stands there.
@@ -273,6 +320,7 @@ impl L2 {
             at.into(),
             life.into(),
             version.into(),
+            self.channel(),
         ];
         Ok(self.script::<i64>(scripts::EXPIRE, key, arguments).await? == 1)
     }
@@ -293,8 +341,8 @@ impl L2 {
                     [value, lease]
                 });
                 let names: Vec<String> = pairs.flatten().collect();
-                let time = milliseconds(INVALIDATED_FOR);
-                let deleting = self.commands.eval(scripts::DELETE, names, time);
+                let arguments = vec![milliseconds(INVALIDATED_FOR).into(), self.channel()];
+                let deleting = self.commands.eval(scripts::DELETE, names, arguments);
                 self.ask::<()>(self.permit(anyway)?, deleting).await
             });
             try_join_all(deleting).await?;
@@ -324,6 +372,7 @@ impl L2 {
             // What has moved may not have been seen.
             masters = now;
         }
+        self.publish(format!("{PATTERN}{pattern}"), anyway).await?;
         Ok(count)
     }
 
@@ -469,15 +518,6 @@ impl L2 {
                 source: Some(error),
             },
         }
-    }
-}
-
-/// How long the generation of a tag is kept that nobody asks for. When it is gone, the tag's values are.
-fn generation_time(tag: &str) -> Duration {
-    match tag.is_empty() {
-        // All values.
-        true => MAX_TTL,
-        false => TAG_TIME,
     }
 }
 

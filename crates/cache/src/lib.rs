@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod __macro;
 mod ambient;
+mod backplane;
 mod breaker;
 mod builder;
 mod codec;
@@ -40,7 +41,7 @@ pub use ruleiq_cache_macros::{cached, cached_query};
 
 pub use crate::{
     ambient::{AlreadyInstalled, install, installed, runs_without_cache},
-    builder::{BuildError, Builder},
+    builder::{BuildError, Builder, Coherence},
     codec::Codec,
     detached::Detached,
     error::{Error, LoadError},

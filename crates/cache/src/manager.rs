@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
-    Builder, CacheMetrics, Codec, Error, PrefixStats, Stats,
+    Builder, CacheMetrics, Codec, Coherence, Error, PrefixStats, Stats,
     envelope::{self, Life},
     fence::{Fences, Generation, Source},
     history::History,
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) l2: Option<L2>,
     pub(crate) fences: Arc<Fences>,
     pub(crate) tracking: Tracking,
-    pub(crate) wants_tracking: bool,
+    pub(crate) coherence: Coherence,
     pub(crate) pending: Pending,
     pub(crate) tags: Tags,
     pub(crate) prefixes: Arc<Prefixes>,

@@ -103,6 +103,11 @@ impl Names {
         name
     }
 
+    /// Where changes are told.
+    pub(crate) fn channel(&self) -> &str {
+        &self.prefix
+    }
+
     /// What all names of values and generations begin with: one or the other.
     pub(crate) fn starts(&self) -> [String; 3] {
         [":", "#", "@"].map(|separator| format!("{}{separator}", self.prefix))

@@ -12,6 +12,9 @@
 //! lease is short and renewed; those who want to be the only one as well wait, and others share it.
 //!
 //! Where nothing else is said, KEYS are the names of a value and of its lease.
+//!
+//! Where instances are told by messages, what changes a value or a generation also publishes its name behind a `=`.
+//! The last of ARGV is the channel, then, and empty otherwise.
 
 /// What a lease of a load begins with.
 pub(crate) const LOAD_LEASE: &str = "RL";
@@ -57,17 +60,18 @@ redis.call('SET', KEYS[2], lease, 'PX', ARGV[3])
 return lease";
 
 /// Deletes values and ends what loads and writes them. KEYS: any number of values, each with its lease. ARGV: for
-/// how many milliseconds it is remembered.
+/// how many milliseconds it is remembered, channel.
 pub(crate) const DELETE: &str = "\
 for i = 1, #KEYS, 2 do
   redis.call('UNLINK', KEYS[i])
   redis.call('SET', KEYS[i + 1], 'RD', 'PX', ARGV[1])
+  if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '=' .. KEYS[i]) end
 end
 return 1";
 
 /// The generations of tags. One that has none begins with the server's time in microseconds. KEYS: the names of
-/// tags. ARGV: for how many milliseconds each is kept that nobody changes; one that is read when half of that is over
-/// is kept for as long again.
+/// tags. ARGV: for how many milliseconds they are kept; one that is read when half of that is over is kept for as
+/// long again.
 pub(crate) const GENERATIONS: &str = "\
 local g = {}
 for i, k in ipairs(KEYS) do
@@ -75,35 +79,38 @@ for i, k in ipairs(KEYS) do
   if not g[i] then
     local t = redis.call('TIME')
     g[i] = t[1] * 1000000 + t[2]
-    redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[i])
-  elseif redis.call('PTTL', k) < ARGV[i] / 2 then
-    redis.call('PEXPIRE', k, ARGV[i])
+    redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[1])
+  elseif redis.call('PTTL', k) < ARGV[1] / 2 then
+    redis.call('PEXPIRE', k, ARGV[1])
   end
 end
 return g";
 
-/// Raises the generations of tags, and answers them. KEYS and ARGV as above.
+/// Raises the generations of tags, and answers them. KEYS and ARGV as above, and channel.
 pub(crate) const RAISE: &str = "\
 local g = {}
 local t = redis.call('TIME')
 for i, k in ipairs(KEYS) do
   g[i] = math.max(t[1] * 1000000 + t[2], (tonumber(redis.call('GET', k) or '') or 0) + 1)
-  redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[i])
+  redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[1])
+  if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '=' .. k) end
 end
 return g";
 
-/// Takes a lease in the place of whatever is there. ARGV: lease, its time in milliseconds.
+/// Takes a lease in the place of whatever is there. ARGV: lease, its time in milliseconds, channel.
 pub(crate) const TAKE: &str = "\
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('UNLINK', KEYS[1])
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], '=' .. KEYS[1]) end
 return 1";
 
-/// Puts a value in the place of a lease. ARGV: lease, value, its time to live in milliseconds. Answers
+/// Puts a value in the place of a lease. ARGV: lease, value, its time to live in milliseconds, channel. Answers
 /// whether the lease was still there.
 pub(crate) const FILL: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('UNLINK', KEYS[2])
+if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], '=' .. KEYS[1]) end
 return 1";
 
 /// The time to live of a value in milliseconds, -1 for one without end, -2 where there is none, and its start, to
@@ -111,10 +118,11 @@ return 1";
 pub(crate) const TTL: &str = "\
 return {redis.call('PTTL', KEYS[1]), redis.call('GETRANGE', KEYS[1], 0, ARGV[1])}";
 
-/// Takes a value away, if the lease is still there, and the lease. ARGV: lease.
+/// Takes a value away, if the lease is still there, and the lease. ARGV: lease, channel.
 pub(crate) const DROP: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('UNLINK', KEYS[1], KEYS[2])
+if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '=' .. KEYS[1]) end
 return 1";
 
 /// Keeps a lease, if it is still there. ARGV: lease, its time in milliseconds.
@@ -128,7 +136,7 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('UNLINK', KEYS[2])";
 
 /// Sets the time to live of a fresh value, and what it says of it. ARGV: milliseconds, where that stands, what
-/// stands there, and what a value of this version begins with. Answers whether there is one.
+/// stands there, what a value of this version begins with, and channel. Answers whether there is one.
 pub(crate) const EXPIRE: &str = "\
 local at = tonumber(ARGV[2])
 local v = redis.call('GETRANGE', KEYS[1], 0, at + 23)
@@ -137,4 +145,5 @@ local fresh, kept = struct.unpack('<I8I8', string.sub(v, at + 9, at + 24))
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left <= kept - fresh then return 0 end
 redis.call('SETRANGE', KEYS[1], ARGV[2], ARGV[3])
+if ARGV[5] ~= '' then redis.call('PUBLISH', ARGV[5], '=' .. KEYS[1]) end
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])";

@@ -6,6 +6,8 @@
 //! `outage_ttl`. Whenever something may have been missed, and when it is heard of again, the first tier is
 //! emptied before it serves again.
 //!
+//! Where instances tell each other by messages instead, see [`crate::backplane`].
+//!
 //! Any trouble ends the connection, and another one is opened: what the driver opens by itself listens to
 //! nothing.
 
@@ -35,14 +37,16 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::{
     runtime::Handle,
     sync::broadcast::error::RecvError,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-use crate::{breaker::jittered, l2::L2, manager::Inner, metrics::Flush, names::Subject};
+use crate::{Coherence, breaker::jittered, l2::L2, manager::Inner, metrics::Flush, names::Subject};
 
 /// A connection that has died without a word is noticed within both.
-const PING_EVERY: Duration = Duration::from_secs(1);
-const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// The epoch is asked for far more often than it has to be to last.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -57,8 +61,10 @@ pub(crate) struct Tracking {
 }
 
 /// The task that listens. Dropped with its runtime, it leaves it to another.
-struct Listener {
-    cache: Weak<Inner>,
+pub(crate) struct Listener {
+    pub(crate) cache: Weak<Inner>,
+    coherence: Coherence,
+    pub(crate) channel: String,
     template: Client,
     /// Of the names that it asks for.
     starts: [String; 3],
@@ -73,7 +79,8 @@ impl Tracking {
 impl Inner {
     /// Begins to listen, unless somebody does.
     pub(crate) fn listen(self: &Arc<Inner>) {
-        let Some(l2) = self.l2.as_ref().filter(|_| self.wants_tracking) else {
+        let wants = self.coherence != Coherence::None;
+        let Some(l2) = self.l2.as_ref().filter(|_| wants) else {
             return;
         };
         let has_begun = &self.tracking.has_begun;
@@ -86,6 +93,8 @@ impl Inner {
         {
             let listener = Listener {
                 cache: Arc::downgrade(self),
+                coherence: self.coherence,
+                channel: l2.names().channel().to_owned(),
                 template: l2.client().clone(),
                 starts: l2.names().starts(),
             };
@@ -94,7 +103,7 @@ impl Inner {
     }
 
     /// Everything that happens from now on is heard of.
-    fn tracking_begins(&self, is_first: bool) {
+    pub(crate) fn tracking_begins(&self, is_first: bool) {
         match is_first {
             // Copies from before live for `outage_ttl` as it is. What is on its way here would not.
             true => self.fences.hear_of_all(),
@@ -113,12 +122,13 @@ impl Inner {
         was_armed
     }
 
-    async fn hear(&self, names: &[Key]) {
+    /// Values and generations of these names have changed.
+    pub(crate) async fn hear(&self, names: impl Iterator<Item = &str>) {
         let Some(l2) = &self.l2 else { return };
         let mut is_of_all = false;
-        self.metrics.heard.inc_by(names.len() as u64);
         for name in names {
-            match name.as_str().and_then(|it| l2.names().subject(it)) {
+            self.metrics.heard.inc();
+            match l2.names().subject(name) {
                 Some(Subject::Value(identity)) => self
                     .fences
                     .hear(&identity, || self.l1.remove_identity(&identity)),
@@ -141,7 +151,7 @@ impl Inner {
     }
 
     /// Takes everything out of the first tier and overtakes what is on its way there from Redis.
-    fn flush(&self, why: Flush) {
+    pub(crate) fn flush(&self, why: Flush) {
         self.metrics.flushed(why);
         self.tags.forget();
         self.fences.hear_of_all();
@@ -158,7 +168,13 @@ impl Listener {
             let error = match self.client() {
                 Ok(client) => {
                     let connection = client.connect();
-                    let Err(error) = self.session(&client, is_first).await;
+                    let ended = match self.coherence {
+                        Coherence::PubSub => self.hear_messages(&client, is_first).await,
+                        Coherence::Tracking | Coherence::None => {
+                            self.session(&client, is_first).await
+                        }
+                    };
+                    let Err(error) = ended;
                     // First of all: the farewell takes time.
                     self.lose(&mut pause, &mut is_told);
                     if client.is_connected() {
@@ -201,7 +217,9 @@ impl Listener {
     /// A client that is not connected yet and does not reconnect.
     fn client(&self) -> Result<Client, RedisError> {
         let mut config = self.template.client_config();
-        config.version = RespVersion::RESP3;
+        if self.coherence == Coherence::Tracking {
+            config.version = RespVersion::RESP3;
+        }
         config.fail_fast = true;
         ClientBuilder::from_config(config)
             .with_connection_config(|it| {
@@ -218,8 +236,7 @@ impl Listener {
     /// Listens as long as nothing can have been missed and somebody wants to know.
     async fn session(&self, client: &Client, is_first: bool) -> Result<Infallible, RedisError> {
         let mut heard = client.invalidation_rx();
-        let connecting = timeout(CONNECT_LIMIT, client.wait_for_connect()).await;
-        connecting.unwrap_or_else(|_| Err(too_late()))?;
+        connected(client).await?;
         let mut errors = client.error_rx();
         let mut changes = client.cluster_change_rx();
         self.begin_epoch().await;
@@ -255,7 +272,10 @@ impl Listener {
                 message = heard.recv() => {
                     let cache = self.cache()?;
                     match message {
-                        Ok(message) => cache.hear(&message.keys).await,
+                        Ok(message) => {
+                            let names = message.keys.iter().filter_map(Key::as_str);
+                            cache.hear(names).await;
+                        }
                         Err(RecvError::Lagged(_)) => cache.flush(Flush::Lagged),
                         Err(RecvError::Closed) => return Err(gone()),
                     }
@@ -267,26 +287,44 @@ impl Listener {
         }
     }
 
-    /// Sees to it that there is an epoch, as nobody should hear of its beginning as of its end.
-    async fn begin_epoch(&self) {
-        if let Some(cache) = self.cache.upgrade()
-            && let Some(l2) = &cache.l2
-        {
-            // Otherwise the first to ask for it does.
-            if let Ok([epoch]) = l2.generations(&[""]).await.as_deref() {
-                cache.tags.begin(*epoch);
-            }
+    /// Sees to it that there is an epoch, since nobody should hear of its beginning as of its end.
+    pub(crate) async fn begin_epoch(&self) {
+        if let Some((cache, epoch)) = self.epoch().await {
+            // What may be older goes when it is listened to.
+            cache.tags.begin(epoch);
         }
     }
 
-    fn cache(&self) -> Result<Arc<Inner>, RedisError> {
+    /// Sees to it that the epoch lasts.
+    pub(crate) async fn look_at_epoch(&self) {
+        if let Some((cache, epoch)) = self.epoch().await
+            && cache.tags.begin(epoch)
+        {
+            cache.forget_all();
+        }
+    }
+
+    /// `None` if Redis does not tell: then the first to ask for it sees to it.
+    async fn epoch(&self) -> Option<(Arc<Inner>, u64)> {
+        let cache = self.cache.upgrade()?;
+        let generations = cache.l2.as_ref()?.generations(&[""]).await.ok()?;
+        let epoch = *generations.first()?;
+        Some((cache, epoch))
+    }
+
+    pub(crate) fn cache(&self) -> Result<Arc<Inner>, RedisError> {
         self.cache.upgrade().ok_or_else(gone)
     }
 
     /// Ends when a master does not answer, when there are others, or when nobody needs to know any more.
     async fn silence(&self, client: &Client, masters: &[Option<Server>]) -> RedisError {
+        let mut looked = Instant::now();
         while self.cache.strong_count() > 0 {
             sleep(PING_EVERY).await;
+            if looked.elapsed() > LOOK_EVERY {
+                looked = Instant::now();
+                self.look_at_epoch().await;
+            }
             // Values come from those that the other client knows, which is sent from one to the next.
             if self.template.is_connected() && L2::masters(&self.template) != masters {
                 return moved();
@@ -326,11 +364,16 @@ fn at(master: Option<Server>) -> Options {
     }
 }
 
-fn too_late() -> RedisError {
+pub(crate) async fn connected(client: &Client) -> Result<(), RedisError> {
+    let connecting = timeout(CONNECT_LIMIT, client.wait_for_connect()).await;
+    connecting.unwrap_or_else(|_| Err(too_late()))
+}
+
+pub(crate) fn too_late() -> RedisError {
     RedisError::new(ErrorKind::Timeout, "no answer in time")
 }
 
-fn gone() -> RedisError {
+pub(crate) fn gone() -> RedisError {
     RedisError::new(ErrorKind::Canceled, "the client has ended")
 }
 

@@ -213,7 +213,7 @@ impl Inner {
             let stamps = stamps.as_ref();
             let stamps = stamps.ok_or(Error::Unavailable { source: None })?;
             let bytes = envelope::seal::<T>(&item.key, life, stamps, &item.payload);
-            l2.fill(&item.key, lease.clone(), bytes, life.kept).await
+            l2.write(&item.key, lease.clone(), bytes, life.kept).await
         });
         for ((item, generation, _), filled) in leased.iter().zip(join_all(fills).await) {
             // A load that began during the write may have found what was there before.

@@ -2,8 +2,8 @@
 //! and `redis-benchmark` beside them.
 //!
 //! Both sides of a case begin and end with the same: a value of type `Profile`. Where that means
-//! JSON, the judging control decodes it too; a second one leaves the bytes as they are, and shows
-//! what the decoding costs.
+//! decoding it from postcard, the judging control does so, too; a second one leaves the bytes as they are,
+//! and shows what the decoding costs.
 
 mod deletes;
 mod local;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
-use ruleiq_cache::{CacheManager, Error, MAX_TAG_BYTES, MAX_TAGS, Policy};
+use ruleiq_cache::{CacheManager, Coherence, Error, MAX_TAG_BYTES, MAX_TAGS, Policy};
 use ruleiq_scope::is_reading_primary;
 use ruleiq_test_support::eventually;
 
@@ -117,7 +117,7 @@ async fn an_instance_that_hears_of_nothing_asks_again_after_a_while() {
     let place = Place::new().await;
     let options = place.options(place.redis.client().await);
     let cache = options
-        .tracking(false)
+        .coherence(Coherence::None)
         .outage_ttl(Duration::from_millis(100));
     let cache = cache.build().unwrap();
     let other = place.cache().await;

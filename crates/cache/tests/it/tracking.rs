@@ -6,7 +6,7 @@ use fred::{
     interfaces::{ClientLike as _, KeysInterface as _},
     types::InfoKind,
 };
-use ruleiq_cache::{Builder, CacheManager};
+use ruleiq_cache::{Builder, CacheManager, Coherence};
 use ruleiq_test_support::{OwnServers, RedisSpec, Spec, eventually};
 
 use crate::place::{LIMIT, Place, TTL, client};
@@ -171,7 +171,7 @@ async fn without_tracking_copies_live_for_the_outage_ttl() {
     let place = Place::new().await;
     let options = place.options(place.redis.client().await);
     let options = options
-        .tracking(false)
+        .coherence(Coherence::None)
         .outage_ttl(Duration::from_millis(50));
     let cache = options.l1_ttl(TTL).build().unwrap();
     let other = place.cache().await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use fred::interfaces::KeysInterface as _;
-use ruleiq_cache::{BuildError, CacheManager, Error, MAX_TTL};
+use ruleiq_cache::{BuildError, CacheManager, Coherence, Error, MAX_TTL};
 use ruleiq_test_support::eventually;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -278,7 +278,7 @@ async fn another_instance_sees_a_deletion_when_its_own_copy_has_grown_old() {
     let (cache, other) = (place.cache().await, place.redis.client().await);
     let other = place
         .options(other)
-        .tracking(false)
+        .coherence(Coherence::None)
         .outage_ttl(Duration::from_millis(50))
         .build()
         .unwrap();

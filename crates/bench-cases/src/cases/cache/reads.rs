@@ -14,7 +14,7 @@ use super::{
     OURS, TASKS,
     redis::{FRED, Remote, counted, telling},
     settings::Settings,
-    values::{json, missing},
+    values::{encoded, missing},
 };
 use crate::{
     Env, Options,
@@ -133,13 +133,13 @@ fn comparing(reader: &Arc<Reader>) -> impl Fn(&Answer) -> Result<(), Fault> + us
 /// Numbers, and what Redis has under their keys.
 type Undecoded = (Vec<u32>, Vec<Option<Bytes>>);
 
-/// A check of bytes against the JSON of their profiles.
+/// A check of bytes against the encoding of their profiles.
 fn comparing_bytes(reader: &Arc<Reader>) -> impl Fn(&Undecoded) -> Result<(), Fault> + use<> {
     let reader = Arc::clone(reader);
     move |(numbers, found)| {
         let mut pairs = numbers.iter().zip(found);
         pairs.try_for_each(|(number, found)| {
-            let right = json(&*reader.remote.values.profiles[*number as usize]);
+            let right = encoded(&*reader.remote.values.profiles[*number as usize]);
             match found {
                 Some(found) if *found == right => Ok(()),
                 _ => Err(missing(*number)),
@@ -297,7 +297,7 @@ async fn get_many(reader: &Reader, names: &[String]) -> Result<Undecoded, Fault>
 }
 
 fn decode(found: Option<Bytes>) -> Result<Option<Arc<CachedProfile>>, Fault> {
-    let decoded = found.map(|it| serde_json::from_slice(&it).map(Arc::new));
+    let decoded = found.map(|it| postcard::from_bytes(&it).map(Arc::new));
     decoded
         .transpose()
         .map_err(|it| Fault::Wrong(it.to_string()))

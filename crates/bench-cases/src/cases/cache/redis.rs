@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::{
     settings::{Connection, Settings},
-    values::{Values, json},
+    values::{Values, encoded},
 };
 use crate::Env;
 
@@ -118,7 +118,7 @@ impl Remote {
         for batch in named.chunks(BATCH) {
             let pipeline = self.client.pipeline();
             for (name, profile) in batch {
-                set(&pipeline, name, json(&***profile).into(), settings.ttl_s)
+                set(&pipeline, name, encoded(&***profile).into(), settings.ttl_s)
                     .await
                     .map_err(Fault::failed)?;
             }

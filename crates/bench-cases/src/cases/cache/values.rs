@@ -63,7 +63,12 @@ pub(super) fn key(number: u32) -> String {
     format!("profile:{number:012}")
 }
 
-/// A value as the controls write it.
+/// A value as the controls write it, and the cache as well.
+pub(super) fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("strings and numbers are postcard")
+}
+
+/// A value as text.
 pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("strings and numbers are JSON")
 }
@@ -78,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_have_the_size_that_was_asked_for_and_come_back_from_their_json() {
+    fn values_have_the_size_that_was_asked_for_and_come_back() {
         let settings = Settings {
             keys: 200,
             ..Settings::default()
@@ -88,6 +93,8 @@ mod tests {
             let bytes = json(&**profile);
             assert_eq!(bytes.len(), settings.value_bytes);
             let read: CachedProfile = serde_json::from_slice(&bytes).unwrap();
+            values.compare(number, Some(&read)).unwrap();
+            let read: CachedProfile = postcard::from_bytes(&encoded(&**profile)).unwrap();
             values.compare(number, Some(&read)).unwrap();
             assert!(values.compare((number + 1) % 200, Some(&read)).is_err());
         }

@@ -15,7 +15,7 @@ use super::{
     OURS, TASKS,
     redis::{self, FRED, Remote, counted, telling},
     settings::{Draws, Settings},
-    values::{json, missing},
+    values::{encoded, json, missing},
 };
 use crate::{
     Env, Options,
@@ -145,7 +145,7 @@ async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
             .get(remote.name(number))
             .await
             .map_err(Fault::failed)?;
-        Ok(found.and_then(|it| serde_json::from_slice(&it).ok()))
+        Ok(found.and_then(|it| postcard::from_bytes(&it).ok()))
     });
     Ok(counted(arm, remote))
 }
@@ -153,7 +153,7 @@ async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
 async fn write(writer: &Writer, names: &[String]) -> Result<(), Fault> {
     let commands = &writer.remote.commands;
     let items = writer.items().map(|(number, profile)| {
-        let bytes = json(&**profile).into();
+        let bytes = encoded(&**profile).into();
         (&*names[number as usize], bytes)
     });
     if writer.per_operation == 1 {
