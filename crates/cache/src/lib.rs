@@ -28,6 +28,7 @@ mod pending;
 mod policy;
 mod prefixes;
 mod read;
+mod response;
 mod scripts;
 mod stats;
 mod store;
@@ -48,6 +49,7 @@ pub use crate::{
     manager::{CacheManager, MAX_KEY_BYTES, MAX_TTL},
     metrics::CacheMetrics,
     policy::Policy,
+    response::Response,
     stats::{PrefixStats, Stats},
     tags::{MAX_TAG_BYTES, MAX_TAGS},
     warm::{Warmed, Warming},

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "cache")]
+mod cached;
 mod catch_panic;
 mod compression;
 mod failure;
@@ -9,6 +11,8 @@ mod request_scope;
 mod route;
 mod timing;
 
+#[cfg(feature = "cache")]
+pub use crate::cached::Cached;
 pub use crate::{
     catch_panic::{CatchPanic, CatchPanicMiddleware},
     compression::{CompressionBuilder, CompressionMiddleware, CompressionService, Uncompressed},

@@ -15,6 +15,7 @@ mod outage;
 mod pattern;
 mod place;
 mod prefixes;
+mod response;
 mod schema;
 mod soak;
 mod stale;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod answer;
+#[cfg(feature = "cache")]
+mod cached;
 mod catch_panic;
 mod compression;
 mod log;
