@@ -167,7 +167,9 @@ fn mentions(tokens: TokenStream, name: &Ident) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(it) => it == *name,
         TokenTree::Group(it) => mentions(it.stream(), name),
-        _ => false,
+        // As in `format!("{name}")`.
+        TokenTree::Literal(it) => it.to_string().contains(&format!("{{{name}")),
+        TokenTree::Punct(_) => false,
     })
 }
 

@@ -2,17 +2,18 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     CacheManager, Error,
     breaker::jittered,
     glob,
-    l2::L2,
+    l2::{Generation, L2},
     manager::Inner,
     pending::{Mark, Work},
     policy::{is_tag, table_tag},
-    tags::{UNHEARD, Version},
+    tags::Version,
 };
 
 /// Names in one `UNLINK`.
@@ -119,8 +120,9 @@ impl CacheManager {
         let marked = inner.marked(inner.pending.mark_everything());
         let epoch = inner.tags.invalidate("");
         inner.forget_all();
+        let until = inner.believed_until();
         if let Ok(generations) = l2.raise(&[""], false).await {
-            inner.learn_raised(&[epoch], &generations);
+            learn_raised(&[epoch], &generations, until);
             inner.begin_epoch(&generations);
             inner.pending.settle_everything(marked.mark());
             marked.told();
@@ -184,35 +186,30 @@ impl Inner {
         };
         let Some(l2) = &self.l2 else {
             invalidated();
+            self.bound_tags();
             return;
         };
         let marked = self.marked(self.pending.mark_tags(&tags));
         let versions = invalidated();
+        self.bound_tags();
         let chunks = tags.chunks(BATCH).zip(versions.chunks(BATCH));
         for (tags, versions) in chunks {
             let names: Vec<&str> = tags.iter().map(|it| &**it).collect();
+            let until = self.believed_until();
             let Ok(generations) = l2.raise(&names, false).await else {
                 return;
             };
-            self.learn_raised(versions, &generations);
+            learn_raised(versions, &generations, until);
             tags.iter()
                 .for_each(|it| self.pending.settle_tag(it, marked.mark()));
         }
         marked.told();
     }
 
-    /// Remembers what Redis says that generations are now; what it does not tell of can change unheard.
-    fn learn_raised(&self, versions: &[Version], generations: &[u64]) {
-        let until = (!self.tracking.is_armed()).then(|| Instant::now() + UNHEARD);
-        for (version, generation) in versions.iter().zip(generations) {
-            version.learn(*generation, until);
-        }
-    }
-
     /// The epoch has been raised: somebody else may have raised it just before, of whom this process hears no more.
-    fn begin_epoch(&self, generations: &[u64]) {
+    fn begin_epoch(&self, generations: &[Generation]) {
         for epoch in generations {
-            self.tags.begin(*epoch);
+            self.tags.begin(epoch.number);
         }
         self.forget_all();
     }
@@ -253,24 +250,33 @@ impl Inner {
         }
     }
 
-    /// Tells Redis what is next. Answers whether there is more.
-    async fn deliver_next(&self, l2: &L2) -> Result<bool, Error> {
-        match self.pending.next_work() {
+    /// Tells Redis what is next, or after so many failures something else. Answers whether there is more.
+    async fn deliver_next(&self, l2: &L2, failures: usize) -> Result<bool, Error> {
+        // One master that is away keeps no other from being told.
+        match self.pending.next_work(failures) {
             None => return Ok(false),
             Some(Work::Keys(keys)) => {
-                let names: Vec<&str> = keys.iter().map(|(key, _)| &**key).collect();
-                l2.delete(&names, true).await?;
-                keys.iter()
-                    .for_each(|(key, mark)| self.pending.settle(key, *mark));
+                let deleting = keys.chunks(l2.per_script()).map(|keys| async move {
+                    let names: Vec<&str> = keys.iter().map(|(key, _)| &**key).collect();
+                    l2.delete(&names, true).await?;
+                    keys.iter()
+                        .for_each(|(key, mark)| self.pending.settle(key, *mark));
+                    Ok::<_, Error>(())
+                });
+                first_error(join_all(deleting).await)?;
             }
             Some(Work::Tags(tags)) => {
-                let names: Vec<&str> = tags.iter().map(|(tag, _)| &**tag).collect();
-                l2.raise(&names, true).await?;
-                for (tag, mark) in &tags {
-                    // What was read of it meanwhile is old.
-                    self.tags.invalidate(tag);
-                    self.pending.settle_tag(tag, *mark);
-                }
+                let raising = tags.chunks(l2.per_script()).map(|tags| async move {
+                    let names: Vec<&str> = tags.iter().map(|(tag, _)| &**tag).collect();
+                    l2.raise(&names, true).await?;
+                    for (tag, mark) in tags {
+                        // What was read of it meanwhile is old.
+                        self.tags.invalidate(tag);
+                        self.pending.settle_tag(tag, *mark);
+                    }
+                    Ok::<_, Error>(())
+                });
+                first_error(join_all(raising).await)?;
             }
             Some(Work::Pattern(pattern, mark)) => {
                 l2.unlink_matching(&pattern, true).await?;
@@ -285,6 +291,17 @@ impl Inner {
         }
         Ok(true)
     }
+}
+
+/// Remembers what Redis says that generations are now.
+fn learn_raised(versions: &[Version], generations: &[Generation], until: Option<Instant>) {
+    for (version, it) in versions.iter().zip(generations) {
+        version.learn(it.number, it.age, until);
+    }
+}
+
+fn first_error(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    results.into_iter().find(Result::is_err).unwrap_or(Ok(()))
 }
 
 /// The one delivery of a cache. When its task is dropped with its runtime, another can begin.
@@ -305,16 +322,17 @@ impl Drop for Delivery {
 async fn deliver(mut delivery: Delivery) {
     let inner = Arc::clone(&delivery.inner);
     let Some(l2) = &inner.l2 else { return };
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut failures) = (FIRST_PAUSE, 0_usize);
     loop {
-        match inner.deliver_next(l2).await {
-            Ok(true) => pause = FIRST_PAUSE,
+        match inner.deliver_next(l2, failures).await {
+            Ok(true) => (pause, failures) = (FIRST_PAUSE, 0),
             Ok(false) => {
                 delivery.is_over = true;
                 return;
             }
             Err(error) => {
                 tracing::debug!(%error, "redis cannot be told of invalidations yet");
+                failures = failures.wrapping_add(1);
                 tokio::time::sleep(jittered(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

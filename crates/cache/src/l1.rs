@@ -259,7 +259,8 @@ impl L1 {
 impl Weighter<Arc<str>, Entry> for EntryWeight {
     fn weight(&self, identity: &Arc<str>, entry: &Entry) -> u64 {
         let long_key = entry.long_key.as_ref().map_or(0, |it| it.len());
-        ENTRY_BYTES + (identity.len() + long_key) as u64 + u64::from(entry.encoded_bytes)
+        let own = identity.len() + long_key + entry.tags.size();
+        ENTRY_BYTES + own as u64 + u64::from(entry.encoded_bytes)
     }
 }
 

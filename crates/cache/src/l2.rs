@@ -62,11 +62,30 @@ pub(crate) struct L2 {
     leases: AtomicU64,
 }
 
+/// What one who would load a value asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    /// To load it, whoever else does.
+    Shared,
+    /// To be the only one.
+    Alone,
+    /// To load it when nobody is the only one.
+    Turn,
+}
+
+/// A generation, and how long ago it began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) age: Duration,
+}
+
 /// What one who would load a value is told.
 pub(crate) enum Leased {
     /// Somebody has stored it meanwhile.
     Value(Bytes),
-    Lease(Bytes),
+    /// Whether it is one's own says the flag; loads can share one.
+    Lease(Bytes, bool),
     /// Somebody is setting it.
     Written,
     /// Somebody loads it, and is to be the only one.
@@ -158,26 +177,36 @@ impl L2 {
     }
 
     /// The right to store a value, or the value that has come meanwhile. A value without this header, or with
-    /// this mark, is not wanted. `is_only` asks for the right to load it alone.
+    /// this mark, is not wanted.
     pub(crate) async fn lease(
         &self,
         key: &str,
         header: Bytes,
         unwanted: Bytes,
-        is_only: bool,
+        wanted: Wanted,
     ) -> Result<Leased, Error> {
-        let (kind, time) = match is_only {
-            true => (ONLY_LEASE, ONLY_LEASE_TIME),
-            false => (LOAD_LEASE, self.load_lease_time),
+        let (kind, time) = match wanted {
+            Wanted::Alone => (ONLY_LEASE, ONLY_LEASE_TIME),
+            Wanted::Shared | Wanted::Turn => (LOAD_LEASE, self.load_lease_time),
         };
-        let lease = self.new_lease(kind);
-        let time = milliseconds(time);
-        let arguments = vec![header.into(), lease.into(), time.into(), unwanted.into()];
+        let own = self.new_lease(kind);
+        let waits = i64::from(wanted != Wanted::Shared);
+        let arguments = vec![
+            header.into(),
+            own.clone().into(),
+            milliseconds(time).into(),
+            unwanted.into(),
+            waits.into(),
+        ];
         let answer: Value = self.script(scripts::LEASE, key, arguments).await?;
         Ok(match (answer.is_null(), answer.into_bytes()) {
             (true, _) => Leased::Written,
             (_, Some(bytes)) if bytes.starts_with(envelope::VALUE) => Leased::Value(bytes),
-            (_, Some(bytes)) if bytes.starts_with(b"R") => Leased::Lease(bytes),
+            (_, Some(bytes)) if bytes.starts_with(b"R") => {
+                // The kind may be another one.
+                let is_own = bytes[kind.len()..] == own[kind.len()..];
+                Leased::Lease(bytes, is_own)
+            }
             _ => Leased::Loaded,
         })
     }
@@ -190,18 +219,31 @@ impl L2 {
 
     /// Gives a right back.
     pub(crate) async fn release(&self, key: &str, lease: Bytes) -> Result<(), Error> {
-        self.script::<()>(scripts::RELEASE, key, vec![lease.into()])
-            .await
+        let arguments = vec![lease.into(), milliseconds(INVALIDATED_FOR).into()];
+        self.script::<()>(scripts::RELEASE, key, arguments).await
     }
 
     /// The generations of tags.
-    pub(crate) async fn generations(&self, tags: &[&str]) -> Result<Vec<u64>, Error> {
+    pub(crate) async fn generations(&self, tags: &[&str]) -> Result<Vec<Generation>, Error> {
         self.of_tags(scripts::GENERATIONS, tags, false).await
     }
 
     /// Raises the generations of tags, and answers them. For `anyway` see [`Breaker::permit_anyway`].
-    pub(crate) async fn raise(&self, tags: &[&str], anyway: bool) -> Result<Vec<u64>, Error> {
+    pub(crate) async fn raise(
+        &self,
+        tags: &[&str],
+        anyway: bool,
+    ) -> Result<Vec<Generation>, Error> {
         self.of_tags(scripts::RAISE, tags, anyway).await
+    }
+
+    /// How many keys or tags one script is for, as one reaches one slot.
+    pub(crate) fn per_script(&self) -> usize {
+        if self.commands.is_clustered() {
+            1
+        } else {
+            AT_ONCE
+        }
     }
 
     async fn of_tags(
@@ -209,24 +251,24 @@ impl L2 {
         script: &'static str,
         tags: &[&str],
         anyway: bool,
-    ) -> Result<Vec<u64>, Error> {
-        // One script reaches one slot.
-        let at_once = if self.commands.is_clustered() {
-            1
-        } else {
-            AT_ONCE
-        };
+    ) -> Result<Vec<Generation>, Error> {
+        let at_once = self.per_script();
         let mut generations = Vec::with_capacity(tags.len());
         for tags in tags.chunks(AT_ONCE) {
             let answers = tags.chunks(at_once).map(|tags| async move {
                 let names: Vec<String> = tags.iter().map(|it| self.names.tag(it)).collect();
+                let remembered = i64::try_from(INVALIDATED_FOR.as_micros()).unwrap_or(i64::MAX);
                 let time = milliseconds(GENERATION_TIME);
-                let arguments = vec![time.into(), self.channel()];
+                let arguments = vec![time.into(), self.channel(), remembered.into()];
                 let asking = self.commands.eval(script, names, arguments);
                 self.ask::<Vec<u64>>(self.permit(anyway)?, asking).await
             });
-            for answer in try_join_all(answers).await? {
-                generations.extend(answer);
+            for mut answer in try_join_all(answers).await? {
+                let now = answer.pop().unwrap_or_default();
+                generations.extend(answer.into_iter().map(|number| Generation {
+                    number,
+                    age: Duration::from_micros(now.saturating_sub(number)),
+                }));
             }
         }
         Ok(generations)
@@ -235,8 +277,8 @@ impl L2 {
     /// Puts a lease in the place of whatever the key has, for a value that is to be written.
     pub(crate) async fn lease_for_write(&self, key: &str) -> Result<Bytes, Error> {
         let lease = self.new_lease(WRITE_LEASE);
-        // One command's answer, and the next command.
-        let time = milliseconds(self.limit * 2 + LEASE_SLACK);
+        // One command's answer, and the next command; and if that fails, the value has been invalidated.
+        let time = milliseconds((self.limit * 2 + LEASE_SLACK).max(INVALIDATED_FOR));
         let arguments = vec![lease.clone().into(), time.into(), self.channel()];
         self.script::<()>(scripts::TAKE, key, arguments).await?;
         Ok(lease)
@@ -244,7 +286,8 @@ impl L2 {
 
     /// Takes away what the key has, if the lease is still there: its source has nothing any more.
     pub(crate) async fn drop_value(&self, key: &str, lease: Bytes) -> Result<bool, Error> {
-        let arguments = vec![lease.into(), self.channel()];
+        let remembered = milliseconds(INVALIDATED_FOR);
+        let arguments = vec![lease.into(), remembered.into(), self.channel()];
         let dropped = self.script::<i64>(scripts::DROP, key, arguments);
         Ok(dropped.await? == 1)
     }
@@ -327,12 +370,8 @@ impl L2 {
 
     /// Deletes keys, and ends what loads and writes them. For `anyway` see [`Breaker::permit_anyway`].
     pub(crate) async fn delete(&self, keys: &[impl AsRef<str>], anyway: bool) -> Result<(), Error> {
-        // One script reaches one slot, and a lease is where its value is.
-        let at_once = if self.commands.is_clustered() {
-            1
-        } else {
-            AT_ONCE
-        };
+        // A lease is where its value is.
+        let at_once = self.per_script();
         for keys in keys.chunks(AT_ONCE) {
             let deleting = keys.chunks(at_once).map(|keys| async move {
                 let values = keys.iter().map(|it| self.names.name(it.as_ref()));

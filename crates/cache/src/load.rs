@@ -214,7 +214,9 @@ impl Inner {
             return Noted::default();
         }
         let tags: Vec<Cow<'_, str>> = policy.all_tags().collect();
-        self.tags.note(tags.iter().map(|it| &**it))
+        let noted = self.tags.note(tags.iter().map(|it| &**it));
+        self.bound_tags();
+        noted
     }
 
     /// Waits for somebody else's load. `None` if it has given up, and somebody else must lead.
@@ -298,8 +300,10 @@ impl Inner {
             && let Some(stale) = stale
         {
             let (value, until) = (Arc::clone(&stale.value), stale.span.fresh_until);
+            // One that has been invalidated since is nobody's any more.
+            let is_current = stale.tags.are_current();
             self.put_off(leader, key, stale);
-            if policy.covers_error(until, Instant::now()) {
+            if policy.covers_error(until, Instant::now()) && is_current {
                 leading.count(self, key, Inner::count_stale);
                 leader.publish(Outcome::Fallback(Arc::clone(&value), until));
                 return Ok(value);
@@ -404,6 +408,11 @@ impl<T, E> Leader<Outcome<T, E>> {
 }
 
 impl Limits {
+    /// When half of the time is over that there is to wait.
+    pub(crate) fn half(self) -> Instant {
+        self.asked + self.wait.saturating_duration_since(self.asked) / 2
+    }
+
     pub(crate) fn timed_out<E>(self) -> LoadError<E> {
         LoadError::TimedOut {
             after: self.asked.elapsed(),

@@ -10,7 +10,7 @@ use crate::{
     breaker::jittered,
     fence::Leader,
     l1::{Copied, Span},
-    l2::{INVALIDATED_FOR, L2},
+    l2::{INVALIDATED_FOR, L2, Wanted},
     load::{Leading, Outcome},
     manager::Inner,
     only::Only,
@@ -83,7 +83,9 @@ impl Inner {
             self.look_in_redis(l2, leader, key, leading, &mut before)
                 .await;
         }
-        // Whoever joins from now on comes after what was invalidated while Redis was asked.
+        // What was invalidated while Redis was asked is forgiven from here on: the load comes after it, and so does
+        // whoever joins.
+        before.is_invalidated |= self.is_invalidated(key, leader.tags());
         before.stale = before.stale.filter(|it| it.tags.are_current());
         before
     }
@@ -99,11 +101,15 @@ impl Inner {
     ) where
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let (unwanted, is_only) = (leading.unwanted, leading.policy.across_processes);
+        let unwanted = leading.unwanted;
+        let mut wanted = match leading.policy.across_processes {
+            true => Wanted::Alone,
+            false => Wanted::Shared,
+        };
         let mut pause = FIRST_PAUSE;
         loop {
             let asked = Instant::now();
-            let finding = self.find_or_lease(l2, key, leader.tags(), unwanted, is_only);
+            let finding = self.find_or_lease(l2, key, leader.tags(), unwanted, wanted);
             // Why there was no answer is counted; the value is loaded, and Redis is not given it.
             let Ok(read) = finding.await else { return };
             let (found, is_loaded) = match read {
@@ -113,9 +119,9 @@ impl Inner {
                     before.found = Some(self.keep_found(key, generation, found, asked));
                     return;
                 }
-                Read::Lease(lease, found) => {
+                Read::Lease(lease, is_own, found) => {
                     before.is_invalidated |= is_of_primary(&lease);
-                    before.right = Some(self.right(leader.tags(), key, lease));
+                    before.right = Some(self.right(leader.tags(), key, lease, is_own));
                     (found, false)
                 }
                 // Somebody writes it.
@@ -131,19 +137,21 @@ impl Inner {
             if !is_loaded {
                 return;
             }
-            leader.begin(before.stale.as_ref());
             let next = Instant::now() + jittered(pause);
-            if next >= leading.limits.wait {
+            if next >= leading.limits.half() {
                 return;
             }
             sleep_until(next).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+            // Whoever was alone may end without a value: then all who have waited load.
+            wanted = Wanted::Turn;
         }
     }
 
-    fn right(self: &Arc<Inner>, tags: &Noted, key: &Arc<str>, lease: Bytes) -> Right {
+    fn right(self: &Arc<Inner>, tags: &Noted, key: &Arc<str>, lease: Bytes, is_own: bool) -> Right {
         Right {
-            only: is_only(&lease).then(|| Only::new(self, key, &lease)),
+            // Somebody else's is not to be given back.
+            only: (is_own && is_only(&lease)).then(|| Only::new(self, key, &lease)),
             stamps: self.stamps(tags),
             lease,
         }

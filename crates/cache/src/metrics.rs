@@ -55,6 +55,7 @@ struct Flushes {
     tracking_begun: IntCounter,
     tracking_lost: IntCounter,
     lagged: IntCounter,
+    tags: IntCounter,
 }
 
 /// Why all values leave the first tier.
@@ -64,6 +65,8 @@ pub(crate) enum Flush {
     TrackingLost,
     /// More was told than could be heard.
     Lagged,
+    /// There were too many tags.
+    Tags,
 }
 
 /// Gauges that are read when somebody asks.
@@ -203,12 +206,14 @@ impl CacheMetrics {
             Flush::TrackingBegun => flushes.tracking_begun.inc(),
             Flush::TrackingLost => flushes.tracking_lost.inc(),
             Flush::Lagged => flushes.lagged.inc(),
+            Flush::Tags => flushes.tags.inc(),
         }
     }
 
     pub(crate) fn flushes(&self) -> u64 {
         let flushes = &self.flushes;
-        flushes.tracking_begun.get() + flushes.tracking_lost.get() + flushes.lagged.get()
+        let tracking = flushes.tracking_begun.get() + flushes.tracking_lost.get();
+        tracking + flushes.lagged.get() + flushes.tags.get()
     }
 }
 
@@ -229,15 +234,19 @@ impl RedisErrors {
 
 impl Flushes {
     fn of(families: &Families<'_>) -> Result<Flushes, prometheus::Error> {
-        let [tracking_begun, tracking_lost, lagged] = families.counters(
+        let [tracking_begun, tracking_lost, lagged, tags] = families.counters(
             "flushes_total",
             "Times that all values left the process's memory.",
-            ("cause", ["tracking_begun", "tracking_lost", "lagged"]),
+            (
+                "cause",
+                ["tracking_begun", "tracking_lost", "lagged", "tags"],
+            ),
         )?;
         Ok(Flushes {
             tracking_begun,
             tracking_lost,
             lagged,
+            tags,
         })
     }
 }

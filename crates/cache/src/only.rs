@@ -21,6 +21,7 @@ pub(crate) struct Only {
     inner: Weak<Inner>,
     key: Arc<str>,
     lease: Bytes,
+    is_over: bool,
 }
 
 impl Only {
@@ -29,7 +30,13 @@ impl Only {
             inner: Arc::downgrade(inner),
             key: Arc::clone(key),
             lease: lease.clone(),
+            is_over: false,
         }
+    }
+
+    /// The value is stored, and the lease gone.
+    pub(crate) fn is_over(mut self) {
+        self.is_over = true;
     }
 
     /// Keeps the right as long as something runs.
@@ -59,6 +66,9 @@ impl Drop for Only {
         let (Ok(runtime), Some(inner)) = (Handle::try_current(), self.inner.upgrade()) else {
             return;
         };
+        if self.is_over {
+            return;
+        }
         let (key, lease) = (Arc::clone(&self.key), self.lease.clone());
         runtime.spawn(async move {
             if let Some(l2) = &inner.l2 {

@@ -21,6 +21,8 @@ const MAX_KEYS: usize = 20_000;
 const MAX_PATTERNS: usize = 64;
 /// The most keys or tags that are delivered at once.
 const BATCH: usize = 500;
+/// Of work.
+const KINDS: usize = 4;
 
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -144,7 +146,8 @@ impl Pending {
     pub(crate) fn covers_tags<'a>(&self, mut tags: impl Iterator<Item = &'a str>) -> bool {
         self.marked.load(SeqCst) > 0 && {
             let state = self.state();
-            !state.tags.is_empty() && tags.any(|it| state.tags.contains_key(it))
+            state.everything.is_some()
+                || (!state.tags.is_empty() && tags.any(|it| state.tags.contains_key(it)))
         }
     }
 
@@ -171,27 +174,19 @@ impl Pending {
         begins
     }
 
-    /// What to deliver next; `None` ends the delivery.
-    pub(crate) fn next_work(&self) -> Option<Work> {
+    /// What to deliver next; `None` ends the delivery. After failures it is something else each time, if there is
+    /// something else: what cannot be delivered is nobody's obstacle.
+    pub(crate) fn next_work(&self, failures: usize) -> Option<Work> {
         let mut state = self.state();
-        if let Some(mark) = state.everything.filter(|it| !state.held.contains(it)) {
-            return Some(Work::Everything(mark));
+        for kind in 0..KINDS {
+            let work = state.work((kind + failures) % KINDS, failures);
+            if work.is_some() {
+                return work;
+            }
         }
-        if let Some((mark, pattern)) = state.due_patterns().next() {
-            return Some(Work::Pattern(Arc::clone(pattern), *mark));
-        }
-        let owned = |(name, mark): (&Arc<str>, &Mark)| (Arc::clone(name), *mark);
-        let tags: Vec<_> = state.due(&state.tags).take(BATCH).map(owned).collect();
-        if !tags.is_empty() {
-            return Some(Work::Tags(tags));
-        }
-        let keys: Vec<_> = state.due(&state.keys).take(BATCH).map(owned).collect();
-        if keys.is_empty() {
-            state.due = false;
-            state.delivering = false;
-            return None;
-        }
-        Some(Work::Keys(keys))
+        state.due = false;
+        state.delivering = false;
+        None
     }
 
     /// The delivery ends before all that is due is delivered.
@@ -230,6 +225,37 @@ impl State {
         let mark = self.next_mark();
         self.held.insert(mark);
         mark
+    }
+
+    /// What is due of a kind.
+    fn work(&self, kind: usize, failures: usize) -> Option<Work> {
+        match kind {
+            0 => {
+                let mark = self.everything.filter(|it| !self.held.contains(it))?;
+                Some(Work::Everything(mark))
+            }
+            1 => {
+                let due: Vec<_> = self.due_patterns().collect();
+                let (mark, pattern) = *due.get(failures % due.len().max(1))?;
+                Some(Work::Pattern(Arc::clone(pattern), *mark))
+            }
+            2 => self.batch(&self.tags, failures).map(Work::Tags),
+            _ => self.batch(&self.keys, failures).map(Work::Keys),
+        }
+    }
+
+    fn batch(
+        &self,
+        marked: &HashMap<Arc<str>, Mark>,
+        failures: usize,
+    ) -> Option<Vec<(Arc<str>, Mark)>> {
+        let due: Vec<_> = self.due(marked).collect();
+        let from = failures.wrapping_mul(BATCH) % due.len().max(1);
+        let batch = due.iter().cycle().skip(from).take(BATCH.min(due.len()));
+        let batch: Vec<_> = batch
+            .map(|(name, mark)| (Arc::clone(name), **mark))
+            .collect();
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// Those of keys or tags.
@@ -320,10 +346,10 @@ mod tests {
         pending.let_go(mark, false);
         assert!(pending.begin_delivery());
         assert!(
-            matches!(pending.next_work(), Some(Work::Tags(tags)) if tags == [("b".into(), mark)])
+            matches!(pending.next_work(0), Some(Work::Tags(tags)) if tags == [("b".into(), mark)])
         );
         pending.settle_tag("b", mark);
-        assert!(pending.next_work().is_none());
+        assert!(pending.next_work(0).is_none());
     }
 
     #[test]
@@ -331,12 +357,12 @@ mod tests {
         let pending = Pending::default();
         let mark = pending.mark_everything();
         assert!(pending.covers("a"));
-        assert!(pending.next_work().is_none());
+        assert!(pending.next_work(0).is_none());
         pending.let_go(mark, false);
         assert!(pending.begin_delivery());
-        assert!(matches!(pending.next_work(), Some(Work::Everything(it)) if it == mark));
+        assert!(matches!(pending.next_work(0), Some(Work::Everything(it)) if it == mark));
         pending.settle_everything(mark);
-        assert!(!pending.covers("a") && pending.next_work().is_none());
+        assert!(!pending.covers("a") && pending.next_work(0).is_none());
     }
 
     #[test]
@@ -352,11 +378,11 @@ mod tests {
         assert_eq!(pending.len(), 1);
 
         assert!(pending.begin_delivery());
-        let Some(Work::Everything(mark)) = pending.next_work() else {
+        let Some(Work::Everything(mark)) = pending.next_work(0) else {
             panic!("the epoch is not raised");
         };
         pending.settle_everything(mark);
-        assert!(pending.next_work().is_none());
+        assert!(pending.next_work(0).is_none());
         assert!(!pending.covers("other"));
 
         for n in 0..=MAX_PATTERNS {
@@ -377,10 +403,33 @@ mod tests {
         assert!(!pending.begin_delivery(), "somebody delivers");
         pending.abandon_delivery();
         assert!(pending.begin_delivery(), "somebody else goes on");
-        assert!(matches!(pending.next_work(), Some(Work::Keys(keys)) if keys.len() == 1));
+        assert!(matches!(pending.next_work(0), Some(Work::Keys(keys)) if keys.len() == 1));
         pending.settle("a", mark);
-        assert!(pending.next_work().is_none());
+        assert!(pending.next_work(0).is_none());
         assert!(!pending.begin_delivery());
+    }
+
+    #[test]
+    fn what_cannot_be_delivered_holds_up_nothing_else() {
+        let pending = Pending::default();
+        let names: Vec<Arc<str>> = (0..3 * BATCH).map(|n| n.to_string().into()).collect();
+        for mark in [
+            pending.mark(&names),
+            pending.mark_tags(&names),
+            pending.mark_matching("a*"),
+            pending.mark_matching("b*"),
+        ] {
+            pending.let_go(mark, false);
+        }
+        let (mut keys, mut patterns) = (HashSet::new(), HashSet::new());
+        for failures in 0..40 {
+            match pending.next_work(failures).unwrap() {
+                Work::Keys(batch) => keys.extend(batch.into_iter().map(|(key, _)| key)),
+                Work::Pattern(pattern, _) => drop(patterns.insert(pattern)),
+                Work::Tags(_) | Work::Everything(_) => {}
+            }
+        }
+        assert_eq!((keys.len(), patterns.len()), (3 * BATCH, 2));
     }
 
     #[test]
@@ -392,10 +441,10 @@ mod tests {
         let pattern = pending.mark_matching("user:*");
         assert!(pending.begin_delivery());
         assert!(
-            matches!(pending.next_work(), Some(Work::Keys(keys)) if keys == [("due".into(), due)])
+            matches!(pending.next_work(0), Some(Work::Keys(keys)) if keys == [("due".into(), due)])
         );
         pending.settle("due", due);
-        assert!(pending.next_work().is_none());
+        assert!(pending.next_work(0).is_none());
         for key in ["held", "again", "user:1"] {
             assert!(pending.covers(key), "{key}");
         }

@@ -1,5 +1,7 @@
 //! Reading from the second tier: what stands there, and whether it is right.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tokio::{join, time::Instant};
@@ -7,14 +9,17 @@ use tokio::{join, time::Instant};
 use crate::{
     Error,
     envelope::{self, Life, Sealed, Stamps},
-    l2::{L2, Leased},
+    l2::{L2, Leased, Wanted},
     manager::Inner,
+    metrics::Flush,
     payload,
     tags::{Judged, Noted, UNHEARD, Version},
 };
 
 /// How often generations are read that somebody is heard to have changed meanwhile.
 const LOOKS: usize = 2;
+/// After a generation could not be read, none is asked for.
+const LEFT_ALONE: Duration = Duration::from_millis(500);
 
 /// A value, as it was found.
 pub(crate) struct Found<T> {
@@ -23,7 +28,7 @@ pub(crate) struct Found<T> {
     /// What is left of it.
     pub(crate) life: Life,
     /// For how long it has not been fresh.
-    pub(crate) overdue: std::time::Duration,
+    pub(crate) overdue: Duration,
     pub(crate) tags: Noted,
 }
 
@@ -32,7 +37,8 @@ pub(crate) enum Read<T> {
     /// A fresh value.
     Hit(Found<T>),
     /// None, and the right to store one, as long as nobody deletes the key.
-    Lease(Bytes, Option<Found<T>>),
+    /// Whether it is one's own says the flag.
+    Lease(Bytes, bool, Option<Found<T>>),
     /// None, and somebody else is storing one.
     Nothing(Option<Found<T>>),
     /// None, and another process loads it alone.
@@ -97,7 +103,7 @@ impl Inner {
         key: &str,
         tags: &Noted,
         unwanted: Option<[u8; 8]>,
-        is_only: bool,
+        wanted: Wanted,
     ) -> Result<Read<T>, Error> {
         let is_wanted = |found: &Found<T>| found.is_fresh() && Some(found.life.mark()) != unwanted;
         // Most who ask find it, and for them this costs half of what the script does.
@@ -114,12 +120,14 @@ impl Inner {
         let mark = bytes.and_then(|it| envelope::mark(&it)).unwrap_or_default();
         let header = Bytes::copy_from_slice(&envelope::header::<T>());
         let names = || tags.iter().map(Version::name);
-        let leasing = l2.lease(key, header, mark, is_only);
-        let (answer, ()) = join!(leasing, self.learn(l2, names()));
-        // What has just been heard of is read once more.
-        self.learn(l2, names()).await;
+        let leasing = l2.lease(key, header, mark, wanted);
+        let (answer, is_known) = join!(leasing, self.learn(l2, names()));
+        if is_known {
+            // What has just been heard of is read once more.
+            self.learn(l2, names()).await;
+        }
         Ok(match answer? {
-            Leased::Lease(lease) => Read::Lease(lease, stale),
+            Leased::Lease(lease, is_own) => Read::Lease(lease, is_own, stale),
             Leased::Written => Read::Nothing(stale),
             Leased::Loaded => Read::Loaded(stale),
             Leased::Value(bytes) => match self.found(l2, key, &bytes).await {
@@ -137,7 +145,10 @@ impl Inner {
                 Judged::Overtaken => return None,
                 // On the heap: it is rare.
                 Judged::Unknown => {
-                    Box::pin(self.learn(l2, stamps.tags().map(|(name, _)| name))).await;
+                    let names = stamps.tags().map(|(name, _)| name);
+                    if !Box::pin(self.learn(l2, names)).await {
+                        return None;
+                    }
                 }
             }
         }
@@ -164,24 +175,46 @@ impl Inner {
         tags.are_current()
     }
 
-    /// Asks Redis for those of the tags' generations, and of the epoch's, that are not known.
-    pub(crate) async fn learn<'a>(&self, l2: &L2, names: impl Iterator<Item = &'a str>) {
+    /// Asks Redis for those of the tags' generations, and of the epoch's, that are not known. Answers whether it has
+    /// told; if not, it is left alone for a while, since in a cluster the values may be elsewhere.
+    pub(crate) async fn learn<'a>(&self, l2: &L2, names: impl Iterator<Item = &'a str>) -> bool {
         let now = Instant::now();
-        // What Redis says before it tells of changes may change unheard.
-        let until = (!self.tracking.is_armed()).then(|| now + UNHEARD);
         let unknown = self.tags.unknown(names, now);
         if unknown.is_empty() {
-            return;
+            return true;
         }
+        if self.tags.is_left_alone(now) {
+            return false;
+        }
+        let until = self.believed_until();
         let names: Vec<&str> = unknown.iter().map(Version::name).collect();
         // Why there was no answer has been counted, and they stay unknown.
-        if let Ok(generations) = l2.generations(&names).await {
-            for (version, generation) in unknown.iter().zip(generations) {
-                version.learn(generation, until);
-            }
+        let Ok(generations) = l2.generations(&names).await else {
+            self.tags.leave_alone(Instant::now() + LEFT_ALONE);
+            return false;
+        };
+        for (version, generation) in unknown.iter().zip(generations) {
+            version.learn(generation.number, generation.age, until);
         }
+        self.bound_tags();
+        true
+    }
+
+    /// Until when a generation is believed that is asked for from now on: what Redis says before it tells of changes
+    /// may change unheard. Tags are to be noted before.
+    pub(crate) fn believed_until(&self) -> Option<Instant> {
+        (!self.tracking.is_armed()).then(|| Instant::now() + UNHEARD)
+    }
+
+    /// Sees to it that not too many tags are remembered.
+    pub(crate) fn bound_tags(&self) {
         if self.tags.bound() {
             // The tags that are left are those of values in the process.
+            tracing::warn!(
+                prefix = self.prefix,
+                "the values in the process have too many tags: all of them leave it"
+            );
+            self.metrics.flushed(Flush::Tags);
             self.l1.remove_all(|_| true);
             self.tags.bound();
         }
@@ -199,13 +232,15 @@ impl Inner {
     }
 
     fn judge(&self, stamps: Stamps<'_>) -> Judged {
-        if self
+        let judged = self.tags.judge(stamps, Instant::now());
+        // Afterwards: what is marked after this is invalidated after what was noted.
+        match self
             .pending
             .covers_tags(stamps.tags().map(|(name, _)| name))
         {
-            return Judged::Overtaken;
+            true => Judged::Overtaken,
+            false => judged,
         }
-        self.tags.judge(stamps, Instant::now())
     }
 
     fn decoded<T: DeserializeOwned + 'static>(

@@ -88,7 +88,10 @@ impl CacheManager {
     /// # Cancel safety
     ///
     /// That of [`get_or_load`](CacheManager::get_or_load).
-    #[allow(clippy::missing_panics_doc, reason = "each load is there until it is begun, once")]
+    #[allow(
+        clippy::missing_panics_doc,
+        reason = "each load is there until it is begun, once"
+    )]
     pub async fn get_or_load_response<E, F, Fut>(
         &self,
         key: &str,

@@ -35,8 +35,8 @@ pub(crate) fn is_only(lease: &[u8]) -> bool {
 
 /// Takes a lease, or gives the value of a type that has come in the meantime. ARGV: the header of the type's
 /// envelopes, a lease, its time in milliseconds, and the mark of a value that is not wanted, which stands
-/// behind the header, or nothing. Answers the value, the lease, nothing while somebody writes, or 0 while
-/// somebody loads alone, and so wants this one to.
+/// behind the header, or nothing, and `1` if a load that is to be the only one is waited for. Answers the
+/// value, the lease, nothing while somebody writes, or 0 while such a load runs.
 pub(crate) const LEASE: &str = "\
 local v = redis.call('GET', KEYS[1])
 if v and string.sub(v, 1, #ARGV[1]) == ARGV[1]
@@ -50,8 +50,8 @@ elseif l then
   local kind = string.sub(l, 1, 2)
   if kind == 'RW' then return nil end
   if kind == 'RX' or kind == 'RY' then
-    if wanted == 'RX' then return 0 end
-  else
+    if ARGV[5] == '1' then return 0 end
+  elseif redis.call('PTTL', KEYS[2]) < tonumber(ARGV[3]) then
     redis.call('PEXPIRE', KEYS[2], ARGV[3])
   end
   return l
@@ -69,32 +69,38 @@ for i = 1, #KEYS, 2 do
 end
 return 1";
 
-/// The generations of tags. One that has none begins with the server's time in microseconds. KEYS: the names of
-/// tags. ARGV: for how many milliseconds they are kept; one that is read when half of that is over is kept for as
-/// long again.
+/// The generations of tags, and the server's time in microseconds. One that has none begins with that time, less
+/// what an invalidation is remembered for, as nobody has invalidated it. KEYS: the names of tags. ARGV: for how many
+/// milliseconds they are kept (one that is read when half of that is over is kept for as long again), channel, and
+/// for how many microseconds an invalidation is remembered.
 pub(crate) const GENERATIONS: &str = "\
 local g = {}
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
 for i, k in ipairs(KEYS) do
   g[i] = tonumber(redis.call('GET', k) or '')
   if not g[i] then
-    local t = redis.call('TIME')
-    g[i] = t[1] * 1000000 + t[2]
+    g[i] = now - ARGV[3]
     redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[1])
+    if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '=' .. k) end
   elseif redis.call('PTTL', k) < ARGV[1] / 2 then
     redis.call('PEXPIRE', k, ARGV[1])
   end
 end
+g[#g + 1] = now
 return g";
 
-/// Raises the generations of tags, and answers them. KEYS and ARGV as above, and channel.
+/// Raises the generations of tags, and answers what [`GENERATIONS`] does. KEYS and ARGV as there.
 pub(crate) const RAISE: &str = "\
 local g = {}
 local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
 for i, k in ipairs(KEYS) do
-  g[i] = math.max(t[1] * 1000000 + t[2], (tonumber(redis.call('GET', k) or '') or 0) + 1)
+  g[i] = math.max(now, (tonumber(redis.call('GET', k) or '') or 0) + 1)
   redis.call('SET', k, string.format('%.0f', g[i]), 'PX', ARGV[1])
   if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '=' .. k) end
 end
+g[#g + 1] = now
 return g";
 
 /// Takes a lease in the place of whatever is there. ARGV: lease, its time in milliseconds, channel.
@@ -118,11 +124,14 @@ return 1";
 pub(crate) const TTL: &str = "\
 return {redis.call('PTTL', KEYS[1]), redis.call('GETRANGE', KEYS[1], 0, ARGV[1])}";
 
-/// Takes a value away, if the lease is still there, and the lease. ARGV: lease, channel.
+/// Takes a value away, if the lease is still there, and the lease. ARGV: lease, for how many milliseconds an
+/// invalidation is remembered, channel.
 pub(crate) const DROP: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('UNLINK', KEYS[1], KEYS[2])
-if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], '=' .. KEYS[1]) end
+local kind = string.sub(ARGV[1], 1, 2)
+if kind == 'RP' or kind == 'RY' then redis.call('SET', KEYS[2], 'RD', 'PX', ARGV[2]) end
+if ARGV[3] ~= '' then redis.call('PUBLISH', ARGV[3], '=' .. KEYS[1]) end
 return 1";
 
 /// Keeps a lease, if it is still there. ARGV: lease, its time in milliseconds.
@@ -130,10 +139,12 @@ pub(crate) const RENEW: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[2], ARGV[2])";
 
-/// Takes a lease away, if it is still there. ARGV: lease.
+/// Takes a lease away, if it is still there. ARGV: lease, for how many milliseconds an invalidation is remembered.
 pub(crate) const RELEASE: &str = "\
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-return redis.call('UNLINK', KEYS[2])";
+redis.call('UNLINK', KEYS[2])
+if string.sub(ARGV[1], 1, 2) == 'RY' then redis.call('SET', KEYS[2], 'RD', 'PX', ARGV[2]) end
+return 1";
 
 /// Sets the time to live of a fresh value, and what it says of it. ARGV: milliseconds, where that stands, what
 /// stands there, what a value of this version begins with, and channel. Answers whether there is one.

@@ -107,6 +107,7 @@ impl Inner {
                 return;
             }
             let sent = Instant::now();
+            let only = right.only;
             let filled = match right.stamps {
                 Some(stamps) => {
                     let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
@@ -115,6 +116,9 @@ impl Inner {
                 // Why they are not known has been counted.
                 None => Err(Error::Unavailable { source: None }),
             };
+            if let (Ok(_), Some(only)) = (&filled, only) {
+                only.is_over();
+            }
             match filled {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.

@@ -33,7 +33,7 @@ pub(crate) const TABLE: &str = "table:";
 /// How long a generation is believed while Redis does not tell of changes.
 pub(crate) const UNHEARD: Duration = Duration::from_secs(1);
 /// After this many, those are forgotten that no value in the process has.
-const MAX_REMEMBERED: usize = 65_536;
+const MAX_REMEMBERED: usize = 262_144;
 
 /// What this process knows of tags.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(crate) struct Tags {
     epoch: Arc<Tag>,
     /// The generation of the epoch in which, or later, all values in the process were read and loaded.
     begun: AtomicU64,
+    /// Generations could not be read, and are not asked for before.
+    left_alone_until: Mutex<Option<Instant>>,
     named: RwLock<HashMap<Arc<str>, Arc<Tag>>>,
 }
 
@@ -97,6 +99,7 @@ impl Default for Tags {
         Tags {
             epoch: Arc::new(Tag::new("".into())),
             begun: AtomicU64::new(0),
+            left_alone_until: Mutex::default(),
             named: RwLock::default(),
         }
     }
@@ -110,7 +113,22 @@ impl Tags {
 
     /// No value in the process is older than this generation of the epoch. Answers whether that is new.
     pub(crate) fn begin(&self, epoch: u64) -> bool {
-        self.begun.fetch_max(epoch, SeqCst) < epoch
+        self.begun.swap(epoch, SeqCst) != epoch
+    }
+
+    pub(crate) fn is_left_alone(&self, now: Instant) -> bool {
+        let until = self.left_alone_until.lock();
+        until
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|it| now < it)
+    }
+
+    pub(crate) fn leave_alone(&self, until: Instant) {
+        let mut before = self
+            .left_alone_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *before = Some(until);
     }
 
     /// The generation of the epoch, if it is known.
@@ -174,8 +192,7 @@ impl Tags {
     /// This process invalidates a tag. Answers it as it stands from then on.
     pub(crate) fn invalidate(&self, name: &str) -> Version {
         let tag = self.tag(name);
-        tag.made.fetch_add(1, SeqCst);
-        tag.overtake(Some(Instant::now()));
+        tag.invalidate();
         Version::of(&tag)
     }
 
@@ -250,6 +267,15 @@ impl Tag {
         self.version.fetch_add(1, SeqCst);
     }
 
+    fn invalidate(&self) {
+        let mut known = self.known();
+        known.generation = None;
+        known.changed = Some(Instant::now());
+        self.version.fetch_add(1, SeqCst);
+        // Later: who sees this one sees the other.
+        self.made.fetch_add(1, SeqCst);
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,7 +292,7 @@ impl Known {
 impl Version {
     fn of(tag: &Arc<Tag>) -> Version {
         Version {
-            // Before the version: an invalidation in between is one that this is older than.
+            // First: who sees an invalidation here sees it in the version, too.
             made: AtomicU64::new(tag.made.load(SeqCst)),
             version: AtomicU64::new(tag.version.load(SeqCst)),
             generation: AtomicU64::new(0),
@@ -294,16 +320,23 @@ impl Version {
         known.generation(now).filter(|_| self.is_untouched())
     }
 
-    /// Remembers what Redis has answered to a question that was asked later than this was noted.
-    pub(crate) fn learn(&self, number: u64, until: Option<Instant>) {
+    /// Remembers what Redis has answered to a question that was asked later than this was noted, and how long ago
+    /// the generation began.
+    pub(crate) fn learn(&self, number: u64, age: Duration, until: Option<Instant>) {
+        let now = Instant::now();
         let mut known = self.tag.known();
         // Answers can overtake each other, and generations only rise.
-        let is_older = known
-            .generation(Instant::now())
-            .is_some_and(|it| it > number);
-        if self.is_untouched() && !is_older {
-            known.generation = Some(Generation { number, until });
+        let is_older = known.generation(now).is_some_and(|it| it > number);
+        if !self.is_untouched() || is_older {
+            return;
         }
+        if known.generation.is_some_and(|it| it.number != number) {
+            // Somebody has invalidated it, of which nobody has told.
+            let version = self.tag.version.fetch_add(1, SeqCst) + 1;
+            self.version.store(version, SeqCst);
+        }
+        known.generation = Some(Generation { number, until });
+        known.changed = now.checked_sub(age).max(known.changed);
     }
 
     /// Whether nobody has invalidated the tag since, as far as this process knows.
@@ -346,10 +379,21 @@ impl Noted {
         known.collect()
     }
 
+    /// Whether this process has invalidated one of them since.
+    pub(crate) fn are_invalidated_here(&self) -> bool {
+        self.iter()
+            .any(|it| it.tag.made.load(SeqCst) != it.made.load(SeqCst))
+    }
+
     /// Whether somebody is known to have invalidated one of them after `since`.
     pub(crate) fn have_changed(&self, since: Instant) -> bool {
         self.iter()
             .any(|it| it.tag.known().changed.is_some_and(|at| at > since))
+    }
+
+    /// What they take in memory, beside the tags themselves.
+    pub(crate) fn size(&self) -> usize {
+        self.iter().len() * size_of::<Version>()
     }
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Version> {
@@ -369,7 +413,7 @@ mod tests {
     use crate::envelope::stamps;
 
     fn learn(version: &Version, number: u64) {
-        version.learn(number, None);
+        version.learn(number, Duration::MAX, None);
     }
 
     fn is_right(tags: &Tags, generations: &[(&str, u64)]) -> Option<bool> {
@@ -444,10 +488,25 @@ mod tests {
     async fn what_nobody_tells_of_is_believed_for_a_while_alone() {
         let tags = Tags::default();
         let version = tags.epoch();
-        version.learn(7, Some(Instant::now() + UNHEARD));
+        version.learn(7, Duration::MAX, Some(Instant::now() + UNHEARD));
         assert_eq!(version.generation(Instant::now()), Some(7));
         tokio::time::advance(UNHEARD).await;
         assert_eq!(version.generation(Instant::now()), None);
+    }
+
+    #[test]
+    fn what_has_changed_unheard_takes_along_what_was_before() {
+        let tags = Tags::default();
+        let version = tags.epoch();
+        learn(&version, 7);
+        assert!(!tags.note([""].into_iter()).have_changed(Instant::now()));
+        let noted = tags.note([""].into_iter());
+        assert!(noted.renew().is_some() && noted.are_current());
+        version.learn(8, Duration::ZERO, None);
+        assert!(!noted.are_current());
+        assert_eq!(tags.known_epoch(), Some(8));
+        let before = Instant::now().checked_sub(Duration::from_millis(1));
+        assert!(tags.note([""].into_iter()).have_changed(before.unwrap()));
     }
 
     #[test]

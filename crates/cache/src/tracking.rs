@@ -45,8 +45,8 @@ use crate::{Coherence, breaker::jittered, l2::L2, manager::Inner, metrics::Flush
 /// A connection that has died without a word is noticed within both.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
-/// The epoch is asked for far more often than it has to be to last.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+/// The epoch is asked for so often that a Redis which evicts what is seldom read keeps it.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(10);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -106,7 +106,10 @@ impl Inner {
     pub(crate) fn tracking_begins(&self, is_first: bool) {
         match is_first {
             // Copies from before live for `outage_ttl` as it is. What is on its way here would not.
-            true => self.fences.hear_of_all(),
+            true => {
+                self.tags.forget();
+                self.fences.hear_of_all();
+            }
             false => self.flush(Flush::TrackingBegun),
         }
         self.tracking.is_armed.store(true, SeqCst);
@@ -307,9 +310,11 @@ impl Listener {
     /// `None` if Redis does not tell: then the first to ask for it sees to it.
     async fn epoch(&self) -> Option<(Arc<Inner>, u64)> {
         let cache = self.cache.upgrade()?;
+        let (version, until) = (cache.tags.epoch(), cache.believed_until());
         let generations = cache.l2.as_ref()?.generations(&[""]).await.ok()?;
-        let epoch = *generations.first()?;
-        Some((cache, epoch))
+        let epoch = generations.first()?;
+        version.learn(epoch.number, epoch.age, until);
+        Some((cache, epoch.number))
     }
 
     pub(crate) fn cache(&self) -> Result<Arc<Inner>, RedisError> {

@@ -188,12 +188,13 @@ impl Inner {
         common: &Common,
     ) -> Result<(), Error> {
         let names = || common.tags.iter().map(Version::name);
-        let (leases, ()) = join!(
-            join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key))),
-            self.learn(l2, names())
-        );
-        // What has just been heard of is read once more.
-        self.learn(l2, names()).await;
+        let leases = join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key)));
+        let (leases, is_known) = join!(leases, self.learn(l2, names()));
+        if is_known {
+            // What has just been heard of is read once more.
+            self.learn(l2, names()).await;
+        }
+        let is_invalidated = common.tags.are_invalidated_here();
         let stamps = self.stamps(&common.tags);
         let life = common.life;
         let mut failure = None;
@@ -208,7 +209,11 @@ impl Inner {
             }
         }
         let sent = Instant::now();
-        let fills = leased.iter().map(|(item, _, lease)| async {
+        let fills = leased.iter().map(|(item, generation, lease)| async {
+            if is_invalidated || self.fences.is_overtaken(&item.key, *generation) {
+                drop(l2.release(&item.key, lease.clone()).await);
+                return Ok(false);
+            }
             // Why the generations are not known has been counted.
             let stamps = stamps.as_ref();
             let stamps = stamps.ok_or(Error::Unavailable { source: None })?;

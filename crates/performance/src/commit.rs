@@ -21,7 +21,7 @@ const UNSEEN: Duration = Duration::from_secs(5);
 /// # Cancel safety
 ///
 /// When the future is dropped half-way, the transaction may be committed or not. The values fall in the
-/// background, at once and again five seconds later.
+/// background, at once and again five seconds later, as they do after an error.
 pub async fn commit_and_invalidate(
     transaction: Transaction<'_>,
     cache: &CacheManager,
@@ -33,7 +33,7 @@ pub async fn commit_and_invalidate(
         is_seen: false,
     };
     let committed = transaction.commit().await;
-    unseen.invalidate().await;
+    unseen.invalidate(committed.is_ok()).await;
     committed
 }
 
@@ -45,9 +45,9 @@ struct Unseen<'a> {
 }
 
 impl Unseen<'_> {
-    async fn invalidate(mut self) {
+    async fn invalidate(mut self, is_seen: bool) {
         self.cache.invalidate_tables(self.tables).await;
-        self.is_seen = true;
+        self.is_seen = is_seen;
     }
 }
 
