@@ -163,7 +163,7 @@ fn mark_unfit<T: 'static>(reason: &postcard::Error) {
     drop(types);
     if !matches!(before, Some(Fitness::Unfit)) {
         let name = type_name::<T>();
-        tracing::debug!(%reason, "postcard cannot hold a `{name}`, which is cached as JSON from now on");
+        tracing::info!(%reason, "postcard cannot hold a `{name}`, which is cached as JSON from now on");
     }
 }
 

@@ -94,6 +94,10 @@ impl CacheManager {
 
     /// The values of keys, in their order; those that the process does not hold are asked for in one
     /// command per thousand, or in a cluster in one each, all at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
     pub async fn mget<T>(&self, keys: &[&str]) -> Vec<Option<Arc<T>>>
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -124,6 +128,10 @@ impl CacheManager {
     /// # Errors
     ///
     /// When Redis does not tell, or the key is out of bounds.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
     pub async fn exists(&self, key: &str) -> Result<bool, Error> {
         Ok(self.ttl(key).await?.is_some())
     }
@@ -133,6 +141,10 @@ impl CacheManager {
     /// # Errors
     ///
     /// When Redis does not tell, or the key is out of bounds.
+    ///
+    /// # Cancel safety
+    ///
+    /// It changes nothing.
     pub async fn ttl(&self, key: &str) -> Result<Option<Duration>, Error> {
         let inner = &self.inner;
         check_key(key)?;

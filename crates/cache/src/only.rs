@@ -35,7 +35,7 @@ impl Only {
     }
 
     /// The value is stored, and the lease gone.
-    pub(crate) fn is_over(mut self) {
+    pub(crate) fn end(mut self) {
         self.is_over = true;
     }
 

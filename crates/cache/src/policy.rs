@@ -113,7 +113,7 @@ impl Policy {
     /// Lets the time to live follow what is seen of the value: it begins with [`new`](Policy::new)'s, grows by half
     /// each time that a load gives what there was before, up to `min` and a tenth of the time since the last
     /// change (the Alex protocol; RFC 9111, section 4.2.2), and is halved when the value has changed; always from `min`
-    /// to `max`. Each process goes by what it has loaded itself, of the last 16,384 keys.
+    /// to `max`, before [jitter](Policy::jitter). Each process goes by what it has loaded itself, of the last 16,384 keys.
     /// [`PrefixStats`](crate::PrefixStats) shows what it decides. Default: not at all.
     pub fn adaptive_ttl(mut self, min: Duration, max: Duration) -> Policy {
         // What lives for no time is not seen again.

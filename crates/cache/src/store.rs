@@ -117,7 +117,7 @@ impl Inner {
                 None => Err(Error::Unavailable { source: None }),
             };
             if let (Ok(_), Some(only)) = (&filled, only) {
-                only.is_over();
+                only.end();
             }
             match filled {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next

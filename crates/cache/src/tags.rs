@@ -198,24 +198,23 @@ impl Tags {
 
     /// Somebody has changed the generation of a tag. Answers whether it is the epoch.
     pub(crate) fn hear(&self, name: &str) -> bool {
-        let now = Some(Instant::now());
         if name.is_empty() {
-            self.epoch.overtake(now);
+            self.epoch.overtake();
             return true;
         }
         // Nobody has read a generation of one that is not remembered.
         let tag = self.named().get(name).map(Arc::clone);
         if let Some(tag) = tag {
-            tag.overtake(now);
+            tag.overtake();
         }
         false
     }
 
     /// Any tag may have been invalidated, and nobody has told of it.
     pub(crate) fn forget(&self) {
-        self.epoch.overtake(None);
+        self.epoch.overtake();
         for tag in self.named().values() {
-            tag.overtake(None);
+            tag.overtake();
         }
     }
 
@@ -260,13 +259,14 @@ impl Tag {
         }
     }
 
-    fn overtake(&self, changed: Option<Instant>) {
+    /// Somebody may have invalidated it; whether and when, its generation will tell.
+    fn overtake(&self) {
         let mut known = self.known();
         known.generation = None;
-        known.changed = changed.or(known.changed);
         self.version.fetch_add(1, SeqCst);
     }
 
+    /// This process invalidates it.
     fn invalidate(&self) {
         let mut known = self.known();
         known.generation = None;

@@ -68,6 +68,10 @@ impl CacheManager {
     /// # Errors
     ///
     /// The first error, when all have been tried; see [`set`](CacheManager::set).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it leaves each key with the new value or none.
     pub async fn mset<K, T>(
         &self,
         values: impl IntoIterator<Item = (K, T)>,
@@ -106,6 +110,10 @@ impl CacheManager {
     ///
     /// When the key or the time to live is out of bounds, or Redis did not answer; it may have done it all the
     /// same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it may have done it or not.
     pub async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
         check(ttl)?;
         check_key(key)?;

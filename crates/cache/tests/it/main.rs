@@ -17,6 +17,7 @@ mod place;
 mod prefixes;
 mod response;
 mod schema;
+mod sentinel;
 mod soak;
 mod stale;
 mod storm;

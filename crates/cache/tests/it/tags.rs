@@ -344,3 +344,73 @@ async fn a_load_that_an_invalidation_has_caused_reads_the_primary() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn an_invalidation_that_a_load_meets_on_its_way_makes_it_read_the_primary() {
+    let place = Place::new().await;
+    let proxy = place.proxy().await;
+    let cache = place.behind(&proxy).await.command_timeout(LIMIT);
+    let cache = cache.build().unwrap();
+    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+    let policy = tagged(&["a"]);
+    load(&cache, "other", &policy, 1).await;
+    // It asks Redis, which takes a while.
+    proxy.stall().await;
+    let primary = reads_primary(&cache, "k", &policy);
+    let invalidated = async {
+        cache.invalidate_tags(&["a"]).await;
+    };
+    let healed = async {
+        tokio::task::yield_now().await;
+        proxy.heal().await;
+    };
+    let (primary, (), ()) = tokio::join!(primary, invalidated, healed);
+    assert!(primary);
+}
+
+#[tokio::test]
+async fn what_another_instance_has_invalidated_is_read_from_the_primary() {
+    let place = Place::new().await;
+    let other = place.cache().await;
+    for tracking in [Coherence::Tracking, Coherence::None] {
+        let options = place.options(place.redis.client().await);
+        // It has never met the tag, or hears of nothing.
+        let cache = options.coherence(tracking).build().unwrap();
+        let tag = format!("{tracking:?}");
+        other.invalidate_tags(&[&tag]).await;
+        assert!(reads_primary(&cache, "k", &tagged(&[&tag])).await);
+        assert!(!reads_primary(&cache, "l", &tagged(&["untouched"])).await);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_remembered_whoever_has_failed_to_load_since() {
+    let place = Place::new().await;
+    let (cache, other) = (place.redis_alone().await, place.redis_alone().await);
+    let alone = Policy::new(TTL).across_processes(true);
+    other.delete(&["k"]).await;
+    for policy in [&alone, &alone, &Policy::new(TTL), &alone] {
+        assert!(reads_primary(&cache, "k", policy).await);
+        // The lease of the one that has failed is given back in the background.
+        eventually(LIMIT, || async {
+            let client = place.redis.client().await;
+            let name = format!("{0}!{{{0}:k}}", place.redis.prefix());
+            let lease: Option<String> = client.get(name).await.unwrap();
+            client.quit().await.unwrap();
+            lease.is_some_and(|it| it == "RD" || it.starts_with("RP"))
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn tags_are_bounded_without_redis_too() {
+    let cache = in_process();
+    cache.set("k", 1_u32, TTL).await.unwrap();
+    for n in 0..300 {
+        let tags: Vec<String> = (0..1_000).map(|m| format!("{n}:{m}")).collect();
+        cache.invalidate_tags(&tags).await;
+    }
+    assert_eq!(value(&cache, "k").await, Some(1));
+    assert_eq!(cache.stats().flushes, 0);
+}
