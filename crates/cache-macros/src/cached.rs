@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, Error, FnArg, GenericParam, ItemFn, Pat, Result, ReturnType, Signature, Type,
+    Attribute, Error, Expr, FnArg, GenericParam, ItemFn, Pat, Result, ReturnType, Signature, Type,
     Visibility, punctuated::Punctuated, spanned::Spanned as _,
 };
 
@@ -238,6 +238,11 @@ fn key(options: &Options, sig: &Signature) -> Result<TokenStream> {
     let mut skipped: Vec<&Ident> = options.skip.iter().collect();
     for argument in &sig.inputs {
         let it = argument_name(argument)?;
+        let is_owner =
+            matches!(&options.owner, Some(Expr::Path(owner)) if owner.path.is_ident(&it));
+        if is_owner && !skipped.contains(&&it) {
+            continue;
+        }
         if let Some(at) = skipped.iter().position(|skipped| **skipped == it) {
             skipped.swap_remove(at);
         } else if it == "self" {

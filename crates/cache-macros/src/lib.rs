@@ -16,7 +16,7 @@ pub fn cached(options: TokenStream, function: TokenStream) -> TokenStream {
 }
 
 /// [`macro@cached`], for what comes from a database: it also makes a function of the same name with
-/// `_invalidate` at its end, which takes the same arguments but those in `skip(…)`.
+/// `_invalidate` at its end, which takes the same arguments but those in `skip(…)` that neither `owner` nor `cache` names.
 #[proc_macro_attribute]
 pub fn cached_query(options: TokenStream, function: TokenStream) -> TokenStream {
     expand(options, function, true)

@@ -29,8 +29,9 @@ pub enum Coherence {
     #[default]
     Tracking,
     /// Instances tell each other by messages (`PUBLISH`, on a channel that is called like the prefix), for where
-    /// tracking cannot serve, such as behind a proxy. What others do by hand is not heard of, and
-    /// goes unseen for [`l1_ttl`](Builder::l1_ttl).
+    /// tracking cannot serve, such as behind a proxy that passes on `EVAL`, `PUBLISH` and `SUBSCRIBE`.
+    /// [`Stats::tracking`](crate::Stats::tracking) says whether it works. What others do by hand is not heard of,
+    /// and goes unseen for [`l1_ttl`](Builder::l1_ttl). In a Cluster a message can be lost on its bus.
     PubSub,
     /// It does not: values live in the process for [`outage_ttl`](Builder::outage_ttl).
     None,
@@ -109,8 +110,10 @@ impl Builder {
     }
 
     /// The version of what is stored, which every key in Redis names behind the prefix, as in `shop.v7:user:1`: two
-    /// versions of an application that must not read each other's values have different ones. It follows the rules of
-    /// a prefix. Changed types need none, as they are misses. Default: none.
+    /// versions of an application that must not read each other's values have different ones. They do not hear of each
+    /// other's invalidations either: for as long as both run, each serves what the other has changed until its
+    /// time is up. It follows the rules of a prefix. Changed types need none: they are misses, and while two
+    /// versions run, each replaces the other's. Default: none.
     pub fn version(mut self, version: impl Into<String>) -> Builder {
         self.version = Some(version.into());
         self

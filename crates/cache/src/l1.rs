@@ -29,6 +29,7 @@ pub(crate) struct L1 {
     entries: Cache<Arc<str>, Entry, EntryWeight, DefaultHashBuilder, CountEvictions>,
     identities: Identities,
     prefixes: Arc<Prefixes>,
+    keeps: bool,
 }
 
 /// A value and how long it may be served.
@@ -131,7 +132,13 @@ impl L1 {
             ),
             identities,
             prefixes,
+            keeps: max_bytes > 0,
         }
+    }
+
+    /// Whether it keeps anything at all.
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps
     }
 
     /// The value, if it is there, is fresh, and is a `T`, and the key's prefix.
@@ -169,6 +176,9 @@ impl L1 {
     }
 
     pub(crate) fn insert(&self, key: Arc<str>, mut entry: Entry) {
+        if !self.keeps {
+            return;
+        }
         entry.prefix = self.prefixes.of(&key);
         let identity = match self.identities.of(&key) {
             Cow::Borrowed(_) => key,
@@ -243,6 +253,9 @@ impl L1 {
     }
 
     fn live(&self, key: &str, now: Instant) -> Option<Entry> {
+        if !self.keeps {
+            return None;
+        }
         let identity = self.identities.of(key);
         let entry = self.entries.get(&*identity)?;
         if entry.long_key.as_deref() != is_hashed(key).then_some(key) {

@@ -113,7 +113,7 @@ impl L2 {
             Coherence::Tracking | Coherence::None => String::new(),
         };
         L2 {
-            commands: client.with_options(&options(limit)),
+            commands: client.with_options(&options()),
             client: client.clone(),
             names,
             channel,
@@ -435,7 +435,7 @@ impl L2 {
     ) -> Result<u64, Error> {
         let commands = self.client.with_options(&Options {
             cluster_node: master.clone(),
-            ..options(self.limit)
+            ..options()
         });
         let mut cursor = "0".to_owned();
         let mut count = 0;
@@ -519,7 +519,7 @@ impl L2 {
         command: Pin<Box<impl Future<Output = FredResult<R>>>>,
     ) -> Result<R, Error> {
         let asked = Instant::now();
-        // The client has the same limit, but keeps to it only while its own task runs.
+        // Here and not by the client, which keeps to a limit only while its own task runs.
         let answer = tokio::time::timeout(self.limit, command).await;
         let elapsed = asked.elapsed();
         self.metrics.redis_duration.observe(elapsed.as_secs_f64());
@@ -561,11 +561,11 @@ impl L2 {
     }
 }
 
-/// Of a command: answered in time or given up.
-fn options(limit: Duration) -> Options {
+/// Of a command: tried once. Its limit is kept here, and the client need not set a timer of its own.
+fn options() -> Options {
     Options {
         max_attempts: Some(1),
-        timeout: Some(limit),
+        timeout: Some(Duration::ZERO),
         fail_fast: true,
         ..Options::default()
     }

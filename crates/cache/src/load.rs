@@ -346,7 +346,7 @@ impl Inner {
     }
 
     /// Runs the load within its limit. One that an invalidation has caused reads the primary.
-    async fn run<T, E, F, Fut>(
+    pub(crate) async fn run<T, E, F, Fut>(
         &self,
         key: &str,
         limits: Limits,
@@ -421,7 +421,7 @@ impl Limits {
 }
 
 impl<T, E> Outcome<T, E> {
-    fn into_result(self) -> Result<Arc<T>, LoadError<E>> {
+    pub(crate) fn into_result(self) -> Result<Arc<T>, LoadError<E>> {
         match self {
             Outcome::Begun(value, _)
             | Outcome::Fallback(value, _)

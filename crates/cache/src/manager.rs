@@ -202,13 +202,16 @@ impl Inner {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         // Noted before anything is read: what overtakes the read keeps it out of the first tier.
-        let generation = self.fences.generation(key);
+        let generation = self.l1.keeps().then(|| self.fences.generation(key));
         let l2 = self.usable_l2(key)?;
         let asked = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
         let found = self.find(l2, key).await.ok().flatten();
         let found = found.filter(Found::is_fresh)?;
-        Some(self.keep_found(&key.into(), generation, found, asked))
+        Some(match generation {
+            Some(generation) => self.keep_found(&key.into(), generation, found, asked),
+            None => Arc::new(found.value),
+        })
     }
 
     /// Puts the values of keys, of which these are absent, in their places.
@@ -221,10 +224,11 @@ impl Inner {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         let Some(l2) = &self.l2 else { return };
-        let asked: Vec<(usize, Generation)> = absent
+        let keeps = self.l1.keeps();
+        let asked: Vec<(usize, Option<Generation>)> = absent
             .iter()
             .filter(|at| self.usable_l2(keys[**at]).is_some())
-            .map(|at| (*at, self.fences.generation(keys[*at])))
+            .map(|at| (*at, keeps.then(|| self.fences.generation(keys[*at]))))
             .collect();
         if asked.is_empty() {
             return;
@@ -239,7 +243,10 @@ impl Inner {
             let Some(found) = found.filter(Found::is_fresh) else {
                 continue;
             };
-            values[at] = Some(self.keep_found(&keys[at].into(), generation, found, since));
+            values[at] = Some(match generation {
+                Some(generation) => self.keep_found(&keys[at].into(), generation, found, since),
+                None => Arc::new(found.value),
+            });
         }
     }
 

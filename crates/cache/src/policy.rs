@@ -110,9 +110,9 @@ impl Policy {
         self
     }
 
-    /// Lets the time to live follow what is seen of the value: it begins with [`new`](Policy::new)'s, grows by half
-    /// each time that a load gives what there was before, up to `min` and a tenth of the time since the last
-    /// change (the Alex protocol; RFC 9111, section 4.2.2), and is halved when the value has changed; always from `min`
+    /// Lets the time to live follow what is seen of the value. It begins with [`new`](Policy::new)'s. A load that
+    /// gives the same bytes as before makes it 1.5 times as long, but no longer than `min` plus a tenth of the time
+    /// since the last change (the Alex protocol; RFC 9111, section 4.2.2); one that does not halves it. Always from `min`
     /// to `max`, before [jitter](Policy::jitter). Each process goes by what it has loaded itself, of the last 16,384 keys.
     /// [`PrefixStats`](crate::PrefixStats) shows what it decides. Default: not at all.
     pub fn adaptive_ttl(mut self, min: Duration, max: Duration) -> Policy {
@@ -123,8 +123,9 @@ impl Policy {
         self
     }
 
-    /// Whether one process loads and the others wait until its value is in Redis, as callers in one process do: for
-    /// loads that cost more than such a wait. A process that dies is waited for three seconds. Without Redis, or
+    /// Whether one process loads and the others wait for its value to be in Redis, for at most half of the time that
+    /// their callers have, and then load themselves: for loads that cost more than such a wait. A process that dies is
+    /// waited for three seconds. Without Redis, or
     /// while it does not answer, each process loads. Default: no.
     pub fn across_processes(mut self, wanted: bool) -> Policy {
         self.across_processes = wanted;

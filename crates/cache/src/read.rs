@@ -76,22 +76,30 @@ impl Inner {
             .zip(&answers)
             .map(|(key, bytes)| envelope::open::<T>(key, bytes.as_ref()?))
             .collect();
-        let stamps = sealed.iter().flatten().map(|it| it.stamps);
-        let is_unknown = |it: Stamps<'_>| matches!(self.judge(it), Judged::Unknown);
-        let names: Vec<&str> = stamps
-            .filter(|it| is_unknown(*it))
-            .flat_map(|it| it.tags().map(|(name, _)| name).chain([""]))
-            .collect();
-        if !names.is_empty() {
-            self.learn(l2, names.into_iter()).await;
-        }
-        let found = sealed.into_iter().map(|sealed| {
-            let sealed = sealed?;
-            match self.judge(sealed.stamps) {
-                Judged::Right(tags) => self.decoded(&sealed, tags),
-                _ => None,
+        let judge = |it: &Option<Sealed<'_>>| Some(self.judge(it.as_ref()?.stamps));
+        let mut judged: Vec<Option<Judged>> = sealed.iter().map(judge).collect();
+        let is_unknown = |it: &Option<Judged>| matches!(it, Some(Judged::Unknown));
+        if judged.iter().any(is_unknown) {
+            let mut names = Vec::new();
+            for (sealed, judged) in sealed.iter().zip(&judged) {
+                if let (Some(sealed), Some(Judged::Unknown)) = (sealed, judged) {
+                    names.extend(sealed.stamps.tags().map(|(name, _)| name));
+                }
             }
-        });
+            self.learn(l2, names.into_iter()).await;
+            for (sealed, judged) in sealed.iter().zip(&mut judged) {
+                if is_unknown(judged) {
+                    *judged = judge(sealed);
+                }
+            }
+        }
+        let found = sealed
+            .iter()
+            .zip(judged)
+            .map(|(sealed, judged)| match judged? {
+                Judged::Right(tags) => self.decoded(sealed.as_ref()?, tags),
+                Judged::Overtaken | Judged::Unknown => None,
+            });
         Ok(found.collect())
     }
 

@@ -83,7 +83,7 @@ impl CacheManager {
     ///
     /// # Errors
     ///
-    /// Those of [`get_or_load`](CacheManager::get_or_load).
+    /// Those of [`get_or_load`](CacheManager::get_or_load), whoever's load it is.
     ///
     /// # Cancel safety
     ///
@@ -103,6 +103,7 @@ impl CacheManager {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Response, E>>,
     {
+        let limits = self.inner.limits();
         let (mut load, own) = (Some(load), OnceLock::new());
         let loading = || {
             let (load, own) = (load.take(), &own);
@@ -127,9 +128,8 @@ impl CacheManager {
                 (Unkept::Failed(error), _) => Err(LoadError::Failed(Arc::clone(error))),
                 (Unkept::Private, load) => {
                     let load = load.expect("whose load was private has its response");
-                    let response = load().await;
-                    let response = response.map_err(|it| LoadError::Failed(Arc::new(it)))?;
-                    Ok(Arc::new(response))
+                    let inner = &self.inner;
+                    inner.run(key, limits, false, load).await?.into_result()
                 }
             },
             Err(LoadError::TimedOut { after }) => Err(LoadError::TimedOut { after }),

@@ -155,7 +155,8 @@ impl Tags {
                 true
             }
         };
-        if !stands(&self.epoch(), stamps.epoch()) {
+        let epoch = self.epoch.known().generation(now);
+        if epoch.is_some_and(|it| it != stamps.epoch()) {
             return Judged::Overtaken;
         }
         let mut versions = Vec::new();
@@ -167,7 +168,7 @@ impl Tags {
             version.generation.store(generation, SeqCst);
             versions.push(version);
         }
-        match is_known {
+        match is_known && epoch.is_some() {
             true => Judged::Right(Noted::of(versions)),
             false => Judged::Unknown,
         }

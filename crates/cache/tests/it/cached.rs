@@ -330,7 +330,7 @@ async fn what_a_query_has_kept_falls_with_its_tables_and_tags() {
     assert_eq!((sessions(1).await, sessions(2).await), (6, 5));
 }
 
-#[cached(ttl = 60, prefix = "inbox", owner = user, cache = cache, skip(cache, user))]
+#[cached(ttl = 60, prefix = "inbox", owner = user, cache = cache, skip(cache))]
 async fn inbox(cache: &CacheManager, user: &str, page: u32) -> String {
     format!("page {page} of {user}")
 }

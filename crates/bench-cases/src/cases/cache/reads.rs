@@ -224,14 +224,13 @@ async fn decoded(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>,
 async fn undecoded(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     let (reader, names) = bare_reader(&env, &settings).await?;
     let (check, remote) = (comparing_bytes(&reader), Arc::clone(&reader.remote));
-    let value_bytes = settings.value_bytes;
     let operation = move || {
         let (reader, names) = (Arc::clone(&reader), Arc::clone(&names));
         async move {
             let number = reader.number();
             let found: Option<Bytes> = get(&reader, &names, number).await?;
             match found {
-                Some(it) if it.len() == value_bytes => Ok((vec![number], vec![Some(it)])),
+                Some(it) if !it.is_empty() => Ok((vec![number], vec![Some(it)])),
                 _ => Err(missing(number)),
             }
         }
