@@ -58,6 +58,7 @@ impl Listener {
                     let cache = self.cache()?;
                     match message {
                         Ok(message) => {
+                            // What is no text is not from an instance of ours.
                             let text = message.value.as_str().unwrap_or_default();
                             match text.strip_prefix(PING).and_then(|it| ping(it, own)) {
                                 Some(number) => drop(echoed.send_replace(number)),

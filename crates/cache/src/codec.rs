@@ -1,6 +1,6 @@
 //! How a value becomes bytes: postcard, or JSON for what postcard cannot hold.
 //!
-//! Postcard takes half of JSON's bytes and a third of its time, but says nothing of what it holds. Each
+//! Postcard takes fewer bytes and less time than JSON, but says nothing of what it holds. Each
 //! value therefore has a [shape], which is kept beside it and compared when it has been read: a value of a
 //! struct that has changed since is a miss, and never a mistake.
 //!
@@ -31,7 +31,7 @@ const MAX_DEPTH: usize = 128;
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Codec {
-    /// Postcard, which takes half of JSON's bytes and a third of its time; JSON for those types that it cannot hold,
+    /// Postcard, which takes fewer bytes and less time than JSON; JSON for those types that it cannot hold,
     /// such as those with `flatten`, `untagged` or `skip_serializing_if`. A value whose type has changed since
     /// is a miss.
     #[default]

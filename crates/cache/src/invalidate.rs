@@ -16,7 +16,7 @@ use crate::{
     tags::Version,
 };
 
-/// Names in one `UNLINK`.
+/// Keys or tags that Redis is told of at once.
 const BATCH: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ impl CacheManager {
     /// without Redis the process; zero when Redis could not be told yet, see
     /// [`delete`](CacheManager::delete).
     ///
-    /// It reads the names of all keys of the Redis database twice, a thousand at a time. Keys of more than
+    /// It reads the names of all keys of the Redis database twice, a hundred at a time. Keys of more than
     /// 200 bytes are told apart by their first 93 bytes: it may take away too many of them.
     ///
     /// # Errors

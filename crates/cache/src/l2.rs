@@ -265,6 +265,7 @@ impl L2 {
                 self.ask::<Vec<u64>>(self.permit(anyway)?, asking).await
             });
             for mut answer in try_join_all(answers).await? {
+                // The last is the time; an answer without one has no generations either.
                 let now = answer.pop().unwrap_or_default();
                 generations.extend(answer.into_iter().map(|number| Generation {
                     number,
@@ -344,7 +345,7 @@ impl L2 {
 
     /// How long a key has to live, and the start of what stands there.
     pub(crate) async fn ttl(&self, key: &str) -> Result<(Ttl, Bytes), Error> {
-        let end = i64::try_from(envelope::FRONT_BYTES).unwrap_or(i64::MAX) - 1;
+        let end = i64::try_from(envelope::FRONT_BYTES).expect("it is short") - 1;
         let answer = self.script::<(i64, Bytes)>(scripts::TTL, key, vec![end.into()]);
         let (left, front) = answer.await?;
         let ttl = match u64::try_from(left) {
@@ -357,7 +358,7 @@ impl L2 {
 
     pub(crate) async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, Error> {
         let life = Bytes::copy_from_slice(&Life::of(ttl).times());
-        let at = i64::try_from(envelope::LIFE_AT).unwrap_or(0);
+        let at = i64::try_from(envelope::LIFE_AT).expect("it stands near the start");
         let version = Bytes::from_static(envelope::VALUE);
         let arguments = vec![
             milliseconds(ttl).into(),

@@ -5,33 +5,16 @@ use std::time::Duration;
 use ruleiq_cache::{Builder, CacheManager, Coherence, Policy};
 use ruleiq_test_support::eventually;
 
-use crate::place::{LIMIT, Place, TTL};
+use crate::place::{LIMIT, Place, TTL, armed, copied, listening, value};
 
-/// An instance that is told, and whose copies outlive every test.
 async fn told(options: Builder) -> CacheManager {
-    let options = options.coherence(Coherence::PubSub);
-    let cache = options.l1_ttl(TTL).outage_ttl(TTL).build().unwrap();
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
-    cache
+    listening(options.coherence(Coherence::PubSub)).await
 }
 
 async fn telling(place: &Place) -> CacheManager {
     let options = place.options(place.redis.client().await);
     let options = options.coherence(Coherence::PubSub).l1_max_bytes(0);
     options.build().unwrap()
-}
-
-async fn value(cache: &CacheManager, key: &str) -> Option<u32> {
-    cache.get::<u32>(key).await.as_deref().copied()
-}
-
-/// Reads until the process has a copy, and proves that it is one.
-async fn copied(cache: &CacheManager, key: &str, expected: u32) {
-    eventually(LIMIT, || async {
-        let before = cache.stats().l1_hits;
-        value(cache, key).await == Some(expected) && cache.stats().l1_hits > before
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -107,7 +90,7 @@ async fn what_was_changed_while_nobody_told_is_not_served() {
         eventually(LIMIT, || async { cache.stats().tracking == Some(false) }).await;
         assert_eq!(value(&cache, "key:1").await, None);
         proxy.heal().await;
-        eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+        armed(&cache).await;
         eventually(LIMIT, || async {
             let value = value(&cache, "key:1").await;
             assert_ne!(value, Some(old));

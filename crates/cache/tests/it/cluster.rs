@@ -1,10 +1,10 @@
 //! On a Redis Cluster of three masters with a replica each.
 
 use fred::{clients::Client, interfaces::ClientLike as _};
-use ruleiq_cache::{Builder, CacheManager};
+use ruleiq_cache::CacheManager;
 use ruleiq_test_support::{OwnServers, Spec, eventually};
 
-use crate::place::{LIMIT, TTL, client};
+use crate::place::{LIMIT, TTL, client, listening};
 
 /// On all masters.
 const KEYS: usize = 300;
@@ -21,12 +21,6 @@ pub(crate) async fn connected(servers: &OwnServers) -> Client {
     let client = client(servers.cluster_url());
     client.init().await.unwrap();
     client
-}
-
-async fn listening(options: Builder) -> CacheManager {
-    let cache = options.l1_ttl(TTL).outage_ttl(TTL).build().unwrap();
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
-    cache
 }
 
 fn keys() -> Vec<String> {

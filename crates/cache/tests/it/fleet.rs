@@ -1,24 +1,20 @@
 //! One load for all processes, where that is asked for.
 
-use std::{
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{future::pending, time::Duration};
 
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use futures_util::future::join_all;
 use ruleiq_cache::{CacheManager, Policy};
 use ruleiq_test_support::{TestRedis, eventually};
-use tokio::time::sleep;
-
-use crate::{
-    place::{LIMIT, Place, TTL, in_process},
-    soak::report,
+use tokio::{
+    sync::{Notify, oneshot},
+    time::sleep,
 };
 
-const PROCESSES: usize = 8;
+use crate::place::{LIMIT, Place, TTL, in_process};
+
 /// Tells a process of the fleet where its Redis is.
-const PLACE: &str = "RULEIQ_TEST_FLEET";
+pub(crate) const PLACE: &str = "RULEIQ_TEST_FLEET";
 
 fn once() -> Policy {
     Policy::new(TTL).across_processes(true)
@@ -47,54 +43,17 @@ async fn a_process_of_a_fleet() {
 }
 
 #[tokio::test]
-async fn eight_processes_share_one_load() {
-    let place = Place::new().await;
-    let program = std::env::current_exe().unwrap();
-    let mut fleet: Vec<_> = (0..PROCESSES)
-        .map(|_| {
-            Command::new(&program)
-                .args(["--exact", "fleet::a_process_of_a_fleet"])
-                .env(
-                    PLACE,
-                    format!("{} {}", place.redis.url(), place.redis.prefix()),
-                )
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    for process in &mut fleet {
-        assert!(process.wait().unwrap().success());
-    }
-    let client = place.redis.client().await;
-    let name = format!("{}-loads", place.redis.prefix());
-    let loads: u64 = client.get(&name).await.unwrap();
-    client.unlink::<(), _>(name).await.unwrap();
-    report(
-        "one_load_of_eight_processes",
-        loads,
-        "loads of 3 keys",
-        "3",
-        loads == 3,
-    );
-    assert_eq!(loads, 3);
-}
-
-/// An instance with a runtime of its own, as a process has one.
-async fn instance(place: &Place) -> CacheManager {
-    place.redis_alone().await
-}
-
-#[tokio::test]
 async fn a_load_that_fails_or_is_dropped_is_not_waited_for() {
     let place = Place::new().await;
-    let (cache, other) = (instance(&place).await, instance(&place).await);
+    let (cache, other) = (place.redis_alone().await, place.redis_alone().await);
+    let begun = Notify::new();
     let failing = cache.get_or_load("k", once(), || async {
+        begun.notify_one();
         sleep(Duration::from_millis(50)).await;
         Err::<u32, _>("down")
     });
     let waiting = async {
-        sleep(Duration::from_millis(10)).await;
+        begun.notified().await;
         other
             .get_or_load("k", once(), || async { Ok::<_, ()>(2_u32) })
             .await
@@ -103,12 +62,14 @@ async fn a_load_that_fails_or_is_dropped_is_not_waited_for() {
     assert!(failed.is_err());
     assert_eq!(*loaded.unwrap(), 2);
 
-    let never = cache.get_or_load("l", once(), std::future::pending::<Result<u32, ()>>);
-    assert!(
-        tokio::time::timeout(Duration::from_millis(100), never)
-            .await
-            .is_err()
-    );
+    let never = cache.get_or_load("l", once(), || async {
+        begun.notify_one();
+        pending::<Result<u32, ()>>().await
+    });
+    tokio::select! {
+        _ = never => panic!("it has no end"),
+        () = begun.notified() => {}
+    }
     let loaded = other.get_or_load("l", once(), || async { Ok::<_, ()>(3_u32) });
     assert_eq!(*loaded.await.unwrap(), 3);
 }
@@ -116,13 +77,15 @@ async fn a_load_that_fails_or_is_dropped_is_not_waited_for() {
 #[tokio::test]
 async fn a_load_longer_than_its_lease_is_waited_for_and_one_that_has_died_is_not() {
     let place = Place::new().await;
-    let (cache, other) = (instance(&place).await, instance(&place).await);
+    let (cache, other) = (place.redis_alone().await, place.redis_alone().await);
+    let begun = Notify::new();
     let long = cache.get_or_load("k", once(), || async {
+        begun.notify_one();
         sleep(Duration::from_millis(4_500)).await;
         Ok::<_, ()>(1_u32)
     });
     let waiting = async {
-        sleep(Duration::from_millis(100)).await;
+        begun.notified().await;
         other
             .get_or_load("k", once(), || async { Err::<u32, _>("loaded twice") })
             .await
@@ -138,11 +101,15 @@ async fn a_load_longer_than_its_lease_is_waited_for_and_one_that_has_died_is_not
                 .enable_all()
                 .build();
             let runtime = runtime.unwrap();
+            let (begins, begun) = oneshot::channel();
             runtime.spawn(async move {
-                let never = std::future::pending::<Result<u32, ()>>;
+                let never = || async {
+                    begins.send(()).unwrap();
+                    pending::<Result<u32, ()>>().await
+                };
                 drop(cache.get_or_load("dead", once(), never).await);
             });
-            runtime.block_on(async { sleep(Duration::from_millis(300)).await });
+            runtime.block_on(begun).unwrap();
             runtime.shutdown_background();
         }
     });
@@ -156,7 +123,7 @@ async fn a_load_longer_than_its_lease_is_waited_for_and_one_that_has_died_is_not
 #[tokio::test]
 async fn an_invalidation_begins_a_load_that_the_older_one_does_not_hold_up() {
     let place = Place::new().await;
-    let (cache, other) = (instance(&place).await, instance(&place).await);
+    let (cache, other) = (place.redis_alone().await, place.redis_alone().await);
     let load = || async {
         other.delete(&["k"]).await;
         let newer = other.get_or_load("k", once(), || async { Ok::<_, ()>(2_u32) });

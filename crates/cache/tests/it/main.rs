@@ -16,7 +16,6 @@ mod pattern;
 mod place;
 mod prefixes;
 mod response;
-mod schema;
 mod sentinel;
 mod soak;
 mod stale;

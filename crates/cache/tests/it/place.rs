@@ -34,6 +34,11 @@ impl Place {
         self.cache_at(self.redis.url()).await.build().unwrap()
     }
 
+    /// One that is told of changes: see [`listening`].
+    pub(crate) async fn listening(&self) -> CacheManager {
+        listening(self.options(self.redis.client().await)).await
+    }
+
     /// An instance that keeps nothing in its own memory.
     pub(crate) async fn redis_alone(&self) -> CacheManager {
         let options = self.cache_at(self.redis.url()).await;
@@ -86,6 +91,31 @@ pub(crate) fn in_process() -> CacheManager {
 pub(crate) async fn healed(cache: &CacheManager) {
     eventually(LIMIT, || async {
         cache.exists("anything").await.is_ok() && cache.stats().pending_invalidations == 0
+    })
+    .await;
+}
+
+/// Waits until a cache is told of changes.
+pub(crate) async fn armed(cache: &CacheManager) {
+    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+}
+
+/// An instance that is told of changes, and whose copies outlive every test.
+pub(crate) async fn listening(options: Builder) -> CacheManager {
+    let cache = options.l1_ttl(TTL).outage_ttl(TTL).build().unwrap();
+    armed(&cache).await;
+    cache
+}
+
+pub(crate) async fn value(cache: &CacheManager, key: &str) -> Option<u32> {
+    cache.get::<u32>(key).await.as_deref().copied()
+}
+
+/// Reads until the process has a copy, and proves that it is one.
+pub(crate) async fn copied(cache: &CacheManager, key: &str, expected: u32) {
+    eventually(LIMIT, || async {
+        let before = cache.stats().l1_hits;
+        value(cache, key).await == Some(expected) && cache.stats().l1_hits > before
     })
     .await;
 }

@@ -6,14 +6,14 @@ use fred::interfaces::ClientLike as _;
 use ruleiq_cache::{CacheManager, Policy};
 use ruleiq_test_support::{OwnServers, RedisSpec, Spec, Which, eventually};
 
-use crate::place::{LIMIT, TTL, client, healed};
+use crate::place::{LIMIT, TTL, armed, client, healed};
 
 async fn instance(servers: &OwnServers) -> CacheManager {
     let client = client(servers.sentinel_url());
     client.init().await.unwrap();
     let options = CacheManager::builder().redis(client).prefix("app");
     let cache = options.l1_ttl(TTL).build().unwrap();
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+    armed(&cache).await;
     cache
 }
 
@@ -44,7 +44,7 @@ async fn a_failover_is_followed_and_nothing_older_is_served() {
     }
     healed(&cache).await;
     for instance in [&cache, &other] {
-        eventually(LIMIT, || async { instance.stats().tracking == Some(true) }).await;
+        armed(instance).await;
         eventually(LIMIT, || async { read(instance).await == changes }).await;
     }
     // And the instances hear of each other again.

@@ -9,6 +9,7 @@ mod keys_never_collide;
 mod leader_dropped;
 mod one_load;
 mod redis_faults;
+mod schema_change;
 mod write_races_load;
 
 use std::{
@@ -25,7 +26,7 @@ use ruleiq_test_support::{FaultProxy, eventually};
 use tokio::time::Instant;
 
 use crate::{
-    place::{LIMIT, Place, TTL, healed},
+    place::{LIMIT, Place, TTL, armed, healed},
     soak::{Dice, is_full, report},
 };
 
@@ -264,7 +265,7 @@ async fn no_instance_reads_what_is_older_than_the_bound() {
     }
     let mut stale = 0;
     for cache in &readers {
-        eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+        armed(cache).await;
         healed(cache).await;
         for row in rows.iter() {
             stale += u64::from(read(cache, row, 0).await != row.value.load(SeqCst));

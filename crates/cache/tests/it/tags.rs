@@ -10,7 +10,7 @@ use ruleiq_cache::{CacheManager, Coherence, Error, MAX_TAG_BYTES, MAX_TAGS, Poli
 use ruleiq_scope::is_reading_primary;
 use ruleiq_test_support::eventually;
 
-use crate::place::{LIMIT, Place, TTL, healed, in_process};
+use crate::place::{LIMIT, Place, TTL, armed, copied, healed, in_process, value};
 
 const TABLES: &[&str] = &["assessment_sessions"];
 
@@ -18,31 +18,10 @@ fn tagged(tags: &[&str]) -> Policy {
     Policy::new(TTL).tags(tags)
 }
 
-async fn value(cache: &CacheManager, key: &str) -> Option<u32> {
-    cache.get::<u32>(key).await.as_deref().copied()
-}
-
 /// Loads, or gives what is there.
 async fn load(cache: &CacheManager, key: &str, policy: &Policy, value: u32) -> u32 {
     let load = || async { Ok::<_, ()>(value) };
     *cache.get_or_load(key, policy, load).await.unwrap()
-}
-
-/// An instance that listens, and whose copies outlive every test.
-async fn listening(place: &Place) -> CacheManager {
-    let options = place.options(place.redis.client().await);
-    let cache = options.l1_ttl(TTL).outage_ttl(TTL).build().unwrap();
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
-    cache
-}
-
-/// Reads until the process has a copy, and proves that it is one.
-async fn copied(cache: &CacheManager, key: &str, expected: u32) {
-    eventually(LIMIT, || async {
-        let before = cache.stats().l1_hits;
-        value(cache, key).await == Some(expected) && cache.stats().l1_hits > before
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -93,7 +72,7 @@ async fn the_values_of_a_tag_fall_and_no_others() {
 #[tokio::test]
 async fn every_instance_hears_of_a_tag_and_of_a_clearing() {
     let place = Place::new().await;
-    let cache = listening(&place).await;
+    let cache = place.listening().await;
     let other = place.cache().await;
     for round in 0..3 {
         other.set("k", round, tagged(&["a", "b"])).await.unwrap();
@@ -138,7 +117,7 @@ async fn an_instance_that_hears_of_nothing_asks_again_after_a_while() {
 async fn a_tag_that_falls_during_a_load_keeps_its_value_out() {
     let place = Place::new().await;
     let other = place.cache().await;
-    for cache in [in_process(), place.cache().await, listening(&place).await] {
+    for cache in [in_process(), place.cache().await, place.listening().await] {
         let policy = tagged(&["a"]);
         for how in 0..3 {
             let is_foreign = how == 2 && cache.stats().tracking.is_some();
@@ -172,7 +151,7 @@ async fn a_tag_that_falls_during_a_load_keeps_its_value_out() {
 #[tokio::test]
 async fn the_first_value_of_a_tag_is_kept() {
     let place = Place::new().await;
-    let cache = listening(&place).await;
+    let cache = place.listening().await;
     let other = place.redis_alone().await;
     for n in 0..50 {
         let (key, tag) = (format!("k{n}"), format!("tag {n}"));
@@ -185,7 +164,7 @@ async fn the_first_value_of_a_tag_is_kept() {
 #[tokio::test]
 async fn a_generation_that_is_gone_takes_its_values_along() {
     let place = Place::new().await;
-    let cache = listening(&place).await;
+    let cache = place.listening().await;
     let client = place.redis.client().await;
     for (tag, name) in [("a", "@a"), ("", "@")] {
         cache.set("k", 1_u32, tagged(&["a"])).await.unwrap();
@@ -315,7 +294,7 @@ async fn a_load_that_an_invalidation_has_caused_reads_the_primary() {
         let cache = match n {
             0 => in_process(),
             1 => place.redis_alone().await,
-            _ => listening(&place).await,
+            _ => place.listening().await,
         };
         let policy = tagged(&["a"]);
         // Its generation may begin here, which is heard of.
@@ -351,7 +330,7 @@ async fn an_invalidation_that_a_load_meets_on_its_way_makes_it_read_the_primary(
     let proxy = place.proxy().await;
     let cache = place.behind(&proxy).await.command_timeout(LIMIT);
     let cache = cache.build().unwrap();
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
+    armed(&cache).await;
     let policy = tagged(&["a"]);
     load(&cache, "other", &policy, 1).await;
     // It asks Redis, which takes a while.

@@ -6,42 +6,18 @@ use fred::{
     interfaces::{ClientLike as _, KeysInterface as _},
     types::InfoKind,
 };
-use ruleiq_cache::{Builder, CacheManager, Coherence};
+use ruleiq_cache::{CacheManager, Coherence};
 use ruleiq_test_support::{OwnServers, RedisSpec, Spec, eventually};
 
-use crate::place::{LIMIT, Place, TTL, client};
+use crate::place::{LIMIT, Place, TTL, armed, client, copied, listening, value};
 
 const OLD: u32 = 1;
 const NEW: u32 = 2;
 
-/// An instance that listens, and whose copies outlive every test.
-async fn listening(options: Builder) -> CacheManager {
-    let cache = options.l1_ttl(TTL).outage_ttl(TTL).build().unwrap();
-    armed(&cache).await;
-    cache
-}
-
-async fn armed(cache: &CacheManager) {
-    eventually(LIMIT, || async { cache.stats().tracking == Some(true) }).await;
-}
-
-async fn value(cache: &CacheManager, key: &str) -> Option<u32> {
-    cache.get::<u32>(key).await.as_deref().copied()
-}
-
-/// Reads until the process has a copy, and proves that it is one.
-async fn copied(cache: &CacheManager, key: &str, expected: u32) {
-    eventually(LIMIT, || async {
-        let before = cache.stats().l1_hits;
-        value(cache, key).await == Some(expected) && cache.stats().l1_hits > before
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_change_by_another_instance_is_heard_of_under_every_kind_of_key() {
     let place = Place::new().await;
-    let cache = listening(place.options(place.redis.client().await)).await;
+    let cache = place.listening().await;
     let other = place.cache().await;
     let long = "long ü ".repeat(100);
     for key in ["key:1", "{braces}:100%", "#", long.as_str()] {
@@ -69,7 +45,7 @@ async fn a_change_by_another_instance_is_heard_of_under_every_kind_of_key() {
 #[tokio::test]
 async fn what_somebody_does_by_hand_is_heard_of() {
     let place = Place::new().await;
-    let cache = listening(place.options(place.redis.client().await)).await;
+    let cache = place.listening().await;
     let hand = place.redis.client().await;
     let name = format!("{}:key:1", place.redis.prefix());
     let aside = format!("{}-aside", place.redis.prefix());
@@ -94,7 +70,7 @@ async fn what_somebody_does_by_hand_is_heard_of() {
 #[tokio::test]
 async fn what_happens_to_other_keys_costs_a_copy_nothing() {
     let place = Place::new().await;
-    let cache = listening(place.options(place.redis.client().await)).await;
+    let cache = place.listening().await;
     let other = place.cache().await;
     other.set("key:1", OLD, TTL).await.unwrap();
     eventually(LIMIT, || async { cache.stats().heard_invalidations > 0 }).await;

@@ -1,15 +1,20 @@
 //! However many ask at once for what is not there, it is loaded once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
 };
 
+use fred::interfaces::KeysInterface as _;
 use futures_util::future::join_all;
 use ruleiq_cache::CacheManager;
 use tokio::sync::Barrier;
 
 use crate::{
+    fleet::PLACE,
     place::{Place, TTL, in_process},
     soak::{is_full, report},
 };
@@ -57,4 +62,38 @@ async fn ten_thousand_callers_at_once_share_one_load() {
     }
     report("one_load", most, "loads", "1", most == 1);
     assert_eq!(most, 1, "loads of one key");
+}
+
+#[tokio::test]
+async fn eight_processes_share_one_load() {
+    let place = Place::new().await;
+    let program = std::env::current_exe().unwrap();
+    let mut fleet: Vec<_> = (0..8)
+        .map(|_| {
+            Command::new(&program)
+                .args(["--exact", "fleet::a_process_of_a_fleet"])
+                .env(
+                    PLACE,
+                    format!("{} {}", place.redis.url(), place.redis.prefix()),
+                )
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for process in &mut fleet {
+        assert!(process.wait().unwrap().success());
+    }
+    let client = place.redis.client().await;
+    let name = format!("{}-loads", place.redis.prefix());
+    let loads: u64 = client.get(&name).await.unwrap();
+    client.unlink::<(), _>(name).await.unwrap();
+    report(
+        "one_load_of_eight_processes",
+        loads,
+        "loads",
+        "3",
+        loads == 3,
+    );
+    assert_eq!(loads, 3);
 }
