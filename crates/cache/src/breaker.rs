@@ -3,7 +3,10 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -16,6 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
+    /// Whether anything has failed since the last success; if not, nothing is to be done, and no lock is taken.
+    is_in_trouble: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -42,6 +47,9 @@ struct Open {
 impl Breaker {
     /// `None` while Redis is left alone. After the pause one caller at a time may try.
     pub(crate) fn permit(&self) -> Option<Permit<'_>> {
+        if !self.is_in_trouble.load(SeqCst) {
+            return Some(self.permit_anyway());
+        }
         let mut state = self.state();
         let is_probe = match &mut state.open {
             None => false,
@@ -77,16 +85,21 @@ impl Breaker {
 impl Permit<'_> {
     /// Redis answered.
     pub(crate) fn succeeded(self) {
+        if !self.breaker.is_in_trouble.load(SeqCst) {
+            return;
+        }
         let mut state = self.breaker.state();
         if state.open.take().is_some() {
             tracing::info!("redis answers again");
         }
         state.failures = 0;
+        self.breaker.is_in_trouble.store(false, SeqCst);
     }
 
     /// Redis did not answer.
     pub(crate) fn failed(mut self) {
         let mut state = self.breaker.state();
+        self.breaker.is_in_trouble.store(true, SeqCst);
         state.failures = state.failures.saturating_add(1);
         let pause = match &state.open {
             Some(open) if self.is_probe => (open.pause * 2).min(LONGEST_PAUSE),

@@ -2,7 +2,7 @@
 //!
 //! | Bytes | What |
 //! | --- | --- |
-//! | 3 | `RQ4` |
+//! | 3 | `RQ5` |
 //! | 8 | the schema: a hash of the type's name |
 //! | 28 | its [life](Life): when it was written, for how long it is right and kept, what its load took |
 //! | 8 | the generation of the [epoch](crate::tags) |
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// What every value begins with.
-pub(crate) const VALUE: &[u8] = b"RQ4";
+pub(crate) const VALUE: &[u8] = b"RQ5";
 const HEADER_BYTES: usize = 11;
 /// Where the [life](Life) stands.
 pub(crate) const LIFE_AT: usize = HEADER_BYTES;
@@ -131,23 +131,16 @@ impl Life {
         }
     }
 
-    /// What is left of it. Clocks of two machines differ: it is at most what it was to begin with.
-    pub(crate) fn left(self) -> Life {
-        let age = self.age();
-        Life {
+    /// What is left of it at this [time](now), and for how long it has not been right any more. Clocks of two machines
+    /// differ: it is at most what it was to begin with.
+    pub(crate) fn left(self, now: u64) -> (Life, Duration) {
+        let age = Duration::from_millis(now.saturating_sub(self.written));
+        let left = Life {
             fresh: self.fresh.saturating_sub(age),
             kept: self.kept.saturating_sub(age),
             ..self
-        }
-    }
-
-    /// For how long it has not been right any more.
-    pub(crate) fn overdue(&self) -> Duration {
-        self.age().saturating_sub(self.fresh)
-    }
-
-    fn age(&self) -> Duration {
-        Duration::from_millis(now().saturating_sub(self.written))
+        };
+        (left, age.saturating_sub(self.fresh))
     }
 }
 
@@ -270,7 +263,8 @@ fn stamp(bytes: &[u8]) -> Option<((&str, u64), &[u8])> {
     Some(((name, u64::from_le_bytes(*generation)), rest))
 }
 
-fn now() -> u64 {
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, millis)
 }
@@ -327,10 +321,10 @@ mod tests {
         let (front_life, front_stamps) = front(&bytes).unwrap();
         assert_eq!(front_life, life);
         assert!(front_stamps.tags().eq(generations));
-        let left = written.left();
+        let (left, overdue) = written.left(now());
         assert!(left.fresh <= TTL && left.fresh > TTL / 2, "{left:?}");
         assert!(left.kept <= 2 * TTL && left.kept > TTL, "{left:?}");
-        assert_eq!(written.overdue(), Duration::ZERO);
+        assert_eq!(overdue, Duration::ZERO);
     }
 
     #[test]
@@ -378,7 +372,7 @@ mod tests {
     fn whatever_the_clocks_say_nothing_lives_longer_than_it_was_to() {
         let at = |written: u64| {
             let life = Life::of(TTL);
-            Life { written, ..life }.left().fresh
+            Life { written, ..life }.left(now()).0.fresh
         };
         let hour = millis(Duration::from_secs(3_600));
         assert_eq!(at(now() + hour), TTL);

@@ -26,24 +26,49 @@ const MAX_SHARDS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct L1 {
     /// By identity.
-    entries: Cache<Arc<str>, Entry, EntryWeight, DefaultHashBuilder, CountEvictions>,
+    entries: Cache<Arc<str>, Kept, EntryWeight, DefaultHashBuilder, CountEvictions>,
     identities: Identities,
     prefixes: Arc<Prefixes>,
     keeps: bool,
+    /// From when [moments](Moment) are counted.
+    begun: Instant,
 }
 
 /// A value and how long it may be served.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Entry {
     value: Arc<dyn Any + Send + Sync>,
-    /// The whole key, where the identity is a part of it.
-    long_key: Option<Arc<str>>,
-    encoded_bytes: u32,
-    prefix: PrefixId,
+    encoded_bytes: usize,
     span: Span,
     /// It is gone when one of them has been invalidated.
     tags: Noted,
 }
+
+/// An [`Entry`] as it is kept. A hit copies it, so it is small: what few entries have stands elsewhere.
+#[derive(Clone, Debug)]
+struct Kept {
+    value: Arc<dyn Any + Send + Sync>,
+    rare: Option<Arc<Rare>>,
+    served_until: Moment,
+    fresh_until: Moment,
+    expires: Moment,
+    mark: [u8; 8],
+    load_micros: u32,
+    encoded_bytes: u32,
+    prefix: PrefixId,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// The whole key, where the identity is a part of it.
+    long_key: Option<Arc<str>>,
+    tags: Noted,
+    retry_at: Option<Instant>,
+}
+
+/// Nanoseconds since the tier began, or before it: half the size of an [`Instant`].
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Moment(i64);
 
 /// From when to when an entry may be served, and what its value's [life](crate::envelope::Life) says.
 #[derive(Clone, Copy, Debug)]
@@ -96,22 +121,28 @@ impl Entry {
     ) -> Entry {
         Entry {
             value,
-            long_key: None,
-            encoded_bytes: encoded_bytes.try_into().unwrap_or(u32::MAX),
-            prefix: PrefixId::default(),
+            encoded_bytes,
             span,
             tags,
         }
     }
-}
 
-impl Entry {
     pub(crate) fn tags(&self) -> &Noted {
         &self.tags
     }
+}
 
-    fn is_alive(&self, now: Instant) -> bool {
-        now < self.span.expires && self.tags.are_current()
+impl Kept {
+    fn is_alive(&self, now: Moment) -> bool {
+        now < self.expires && self.rare().is_none_or(|it| it.tags.are_current())
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    fn long_key(&self) -> Option<&Arc<str>> {
+        self.rare()?.long_key.as_ref()
     }
 }
 
@@ -133,6 +164,7 @@ impl L1 {
             identities,
             prefixes,
             keeps: max_bytes > 0,
+            begun: Instant::now(),
         }
     }
 
@@ -143,12 +175,15 @@ impl L1 {
 
     /// The value, if it is there, is fresh, and is a `T`, and the key's prefix.
     pub(crate) fn get<T: Send + Sync + 'static>(&self, key: &str) -> Option<(Arc<T>, PrefixId)> {
-        let now = Instant::now();
-        let entry = self.live(key, now)?;
-        if !entry.span.is_fresh(now) {
+        if !self.keeps {
             return None;
         }
-        Some((entry.value.downcast().ok()?, entry.prefix))
+        let now = self.moment(Instant::now());
+        let kept = self.live(key, now)?;
+        if now >= kept.served_until {
+            return None;
+        }
+        Some((kept.value.downcast().ok()?, kept.prefix))
     }
 
     /// The value, if it is there and is a `T`, fresh or not.
@@ -157,39 +192,37 @@ impl L1 {
         key: &str,
         now: Instant,
     ) -> Option<Copied<T>> {
-        let entry = self.live(key, now)?;
+        let kept = self.live(key, self.moment(now))?;
         Some(Copied {
-            value: entry.value.downcast().ok()?,
-            encoded_bytes: entry.encoded_bytes.try_into().unwrap_or(usize::MAX),
-            prefix: entry.prefix,
-            span: entry.span,
-            tags: entry.tags,
+            span: self.span(&kept),
+            encoded_bytes: kept.encoded_bytes.try_into().unwrap_or(usize::MAX),
+            prefix: kept.prefix,
+            tags: kept.rare().map(|it| it.tags.clone()).unwrap_or_default(),
+            value: kept.value.downcast().ok()?,
         })
     }
 
     /// How long the key's value is fresh.
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
         let now = Instant::now();
-        let entry = self.live(key, now)?;
-        let left = entry.span.served_until.saturating_duration_since(now);
-        Some(left).filter(|it| !it.is_zero())
+        let kept = self.live(key, self.moment(now))?;
+        let left = self.instant(kept.served_until);
+        Some(left.saturating_duration_since(now)).filter(|it| !it.is_zero())
     }
 
-    pub(crate) fn insert(&self, key: Arc<str>, mut entry: Entry) {
+    pub(crate) fn insert(&self, key: Arc<str>, entry: Entry) {
         if !self.keeps {
             return;
         }
-        entry.prefix = self.prefixes.of(&key);
-        let identity = match self.identities.of(&key) {
-            Cow::Borrowed(_) => key,
-            Cow::Owned(identity) => {
-                entry.long_key = Some(key);
-                identity.into()
-            }
+        let prefix = self.prefixes.of(&key);
+        let (identity, long_key) = match self.identities.of(&key) {
+            Cow::Borrowed(_) => (key, None),
+            Cow::Owned(identity) => (identity.into(), Some(key)),
         };
         // One that has expired already would take a better one's place; the one before it is old.
         if entry.span.expires > Instant::now() {
-            self.entries.insert(identity, entry);
+            self.entries
+                .insert(identity, self.kept(entry, prefix, long_key));
         } else {
             self.entries.remove(&identity);
         }
@@ -207,15 +240,22 @@ impl L1 {
     /// nobody may remove or insert the key in the meantime.
     pub(crate) fn expire(&self, key: &str, expires: Instant) -> bool {
         let now = Instant::now();
+        let now = self.moment(now);
         match self.live(key, now) {
-            Some(entry) if entry.span.is_fresh(now) => {
+            Some(kept) if now < kept.served_until => {
                 let span = Span {
                     served_until: expires,
                     fresh_until: expires,
                     expires,
-                    ..entry.span
+                    ..self.span(&kept)
                 };
-                self.insert(key.into(), Entry { span, ..entry });
+                let entry = Entry {
+                    encoded_bytes: kept.encoded_bytes.try_into().unwrap_or(usize::MAX),
+                    tags: kept.rare().map(|it| it.tags.clone()).unwrap_or_default(),
+                    value: kept.value,
+                    span,
+                };
+                self.insert(key.into(), entry);
                 true
             }
             _ => false,
@@ -225,8 +265,8 @@ impl L1 {
     /// Removes every key that `doomed` names, and counts them.
     pub(crate) fn remove_all(&self, doomed: impl Fn(&str) -> bool) -> u64 {
         let count = std::cell::Cell::new(0);
-        self.entries.retain(|identity, entry| {
-            let doomed = doomed(entry.long_key.as_ref().unwrap_or(identity));
+        self.entries.retain(|identity, kept| {
+            let doomed = doomed(kept.long_key().unwrap_or(identity));
             count.set(count.get() + u64::from(doomed));
             !doomed
         });
@@ -236,10 +276,10 @@ impl L1 {
     /// How many entries each prefix has, and what they weigh. It goes through all of them.
     pub(crate) fn by_prefix(&self) -> HashMap<PrefixId, (u64, u64)> {
         let mut by_prefix = HashMap::new();
-        for (identity, entry) in self.entries.iter() {
-            let (entries, bytes) = by_prefix.entry(entry.prefix).or_default();
+        for (identity, kept) in self.entries.iter() {
+            let (entries, bytes) = by_prefix.entry(kept.prefix).or_default();
             *entries += 1;
-            *bytes += EntryWeight.weight(&identity, &entry);
+            *bytes += EntryWeight.weight(&identity, &kept);
         }
         by_prefix
     }
@@ -252,38 +292,92 @@ impl L1 {
         self.entries.weight()
     }
 
-    fn live(&self, key: &str, now: Instant) -> Option<Entry> {
-        if !self.keeps {
-            return None;
-        }
+    fn live(&self, key: &str, now: Moment) -> Option<Kept> {
         let identity = self.identities.of(key);
-        let entry = self.entries.get(&*identity)?;
-        if entry.long_key.as_deref() != is_hashed(key).then_some(key) {
+        let kept = self.entries.get(&*identity)?;
+        if kept.long_key().map(|it| &**it) != is_hashed(key).then_some(key) {
             return None;
         }
-        if entry.is_alive(now) {
-            return Some(entry);
+        if kept.is_alive(now) {
+            return Some(kept);
         }
         self.entries.remove_if(&*identity, |it| !it.is_alive(now));
         None
     }
-}
 
-impl Weighter<Arc<str>, Entry> for EntryWeight {
-    fn weight(&self, identity: &Arc<str>, entry: &Entry) -> u64 {
-        let long_key = entry.long_key.as_ref().map_or(0, |it| it.len());
-        let own = identity.len() + long_key + entry.tags.size();
-        ENTRY_BYTES + own as u64 + u64::from(entry.encoded_bytes)
+    fn kept(&self, entry: Entry, prefix: PrefixId, long_key: Option<Arc<str>>) -> Kept {
+        let span = entry.span;
+        let rare = Rare {
+            long_key,
+            tags: entry.tags,
+            retry_at: span.retry_at,
+        };
+        Kept {
+            value: entry.value,
+            rare: (!rare.is_empty()).then(|| rare.into()),
+            served_until: self.moment(span.served_until),
+            fresh_until: self.moment(span.fresh_until),
+            expires: self.moment(span.expires),
+            mark: span.mark,
+            load_micros: span.load_time.as_micros().try_into().unwrap_or(u32::MAX),
+            encoded_bytes: entry.encoded_bytes.try_into().unwrap_or(u32::MAX),
+            prefix,
+        }
+    }
+
+    fn span(&self, kept: &Kept) -> Span {
+        Span {
+            served_until: self.instant(kept.served_until),
+            fresh_until: self.instant(kept.fresh_until),
+            expires: self.instant(kept.expires),
+            retry_at: kept.rare().and_then(|it| it.retry_at),
+            load_time: Duration::from_micros(kept.load_micros.into()),
+            mark: kept.mark,
+        }
+    }
+
+    fn moment(&self, at: Instant) -> Moment {
+        let nanos = |it: Duration| i64::try_from(it.as_nanos()).unwrap_or(i64::MAX);
+        Moment(match at.checked_duration_since(self.begun) {
+            Some(since) => nanos(since),
+            None => -nanos(self.begun - at),
+        })
+    }
+
+    fn instant(&self, at: Moment) -> Instant {
+        let distance = Duration::from_nanos(at.0.unsigned_abs());
+        match at.0 {
+            0.. => self.begun + distance,
+            // Of a time that the clock knew, too.
+            _ => self.begun.checked_sub(distance).unwrap_or(self.begun),
+        }
     }
 }
 
-impl Lifecycle<Arc<str>, Entry> for CountEvictions {
-    /// Evicted values, which are dropped when the shard's lock is free again.
-    type RequestState = Vec<Entry>;
+impl Rare {
+    fn is_empty(&self) -> bool {
+        self.long_key.is_none() && self.tags.is_empty() && self.retry_at.is_none()
+    }
+}
 
-    fn on_evict(&self, evicted: &mut Vec<Entry>, _: Arc<str>, entry: Entry) {
-        self.0.counts(entry.prefix).evictions.inc();
-        evicted.push(entry);
+impl Weighter<Arc<str>, Kept> for EntryWeight {
+    fn weight(&self, identity: &Arc<str>, kept: &Kept) -> u64 {
+        let rare = kept.rare().map_or(0, |it| {
+            let long_key = it.long_key.as_ref().map_or(0, |it| it.len());
+            size_of::<Rare>() + long_key + it.tags.size()
+        });
+        let own = identity.len() + rare;
+        ENTRY_BYTES + own as u64 + u64::from(kept.encoded_bytes)
+    }
+}
+
+impl Lifecycle<Arc<str>, Kept> for CountEvictions {
+    /// Evicted values, which are dropped when the shard's lock is free again.
+    type RequestState = Vec<Kept>;
+
+    fn on_evict(&self, evicted: &mut Vec<Kept>, _: Arc<str>, kept: Kept) {
+        self.0.counts(kept.prefix).evictions.inc();
+        evicted.push(kept);
     }
 }
 
@@ -337,6 +431,31 @@ mod tests {
         assert_eq!(l1.remove_all(|key| key == long), 0);
         insert(&l1, long.clone(), 4);
         assert_eq!(l1.remove_all(|key| key == long), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_put_in_comes_out_whole() {
+        let l1 = l1(1_000_000);
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        let now = Instant::now();
+        let after = |nanos| now + Duration::from_nanos(nanos);
+        let span = Span {
+            served_until: after(1),
+            // It has been stale since before the tier began.
+            fresh_until: now - Duration::from_secs(7_200),
+            expires: after(1_000_000_007),
+            retry_at: Some(after(5)),
+            load_time: Duration::from_micros(1_234_567),
+            mark: *b"a mark !",
+        };
+        for key in ["short".to_owned(), "long".repeat(100)] {
+            let entry = Entry::new(Arc::new(7_u32), 9, span, Noted::default());
+            l1.insert(key.as_str().into(), entry);
+            let copied = l1.look::<u32>(&key, now).unwrap();
+            assert_eq!((*copied.value, copied.encoded_bytes), (7, 9));
+            assert_eq!(format!("{:?}", copied.span), format!("{span:?}"));
+            assert_eq!(copied.prefix, l1.prefixes.of(&key));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -22,7 +22,7 @@ use fred::{
 };
 use futures_util::future::{join_all, try_join_all};
 use ruleiq_scope::Scope;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     CacheMetrics, Coherence, Error,
@@ -156,8 +156,9 @@ impl L2 {
     /// What stands under a key.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
         let permit = self.permit(false)?;
-        self.ask(permit, self.commands.get(self.names.name(key)))
-            .await
+        // Where it stands, for whoever calls this has a place for it.
+        let command = pin!(self.commands.get(self.names.name(key)));
+        self.wait(permit, command).await
     }
 
     /// What stands under keys, in their order.
@@ -511,17 +512,18 @@ impl L2 {
         permit: Permit<'_>,
         command: impl Future<Output = FredResult<R>> + Send,
     ) -> impl Future<Output = Result<R, Error>> + Send {
-        self.wait(permit, Box::pin(command))
+        let mut command = Box::pin(command);
+        async move { self.wait(permit, command.as_mut()).await }
     }
 
     async fn wait<R>(
         &self,
         permit: Permit<'_>,
-        command: Pin<Box<impl Future<Output = FredResult<R>>>>,
+        command: Pin<&mut impl Future<Output = FredResult<R>>>,
     ) -> Result<R, Error> {
         let asked = Instant::now();
         // Here and not by the client, which keeps to a limit only while its own task runs.
-        let answer = tokio::time::timeout(self.limit, command).await;
+        let answer = timeout_at(asked + self.limit, command).await;
         let elapsed = asked.elapsed();
         self.metrics.redis_duration.observe(elapsed.as_secs_f64());
         if let Some(scope) = Scope::current() {

@@ -172,7 +172,7 @@ impl Inner {
             span.fresh_until = asked.checked_sub(found.overdue).unwrap_or(asked);
         }
         Copied {
-            value: Arc::new(found.value),
+            value: found.value,
             encoded_bytes: found.encoded_bytes,
             prefix: PrefixId::default(),
             span,

@@ -70,6 +70,9 @@ impl CacheManager {
 
     /// The value of a key. A Redis that is away is a miss, and so is a key out of bounds.
     ///
+    /// The future holds the driver's, of some five kilobytes: where it is moved often before it is awaited, it belongs
+    /// on the heap.
+    ///
     /// # Cancel safety
     ///
     /// It changes nothing.
@@ -82,8 +85,7 @@ impl CacheManager {
             inner.count_l1_hit(prefix);
             return Some(value);
         }
-        // On the heap, so that a hit does not carry the way to Redis around.
-        let value = Box::pin(inner.look_up_in_l2(key)).await;
+        let value = inner.look_up_in_l2(key).await;
         let prefix = inner.prefixes.of(key);
         match value {
             Some(_) => inner.count_l2_hit(prefix),
@@ -202,15 +204,15 @@ impl Inner {
         T: DeserializeOwned + Send + Sync + 'static,
     {
         // Noted before anything is read: what overtakes the read keeps it out of the first tier.
-        let generation = self.l1.keeps().then(|| self.fences.generation(key));
+        let keeps = self.l1.keeps();
+        let noted = keeps.then(|| (self.fences.generation(key), Instant::now()));
         let l2 = self.usable_l2(key)?;
-        let asked = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
         let found = self.find(l2, key).await.ok().flatten();
         let found = found.filter(Found::is_fresh)?;
-        Some(match generation {
-            Some(generation) => self.keep_found(&key.into(), generation, found, asked),
-            None => Arc::new(found.value),
+        Some(match noted {
+            Some((generation, asked)) => self.keep_found(&key.into(), generation, found, asked),
+            None => found.value,
         })
     }
 
@@ -245,7 +247,7 @@ impl Inner {
             };
             values[at] = Some(match generation {
                 Some(generation) => self.keep_found(&keys[at].into(), generation, found, since),
-                None => Arc::new(found.value),
+                None => found.value,
             });
         }
     }
@@ -274,11 +276,11 @@ impl Inner {
         found: Found<T>,
         asked: Instant,
     ) -> Arc<T> {
-        let value = Arc::new(found.value);
         let span = self.span_of_found(asked, found.life);
-        let entry = Entry::new(Arc::clone(&value), found.encoded_bytes, span, found.tags);
+        let value = Arc::clone(&found.value);
+        let entry = Entry::new(value, found.encoded_bytes, span, found.tags);
         self.keep(key, noted, Source::Redis, entry);
-        value
+        found.value
     }
 
     /// Keeps a value in the first tier, unless it has been overtaken.

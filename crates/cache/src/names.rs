@@ -172,6 +172,12 @@ pub(crate) fn is_hashed(key: &str) -> bool {
 }
 
 fn push_escaped(text: &mut String, key: &str) {
+    // As most keys are.
+    let is_special = |it: u8| matches!(it, b'%' | b'{' | b'}');
+    // Without an early end, so that the compiler looks at many bytes at once.
+    if !key.bytes().fold(false, |found, it| found | is_special(it)) {
+        return text.push_str(key);
+    }
     for piece in key.split_inclusive(['%', '{', '}']) {
         let (plain, special) = match piece.as_bytes().last() {
             Some(b'%') => (&piece[..piece.len() - 1], "%25"),

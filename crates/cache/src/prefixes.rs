@@ -4,9 +4,8 @@
 //! number is bounded: the names of keys may come from users.
 
 use std::{
-    collections::HashMap,
     sync::{
-        OnceLock, PoisonError, RwLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -18,6 +17,8 @@ use crate::{CacheMetrics, PrefixStats, history::Judgement};
 
 /// Later ones are counted as one.
 const MAX_PREFIXES: usize = 100;
+/// As many as have a number; twice as many as are taken, so that one is soon found.
+const PLACES: usize = 256;
 /// Longer ones are counted as one, too.
 const MAX_PREFIX_BYTES: usize = 64;
 /// What stands for those.
@@ -30,9 +31,11 @@ pub(crate) struct PrefixId(u8);
 #[derive(Debug)]
 pub(crate) struct Prefixes {
     metrics: CacheMetrics,
-    ids: RwLock<HashMap<Box<str>, PrefixId>>,
-    /// The first one stands for all others.
-    counts: Box<[OnceLock<Counts>]>,
+    /// By a hash of the prefix: each stands where that points to, or in the first place after it that was free, and
+    /// stays there. The first place stands for all others.
+    places: Box<[OnceLock<Counts>]>,
+    /// How many have one.
+    known: Mutex<usize>,
 }
 
 /// The counters of a prefix.
@@ -59,55 +62,61 @@ pub(crate) struct Counts {
 
 impl Prefixes {
     pub(crate) fn new(metrics: CacheMetrics) -> Prefixes {
-        let prefixes = Prefixes {
+        let places: Box<[OnceLock<Counts>]> = (0..PLACES).map(|_| OnceLock::new()).collect();
+        places[0].get_or_init(|| metrics.of_prefix(OTHER));
+        Prefixes {
             metrics,
-            ids: RwLock::default(),
-            counts: (0..=MAX_PREFIXES).map(|_| OnceLock::new()).collect(),
-        };
-        prefixes.begin(PrefixId(0), OTHER);
-        prefixes
+            places,
+            known: Mutex::default(),
+        }
     }
 
-    /// The number of a key's prefix.
+    /// The number of a key's prefix. A key of more than [`MAX_PREFIX_BYTES`] in which no colon is soon found has none.
     pub(crate) fn of(&self, key: &str) -> PrefixId {
-        let name = key.split_once(':').map_or("", |(prefix, _)| prefix);
-        let known = self.ids.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = known.get(name) {
-            return *id;
-        }
-        let is_full = known.len() >= MAX_PREFIXES;
-        drop(known);
-        if is_full || name.len() > MAX_PREFIX_BYTES {
-            return PrefixId(0);
-        }
-        let mut ids = self.ids.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = ids.get(name) {
-            return *id;
-        }
-        let id = match u8::try_from(ids.len() + 1) {
-            Ok(id) if ids.len() < MAX_PREFIXES => PrefixId(id),
-            _ => return PrefixId(0),
+        // FNV-1a on the way to the colon. Whoever makes many collide only makes them collide with a hundred.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let colon = key.bytes().take(MAX_PREFIX_BYTES + 1).position(|it| {
+            hash = (hash ^ u64::from(it)).wrapping_mul(0x0100_0000_01b3);
+            it == b':'
+        });
+        let (name, hash) = match colon {
+            Some(colon) => (&key[..colon], hash),
+            None if key.len() <= MAX_PREFIX_BYTES => ("", 0),
+            None => return PrefixId(0),
         };
-        self.begin(id, name);
-        ids.insert(name.into(), id);
-        id
+        // Not the first one.
+        let first = hash % (PLACES as u64 - 1) + 1;
+        let from = u8::try_from(first).unwrap_or(1);
+        let mut places = (from..=u8::MAX).chain(1..from);
+        let found = places.find_map(|place| match self.places[usize::from(place)].get() {
+            Some(counts) => (*counts.name == *name).then_some(PrefixId(place)),
+            None => Some(self.begin(place, name).unwrap_or_else(|| self.of(key))),
+        });
+        found.unwrap_or_default()
     }
 
     pub(crate) fn counts(&self, id: PrefixId) -> &Counts {
-        let counts = &self.counts[usize::from(id.0)];
+        let counts = &self.places[usize::from(id.0)];
         // A number is given when its counters are there.
         counts.get_or_init(|| self.metrics.of_prefix(OTHER))
     }
 
     /// Those of all prefixes that there are.
     pub(crate) fn all(&self) -> impl Iterator<Item = (PrefixId, &Counts)> {
-        let counts = (0..=u8::MAX).zip(&self.counts);
+        let counts = (0..=u8::MAX).zip(&self.places);
         counts.filter_map(|(id, counts)| Some((PrefixId(id), counts.get()?)))
     }
 
-    fn begin(&self, id: PrefixId, name: &str) {
-        let counts = &self.counts[usize::from(id.0)];
-        counts.get_or_init(|| self.metrics.of_prefix(name));
+    /// Gives a place that was free to a prefix, if there are not too many. `None` if somebody else has it by now.
+    fn begin(&self, place: u8, name: &str) -> Option<PrefixId> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known >= MAX_PREFIXES {
+            return Some(PrefixId(0));
+        }
+        let counts = self.metrics.of_prefix(name);
+        self.places[usize::from(place)].set(counts).ok()?;
+        *known += 1;
+        Some(PrefixId(place))
     }
 }
 
@@ -205,7 +214,13 @@ mod tests {
         assert_eq!(prefixes.of("user:2:3"), user);
         assert_ne!(prefixes.of("framework:1"), user);
         assert_ne!(prefixes.of("user"), user);
-        assert_eq!(prefixes.of(&format!("{}:1", "x".repeat(65))), PrefixId(0));
+        assert_eq!(prefixes.of("user"), prefixes.of("framework"));
+        assert_eq!(prefixes.of(""), prefixes.of("user"));
+        for long in [format!("{}:1", "x".repeat(65)), "x".repeat(65)] {
+            assert_eq!(prefixes.of(&long), PrefixId(0));
+        }
+        let longest = format!("{}:1", "x".repeat(64));
+        assert_ne!(prefixes.of(&longest), PrefixId(0));
         for n in 0..1_000 {
             prefixes.of(&format!("{n}:1"));
         }

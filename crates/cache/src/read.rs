@@ -1,6 +1,6 @@
 //! Reading from the second tier: what stands there, and whether it is right.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -23,7 +23,7 @@ const LEFT_ALONE: Duration = Duration::from_millis(500);
 
 /// A value, as it was found.
 pub(crate) struct Found<T> {
-    pub(crate) value: T,
+    pub(crate) value: Arc<T>,
     pub(crate) encoded_bytes: usize,
     /// What is left of it.
     pub(crate) life: Life,
@@ -71,36 +71,33 @@ impl Inner {
         keys: &[&str],
     ) -> Result<Vec<Option<Found<T>>>, Error> {
         let answers = l2.mget(keys).await?;
-        let sealed: Vec<Option<Sealed<'_>>> = keys
-            .iter()
-            .zip(&answers)
-            .map(|(key, bytes)| envelope::open::<T>(key, bytes.as_ref()?))
-            .collect();
-        let judge = |it: &Option<Sealed<'_>>| Some(self.judge(it.as_ref()?.stamps));
-        let mut judged: Vec<Option<Judged>> = sealed.iter().map(judge).collect();
-        let is_unknown = |it: &Option<Judged>| matches!(it, Some(Judged::Unknown));
-        if judged.iter().any(is_unknown) {
-            let mut names = Vec::new();
-            for (sealed, judged) in sealed.iter().zip(&judged) {
-                if let (Some(sealed), Some(Judged::Unknown)) = (sealed, judged) {
-                    names.extend(sealed.stamps.tags().map(|(name, _)| name));
-                }
-            }
-            self.learn(l2, names.into_iter()).await;
-            for (sealed, judged) in sealed.iter().zip(&mut judged) {
-                if is_unknown(judged) {
-                    *judged = judge(sealed);
+        let mut found: Vec<Option<Found<T>>> = Vec::with_capacity(answers.len());
+        let mut unknown = Vec::new();
+        let (now, wall) = (Instant::now(), envelope::now());
+        for (key, bytes) in keys.iter().zip(&answers) {
+            let sealed = bytes.as_ref().and_then(|it| envelope::open::<T>(key, it));
+            found.push(
+                sealed.and_then(|sealed| match self.judge(sealed.stamps, now) {
+                    Judged::Right(tags) => self.decoded(&sealed, tags, wall),
+                    Judged::Overtaken => None,
+                    Judged::Unknown => {
+                        unknown.push((found.len(), sealed));
+                        None
+                    }
+                }),
+            );
+        }
+        if !unknown.is_empty() {
+            let names = unknown.iter().flat_map(|(_, it)| it.stamps.tags());
+            self.learn(l2, names.map(|(name, _)| name)).await;
+            let (now, wall) = (Instant::now(), envelope::now());
+            for (at, sealed) in unknown {
+                if let Judged::Right(tags) = self.judge(sealed.stamps, now) {
+                    found[at] = self.decoded(&sealed, tags, wall);
                 }
             }
         }
-        let found = sealed
-            .iter()
-            .zip(judged)
-            .map(|(sealed, judged)| match judged? {
-                Judged::Right(tags) => self.decoded(sealed.as_ref()?, tags),
-                Judged::Overtaken | Judged::Unknown => None,
-            });
-        Ok(found.collect())
+        Ok(found)
     }
 
     /// The value of a key, or the right to store one with these tags. A value with this mark is not wanted; one
@@ -148,7 +145,7 @@ impl Inner {
     /// Whether values with these generations are right now, as far as Redis tells.
     pub(crate) async fn judged(&self, l2: &L2, stamps: Stamps<'_>) -> Option<Noted> {
         for _ in 0..LOOKS {
-            match self.judge(stamps) {
+            match self.judge(stamps, Instant::now()) {
                 Judged::Right(tags) => return Some(tags),
                 Judged::Overtaken => return None,
                 // On the heap: it is rare.
@@ -160,7 +157,7 @@ impl Inner {
                 }
             }
         }
-        match self.judge(stamps) {
+        match self.judge(stamps, Instant::now()) {
             Judged::Right(tags) => Some(tags),
             Judged::Overtaken | Judged::Unknown => None,
         }
@@ -236,11 +233,11 @@ impl Inner {
     ) -> Option<Found<T>> {
         let sealed = envelope::open::<T>(key, bytes)?;
         let tags = self.judged(l2, sealed.stamps).await?;
-        self.decoded(&sealed, tags)
+        self.decoded(&sealed, tags, envelope::now())
     }
 
-    fn judge(&self, stamps: Stamps<'_>) -> Judged {
-        let judged = self.tags.judge(stamps, Instant::now());
+    fn judge(&self, stamps: Stamps<'_>, now: Instant) -> Judged {
+        let judged = self.tags.judge(stamps, now);
         // Afterwards: what is marked after this is invalidated after what was noted.
         match self
             .pending
@@ -255,16 +252,20 @@ impl Inner {
         &self,
         sealed: &Sealed<'_>,
         tags: Noted,
+        now: u64,
     ) -> Option<Found<T>> {
         let decoded = payload::decode(sealed.payload, self.max_value_bytes);
         let (value, encoded_bytes) = decoded
             .inspect_err(|why| self.metrics.count_unreadable(*why))
             .ok()?;
+        // At once: what is large is moved no more than it must.
+        let value = Arc::new(value);
+        let (life, overdue) = sealed.life.left(now);
         Some(Found {
             value,
             encoded_bytes,
-            life: sealed.life.left(),
-            overdue: sealed.life.overdue(),
+            life,
+            overdue,
             tags,
         })
     }

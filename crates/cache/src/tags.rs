@@ -392,6 +392,10 @@ impl Noted {
             .any(|it| it.tag.known().changed.is_some_and(|at| at > since))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// What they take in memory, beside the tags themselves.
     pub(crate) fn size(&self) -> usize {
         self.iter().len() * size_of::<Version>()

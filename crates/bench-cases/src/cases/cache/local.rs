@@ -4,9 +4,14 @@
 //! that our first tier stands on, with our settings of it: what types, expiry and handles cost on
 //! top.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
-use futures_util::FutureExt as _;
 use moka::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::DefaultLifecycle};
 use ruleiq_bench::{Arm, Case, Fault, Target, repeat, threads};
@@ -68,8 +73,15 @@ async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fa
         let set = cache.set(key, CachedProfile::clone(profile), settings.ttl());
         set.await.map_err(Fault::failed)?;
     }
-    // It is there at the first poll, or it is not there.
-    let get = move |key: &str| cache.get::<CachedProfile>(key).now_or_never().flatten();
+    let get = move |key: &str| {
+        // Where it stands, as `.await` does it: nothing moves the future, which has room for the way to Redis.
+        let getting = pin!(cache.get::<CachedProfile>(key));
+        match getting.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(found) => found,
+            // It is there at once, or it is not there.
+            Poll::Pending => None,
+        }
+    };
     Ok(reading(&settings, &values, get))
 }
 
