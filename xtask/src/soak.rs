@@ -94,7 +94,8 @@ fn command(arguments: &Arguments) -> anyhow::Result<Command> {
         true => command.args(["nextest", "run", "--profile", "soak"]),
         false => command.arg("test"),
     };
-    command.arg("--release");
+    // One bar that is missed keeps no other one from being looked at.
+    command.args(["--release", "--no-fail-fast"]);
     if arguments.packages.is_empty() {
         command.arg("--workspace");
     }
