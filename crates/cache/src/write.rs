@@ -167,16 +167,17 @@ impl Inner {
         let keys: Vec<Arc<str>> = items.iter().map(|it| Arc::clone(&it.key)).collect();
         // Until Redis has dropped the old values, nobody here may read them.
         let marked = self.mark(&keys);
-        let generations: Vec<Generation> = keys
-            .iter()
-            .map(|key| self.fences.invalidate(key, || self.l1.remove(key)))
-            .collect();
+        for key in &keys {
+            self.fences.invalidate(key, || self.l1.remove(key));
+        }
 
         let mut failure = None;
-        for (items, generations) in items.chunks(AT_ONCE).zip(generations.chunks(AT_ONCE)) {
+        for items in items.chunks(AT_ONCE) {
+            let generation = |it: &Item<T>| self.fences.generation(&it.key);
             let batch = Batch {
                 items,
-                generations,
+                // Noted now: of many keys, the fences tell no more apart than what came last.
+                generations: &items.iter().map(generation).collect::<Vec<Generation>>(),
                 mark: marked.mark(),
             };
             let written = self.write_batch(l2, batch, common).await;
@@ -197,10 +198,10 @@ impl Inner {
     ) -> Result<(), Error> {
         let names = || common.tags.iter().map(Version::name);
         let leases = join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key)));
-        let (leases, is_known) = join!(leases, self.learn(l2, names()));
+        let (leases, is_known) = join!(leases, self.learn(l2.call(), names()));
         if is_known {
             // What has just been heard of is read once more.
-            self.learn(l2, names()).await;
+            self.learn(l2.call(), names()).await;
         }
         let is_invalidated = common.tags.are_invalidated_here();
         let stamps = self.stamps(&common.tags);

@@ -27,6 +27,21 @@ where
     }
 }
 
+/// More than the fences remember invalidations of.
+#[tokio::test]
+async fn however_many_are_set_at_once_all_are_there() {
+    let place = Place::new().await;
+    let cache = place.redis_alone().await;
+    let keys: Vec<String> = (0..20_000).map(|n| format!("many:{n}")).collect();
+    let values = keys.iter().zip(0_u32..);
+    cache.mset(values, TTL).await.unwrap();
+    assert_eq!(cache.stats().refused_fills, 0);
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let found = cache.mget::<u32>(&keys).await;
+    let expected = (0..20_000).map(|it| Some(Arc::new(it)));
+    assert!(found.into_iter().eq(expected));
+}
+
 #[tokio::test]
 async fn values_that_look_like_nothing_are_hits() {
     let place = Place::new().await;
