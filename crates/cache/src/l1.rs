@@ -15,7 +15,7 @@ use crate::{
     tags::Noted,
 };
 
-/// What an entry takes beside its key and value: the slot, two reference counts, the ghost.
+/// What an entry takes beside its key and value: the slot, reference counts, what few entries have, the ghost.
 const ENTRY_BYTES: u64 = 256;
 /// For the number of shards, of which each holds its part of the bytes.
 const ESTIMATED_ENTRY_BYTES: usize = 2_048;
@@ -364,7 +364,7 @@ impl Weighter<Arc<str>, Kept> for EntryWeight {
     fn weight(&self, identity: &Arc<str>, kept: &Kept) -> u64 {
         let rare = kept.rare().map_or(0, |it| {
             let long_key = it.long_key.as_ref().map_or(0, |it| it.len());
-            size_of::<Rare>() + long_key + it.tags.size()
+            long_key + it.tags.size()
         });
         let own = identity.len() + rare;
         ENTRY_BYTES + own as u64 + u64::from(kept.encoded_bytes)
