@@ -4,6 +4,7 @@
 //! notes the value as seen by all: from that moment on, no read of this instance may give less.
 
 mod cluster_failover;
+mod coherence;
 mod delete_pattern_million;
 mod keys_never_collide;
 mod leader_dropped;
@@ -14,7 +15,7 @@ mod write_races_load;
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -22,11 +23,11 @@ use std::{
 
 use futures_util::future::join_all;
 use ruleiq_cache::{CacheManager, Policy};
-use ruleiq_test_support::{FaultProxy, eventually};
+use ruleiq_test_support::eventually;
 use tokio::time::Instant;
 
 use crate::{
-    place::{LIMIT, Place, TTL, armed, healed},
+    place::{LIMIT, Place, TTL, healed},
     soak::{Dice, is_full, report},
 };
 
@@ -153,132 +154,6 @@ async fn no_read_is_older_than_an_invalidation_that_has_returned() {
     );
     let refused = cache.stats().refused_fills + other.stats().refused_fills;
     assert!(refused > 0, "nothing raced");
-}
-
-/// What a copy in the process may be older than the last invalidation that Redis knows of: a silent
-/// connection is noticed within two seconds, and without a listener a copy lives for `OUTAGE_TTL`. The
-/// rest is for a machine that is busy.
-const BOUND: Duration = Duration::from_millis(2_000 + 1_000);
-const OUTAGE_TTL: Duration = Duration::from_millis(500);
-
-/// Cuts, stalls and closes one way after the other until it is done.
-async fn fail(proxies: &[FaultProxy], done: &AtomicBool) {
-    let mut dice = Dice::new(5);
-    // A small storm is over before many that are long.
-    let longest = if is_full() { 3_000 } else { 800 };
-    while !done.load(SeqCst) {
-        let proxy = &proxies[dice.pick(proxies.len())];
-        match dice.roll(3) {
-            0 => proxy.cut().await,
-            1 => proxy.stall().await,
-            _ => proxy.refuse().await,
-        }
-        tokio::time::sleep(Duration::from_millis(dice.roll(longest))).await;
-        proxy.heal().await;
-        tokio::time::sleep(Duration::from_millis(dice.roll(500))).await;
-    }
-}
-
-/// Reads until it is done. Answers for how long the oldest value had been overtaken, in milliseconds, and
-/// the number of reads.
-async fn oldest(
-    cache: &CacheManager,
-    rows: &[Row],
-    told: &[Mutex<Vec<u64>>],
-    done: &AtomicBool,
-    since: &impl Fn() -> u64,
-    seed: u64,
-) -> (u64, u64) {
-    let mut dice = Dice::new(seed);
-    let (mut oldest, mut reads) = (0, 0);
-    while !done.load(SeqCst) {
-        let at = dice.pick(KEYS);
-        let asked = since();
-        let value = usize::try_from(read(cache, &rows[at], 0).await).unwrap();
-        let overtaken = told[at].lock().unwrap().get(value + 1).copied();
-        oldest = oldest.max(overtaken.map_or(0, |it| asked.saturating_sub(it)));
-        reads += 1;
-        tokio::task::yield_now().await;
-    }
-    (oldest, reads)
-}
-
-/// One writer whose way to Redis is sound, and instances that read behind networks which fail one by one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_instance_reads_what_is_older_than_the_bound() {
-    let place = Place::new().await;
-    let time = Duration::from_secs(if is_full() { 60 } else { 5 });
-    let writer = place.cache().await;
-    let rows = rows();
-    let begun = Instant::now();
-    let since = || u64::try_from(begun.elapsed().as_millis()).unwrap();
-    // For each row and value, when the invalidation of what was before had returned.
-    let told: Vec<Mutex<Vec<u64>>> = rows.iter().map(|_| Mutex::new(vec![0, 0])).collect();
-    let done = AtomicBool::new(false);
-
-    let mut proxies = Vec::new();
-    let mut readers = Vec::new();
-    for _ in 0..4 {
-        let proxy = place.proxy().await;
-        let options = place
-            .behind(&proxy)
-            .await
-            .l1_ttl(TTL)
-            .outage_ttl(OUTAGE_TTL);
-        readers.push(options.build().unwrap());
-        proxies.push(proxy);
-    }
-
-    let write = async {
-        let mut dice = Dice::new(3);
-        while begun.elapsed() < time {
-            let at = dice.pick(KEYS);
-            rows[at].value.fetch_add(1, SeqCst);
-            match dice.roll(2) {
-                0 => writer.invalidate_tags(&[&rows[at].key]).await,
-                _ => writer.delete(&[&rows[at].key]).await,
-            }
-            told[at].lock().unwrap().push(since());
-            tokio::time::sleep(Duration::from_millis(dice.roll(50))).await;
-        }
-        done.store(true, SeqCst);
-    };
-    let fail = fail(&proxies, &done);
-    let reads = readers.iter().enumerate().map(|(n, cache)| {
-        let (rows, told, done) = (&rows, &told, &done);
-        oldest(cache, rows, told, done, &since, n as u64 + 11)
-    });
-    let ((), (), reads) = tokio::join!(write, fail, join_all(reads));
-    let oldest = reads.iter().map(|(oldest, _)| *oldest).max().unwrap();
-    let writes: usize = told.iter().map(|it| it.lock().unwrap().len() - 2).sum();
-    assert!(writes > 20 && reads.iter().all(|(_, reads)| *reads > 100));
-    let flushes: u64 = readers.iter().map(|it| it.stats().flushes).sum();
-    assert!(flushes > 0, "no network failed");
-    let bound = u64::try_from(BOUND.as_millis()).unwrap();
-    report("coherence", oldest, "ms", "<=3000", oldest <= bound);
-    // A machine that is very busy takes longer; without a bound it would be as long as the storm.
-    let bound = if is_full() { bound } else { 4_000 };
-    assert!(oldest <= bound, "a read was {oldest} ms old");
-
-    for proxy in &proxies {
-        proxy.heal().await;
-    }
-    let mut stale = 0;
-    for cache in &readers {
-        armed(cache).await;
-        healed(cache).await;
-        for row in rows.iter() {
-            stale += u64::from(read(cache, row, 0).await != row.value.load(SeqCst));
-        }
-    }
-    report(
-        "coherence_stale_after_heal",
-        stale,
-        "reads",
-        "0",
-        stale == 0,
-    );
-    assert_eq!(stale, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
