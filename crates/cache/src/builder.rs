@@ -149,8 +149,7 @@ impl Builder {
         self
     }
 
-    /// The longest that Redis is waited for by one read or load, whatever it asks, and by each command of anything
-    /// else. What a load stores goes on in the background after that. Default: 250 ms.
+    /// The longest that one command to Redis is waited for. Default: 250 ms.
     pub fn command_timeout(mut self, timeout: Duration) -> Builder {
         self.command_timeout = timeout;
         self

@@ -130,6 +130,12 @@ impl Fences {
         self.shard(self.hash(key)).generation()
     }
 
+    /// Whether this process has invalidated all keys since, or many by a pattern.
+    pub(crate) fn is_swept(&self, key: &str, noted: Generation) -> bool {
+        let shard = self.shard(self.hash(key));
+        noted.made < shard.made.overtaken_before
+    }
+
     /// Whether this process has invalidated the key since.
     pub(crate) fn is_overtaken(&self, key: &str, noted: Generation) -> bool {
         let hash = self.hash(key);

@@ -384,7 +384,7 @@ impl Lifecycle<Arc<str>, Kept> for CountEvictions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prefixes;
+    use crate::{prefixes, tags::Tags};
 
     fn l1(max_bytes: usize) -> L1 {
         L1::new(max_bytes, Identities::new("test"), prefixes::unseen())
@@ -448,13 +448,23 @@ mod tests {
             load_time: Duration::from_micros(1_234_567),
             mark: *b"a mark !",
         };
+        let tags = Tags::default();
         for key in ["short".to_owned(), "long".repeat(100)] {
-            let entry = Entry::new(Arc::new(7_u32), 9, span, Noted::default());
-            l1.insert(key.as_str().into(), entry);
+            let noted = tags.note(["a", "b"].into_iter());
+            l1.insert(
+                key.as_str().into(),
+                Entry::new(Arc::new(7_u32), 9, span, noted),
+            );
             let copied = l1.look::<u32>(&key, now).unwrap();
             assert_eq!((*copied.value, copied.encoded_bytes), (7, 9));
             assert_eq!(format!("{:?}", copied.span), format!("{span:?}"));
             assert_eq!(copied.prefix, l1.prefixes.of(&key));
+            assert!(copied.tags.iter().map(|it| it.name()).eq(["a", "b"]));
+            // Its tags outlive a new time to live.
+            assert!(l1.expire(&key, after(60_000_000_000)));
+            assert!(l1.look::<u32>(&key, now).is_some());
+            tags.invalidate("b");
+            assert!(l1.look::<u32>(&key, now).is_none());
         }
     }
 

@@ -63,13 +63,6 @@ pub(crate) struct L2 {
     leases: AtomicU64,
 }
 
-/// Redis for one call of a user's: all that is asked takes no longer than one command may.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
-    l2: &'a L2,
-    begun: Instant,
-}
-
 /// What one who would load a value asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Wanted {
@@ -98,13 +91,6 @@ pub(crate) enum Leased {
     Written,
     /// Somebody loads it, and is to be the only one.
     Loaded,
-}
-
-/// Of one command.
-#[derive(Clone, Copy)]
-struct Limits {
-    asked: Instant,
-    end: Instant,
 }
 
 /// What is known of a key's time to live.
@@ -167,19 +153,64 @@ impl L2 {
         self.breaker.is_closed()
     }
 
-    /// One that begins now.
-    pub(crate) fn call(&self) -> Call<'_> {
-        self.call_after(Duration::ZERO)
+    /// What stands under a key.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        let permit = self.permit(false)?;
+        // Where it stands, for whoever calls this has a place for it.
+        let command = pin!(self.commands.get(self.names.name(key)));
+        self.wait(permit, command).await
     }
 
-    /// One that has spent so much of its time.
-    pub(crate) fn call_after(&self, spent: Duration) -> Call<'_> {
-        let now = Instant::now();
-        Call {
-            l2: self,
-            // A clock that began later than that knows no such time, and then most of it is left.
-            begun: now.checked_sub(spent).unwrap_or(now),
+    /// What stands under keys, in their order.
+    pub(crate) async fn mget(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>, Error> {
+        // One command reaches one master.
+        if self.commands.is_clustered() {
+            let mut values = Vec::with_capacity(keys.len());
+            for keys in keys.chunks(AT_ONCE) {
+                let found = join_all(keys.iter().map(|key| self.get(key))).await;
+                // What one master does not answer is counted, and keeps no other's answers back.
+                values.extend(found.into_iter().map(|it| it.ok().flatten()));
+            }
+            return Ok(values);
         }
+        let names: Vec<String> = keys.iter().map(|key| self.names.name(key)).collect();
+        let permit = self.permit(false)?;
+        self.ask(permit, self.commands.mget(names)).await
+    }
+
+    /// The right to store a value, or the value that has come meanwhile. A value without this header, or with
+    /// this mark, is not wanted.
+    pub(crate) async fn lease(
+        &self,
+        key: &str,
+        header: Bytes,
+        unwanted: Bytes,
+        wanted: Wanted,
+    ) -> Result<Leased, Error> {
+        let (kind, time) = match wanted {
+            Wanted::Alone => (ONLY_LEASE, ONLY_LEASE_TIME),
+            Wanted::Shared | Wanted::Turn => (LOAD_LEASE, self.load_lease_time),
+        };
+        let own = self.new_lease(kind);
+        let waits = i64::from(wanted != Wanted::Shared);
+        let arguments = vec![
+            header.into(),
+            own.clone().into(),
+            milliseconds(time).into(),
+            unwanted.into(),
+            waits.into(),
+        ];
+        let answer: Value = self.script(scripts::LEASE, key, arguments).await?;
+        Ok(match (answer.is_null(), answer.into_bytes()) {
+            (true, _) => Leased::Written,
+            (_, Some(bytes)) if bytes.starts_with(envelope::VALUE) => Leased::Value(bytes),
+            (_, Some(bytes)) if bytes.starts_with(b"R") => {
+                // The kind may be another one.
+                let is_own = bytes[kind.len()..] == own[kind.len()..];
+                Leased::Lease(bytes, is_own)
+            }
+            _ => Leased::Loaded,
+        })
     }
 
     /// Keeps the right to be the only one that loads.
@@ -194,13 +225,18 @@ impl L2 {
         self.script::<()>(scripts::RELEASE, key, arguments).await
     }
 
+    /// The generations of tags.
+    pub(crate) async fn generations(&self, tags: &[&str]) -> Result<Vec<Generation>, Error> {
+        self.of_tags(scripts::GENERATIONS, tags, false).await
+    }
+
     /// Raises the generations of tags, and answers them. For `anyway` see [`Breaker::permit_anyway`].
     pub(crate) async fn raise(
         &self,
         tags: &[&str],
         anyway: bool,
     ) -> Result<Vec<Generation>, Error> {
-        self.of_tags(scripts::RAISE, tags, anyway, None).await
+        self.of_tags(scripts::RAISE, tags, anyway).await
     }
 
     /// How many keys or tags one script is for, as one reaches one slot.
@@ -217,7 +253,6 @@ impl L2 {
         script: &'static str,
         tags: &[&str],
         anyway: bool,
-        begun: Option<Instant>,
     ) -> Result<Vec<Generation>, Error> {
         let at_once = self.per_script();
         let mut generations = Vec::with_capacity(tags.len());
@@ -228,9 +263,7 @@ impl L2 {
                 let time = milliseconds(GENERATION_TIME);
                 let arguments = vec![time.into(), self.channel(), remembered.into()];
                 let asking = self.commands.eval(script, names, arguments);
-                let limits = self.limits(begun);
-                self.ask_within::<Vec<u64>>(self.permit(anyway)?, limits, asking)
-                    .await
+                self.ask::<Vec<u64>>(self.permit(anyway)?, asking).await
             });
             for mut answer in try_join_all(answers).await? {
                 // The last is the time; an answer without one has no generations either.
@@ -455,23 +488,12 @@ impl L2 {
         key: &str,
         arguments: Vec<Value>,
     ) -> Result<R, Error> {
-        self.script_within(self.limits(None), script, key, arguments)
-            .await
-    }
-
-    async fn script_within<R: fred::types::FromValue>(
-        &self,
-        limits: Limits,
-        script: &'static str,
-        key: &str,
-        arguments: Vec<Value>,
-    ) -> Result<R, Error> {
         let permit = self.permit(false)?;
         let value = self.names.name(key);
         let lease = self.names.lease(&value);
         let names = vec![value, lease];
-        let asking = self.commands.eval(script, names, arguments);
-        self.ask_within(permit, limits, asking).await
+        self.ask(permit, self.commands.eval(script, names, arguments))
+            .await
     }
 
     fn permit(&self, anyway: bool) -> Result<Permit<'_>, Error> {
@@ -483,50 +505,25 @@ impl L2 {
             .ok_or(Error::Unavailable { source: None })
     }
 
-    /// How long a command may take from now on, of a call that has begun then.
-    fn limits(&self, begun: Option<Instant>) -> Limits {
-        let asked = Instant::now();
-        Limits {
-            asked,
-            end: begun.unwrap_or(asked) + self.limit,
-        }
-    }
-
-    /// Sends a command that may take all of its time.
+    /// Sends a command. On the heap from the beginning: the driver's futures have several kilobytes, and
+    /// each layer around them would copy them.
     fn ask<R>(
         &self,
         permit: Permit<'_>,
         command: impl Future<Output = FredResult<R>> + Send,
     ) -> impl Future<Output = Result<R, Error>> + Send {
-        self.ask_within(permit, self.limits(None), command)
-    }
-
-    /// Sends a command. On the heap from the beginning: the driver's futures have several kilobytes, and
-    /// each layer around them would copy them.
-    fn ask_within<R>(
-        &self,
-        permit: Permit<'_>,
-        limits: Limits,
-        command: impl Future<Output = FredResult<R>> + Send,
-    ) -> impl Future<Output = Result<R, Error>> + Send {
         let mut command = Box::pin(command);
-        async move { self.wait(permit, limits, command.as_mut()).await }
+        async move { self.wait(permit, command.as_mut()).await }
     }
 
     async fn wait<R>(
         &self,
         permit: Permit<'_>,
-        Limits { asked, end }: Limits,
         command: Pin<&mut impl Future<Output = FredResult<R>>>,
     ) -> Result<R, Error> {
-        if end <= asked {
-            // It is not sent, and tells nothing.
-            return Err(Error::TimedOut {
-                after: Duration::ZERO,
-            });
-        }
+        let asked = Instant::now();
         // Here and not by the client, which keeps to a limit only while its own task runs.
-        let answer = timeout_at(end, command).await;
+        let answer = timeout_at(asked + self.limit, command).await;
         let elapsed = asked.elapsed();
         self.metrics.redis_duration.observe(elapsed.as_secs_f64());
         if let Some(scope) = Scope::current() {
@@ -538,12 +535,10 @@ impl L2 {
                 return Ok(answer);
             }
             Ok(Err(error)) => self.failure(error),
-            Err(_) => Error::TimedOut { after: end - asked },
+            Err(_) => Error::TimedOut { after: self.limit },
         };
         self.metrics.count_redis_error(&error);
         match error {
-            // It had too little time for that to tell anything.
-            Error::TimedOut { .. } if elapsed < self.limit / 2 => {}
             // It is there, and quick to answer.
             Error::Refused { .. } => permit.succeeded(),
             _ => permit.failed(),
@@ -566,93 +561,6 @@ impl L2 {
                 source: Some(error),
             },
         }
-    }
-}
-
-impl Call<'_> {
-    /// How much of its time it has spent.
-    pub(crate) fn spent(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
-    /// When it ends.
-    pub(crate) fn end(&self) -> Instant {
-        self.begun + self.l2.limit
-    }
-
-    /// What stands under a key.
-    pub(crate) async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        let l2 = self.l2;
-        let permit = l2.permit(false)?;
-        // Where it stands, for whoever calls this has a place for it.
-        let command = pin!(l2.commands.get(l2.names.name(key)));
-        l2.wait(permit, l2.limits(Some(self.begun)), command).await
-    }
-
-    /// What stands under keys, in their order.
-    pub(crate) async fn mget(&self, keys: &[&str]) -> Result<Vec<Option<Bytes>>, Error> {
-        let l2 = self.l2;
-        // One command reaches one master.
-        if l2.commands.is_clustered() {
-            let mut values = Vec::with_capacity(keys.len());
-            for keys in keys.chunks(AT_ONCE) {
-                let found = join_all(keys.iter().map(|key| self.get(key))).await;
-                // What one master does not answer is counted, and keeps no other's answers back.
-                values.extend(found.into_iter().map(|it| it.ok().flatten()));
-            }
-            return Ok(values);
-        }
-        let names: Vec<String> = keys.iter().map(|key| l2.names.name(key)).collect();
-        let permit = l2.permit(false)?;
-        let limits = l2.limits(Some(self.begun));
-        l2.ask_within(permit, limits, l2.commands.mget(names)).await
-    }
-
-    /// The right to store a value, or the value that has come meanwhile. A value without this header, or with
-    /// this mark, is not wanted.
-    pub(crate) async fn lease(
-        &self,
-        key: &str,
-        header: Bytes,
-        unwanted: Bytes,
-        wanted: Wanted,
-    ) -> Result<Leased, Error> {
-        let l2 = self.l2;
-        let (kind, time) = match wanted {
-            Wanted::Alone => (ONLY_LEASE, ONLY_LEASE_TIME),
-            Wanted::Shared | Wanted::Turn => (LOAD_LEASE, l2.load_lease_time),
-        };
-        let own = l2.new_lease(kind);
-        let waits = i64::from(wanted != Wanted::Shared);
-        let arguments = vec![
-            header.into(),
-            own.clone().into(),
-            milliseconds(time).into(),
-            unwanted.into(),
-            waits.into(),
-        ];
-        let limits = l2.limits(Some(self.begun));
-        let answer: Value = l2
-            .script_within(limits, scripts::LEASE, key, arguments)
-            .await?;
-        Ok(match (answer.is_null(), answer.into_bytes()) {
-            (true, _) => Leased::Written,
-            (_, Some(bytes)) if bytes.starts_with(envelope::VALUE) => Leased::Value(bytes),
-            (_, Some(bytes)) if bytes.starts_with(b"R") => {
-                // The kind may be another one.
-                let is_own = bytes[kind.len()..] == own[kind.len()..];
-                Leased::Lease(bytes, is_own)
-            }
-            _ => Leased::Loaded,
-        })
-    }
-
-    /// The generations of tags.
-    pub(crate) async fn generations(&self, tags: &[&str]) -> Result<Vec<Generation>, Error> {
-        let begun = Some(self.begun);
-        self.l2
-            .of_tags(scripts::GENERATIONS, tags, false, begun)
-            .await
     }
 }
 

@@ -41,8 +41,6 @@ pub(crate) struct Right {
     pub(crate) only: Option<Only>,
     /// The generations of its tags; `None` where they are not known, and then it can only be dropped.
     pub(crate) stamps: Option<Vec<u8>>,
-    /// What has been spent of the time that Redis may take of the call.
-    pub(crate) spent: Duration,
 }
 
 impl Inner {
@@ -111,8 +109,7 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         loop {
             let asked = Instant::now();
-            let call = l2.call();
-            let finding = self.find_or_lease(call, key, leader.tags(), unwanted, wanted);
+            let finding = self.find_or_lease(l2, key, leader.tags(), unwanted, wanted);
             // Why there was no answer is counted; the value is loaded, and Redis is not given it.
             let Ok(read) = finding.await else { return };
             let (found, is_loaded) = match read {
@@ -124,13 +121,7 @@ impl Inner {
                 }
                 Read::Lease(lease, is_own, found) => {
                     before.is_invalidated |= is_of_primary(&lease);
-                    before.right = Some(Right {
-                        // Somebody else's is not to be given back.
-                        only: (is_own && is_only(&lease)).then(|| Only::new(self, key, &lease)),
-                        stamps: self.stamps(leader.tags()),
-                        lease,
-                        spent: call.spent(),
-                    });
+                    before.right = Some(self.right(leader.tags(), key, lease, is_own));
                     (found, false)
                 }
                 // Somebody writes it.
@@ -154,6 +145,15 @@ impl Inner {
             pause = (pause * 2).min(LONGEST_PAUSE);
             // Whoever was alone may end without a value: then all who have waited load.
             wanted = Wanted::Turn;
+        }
+    }
+
+    fn right(self: &Arc<Inner>, tags: &Noted, key: &Arc<str>, lease: Bytes, is_own: bool) -> Right {
+        Right {
+            // Somebody else's is not to be given back.
+            only: (is_own && is_only(&lease)).then(|| Only::new(self, key, &lease)),
+            stamps: self.stamps(tags),
+            lease,
         }
     }
 

@@ -160,7 +160,7 @@ impl CacheManager {
         let Some((life, stamps)) = envelope::front(&front) else {
             return Ok(None);
         };
-        if inner.judged(l2.call(), stamps).await.is_none() {
+        if inner.judged(l2, stamps).await.is_none() {
             return Ok(None);
         }
         Ok(match ttl {
@@ -208,7 +208,7 @@ impl Inner {
         let noted = keeps.then(|| (self.fences.generation(key), Instant::now()));
         let l2 = self.usable_l2(key)?;
         // Why there was no answer has been counted, and a read makes do without.
-        let found = self.find(l2.call(), key).await.ok().flatten();
+        let found = self.find(l2, key).await.ok().flatten();
         let found = found.filter(Found::is_fresh)?;
         Some(match noted {
             Some((generation, asked)) => self.keep_found(&key.into(), generation, found, asked),
@@ -238,7 +238,7 @@ impl Inner {
         let names: Vec<&str> = asked.iter().map(|(at, _)| keys[*at]).collect();
         let since = Instant::now();
         // Why there was no answer has been counted, and a read makes do without.
-        let Ok(found) = self.find_many(l2.call(), &names).await else {
+        let Ok(found) = self.find_many(l2, &names).await else {
             return;
         };
         for ((at, generation), found) in asked.into_iter().zip(found) {

@@ -131,6 +131,11 @@ impl Pending {
         });
     }
 
+    /// Whether a key's mark is still this one: nobody has invalidated it since.
+    pub(crate) fn is_marked(&self, key: &str, mark: Mark) -> bool {
+        self.state().keys.get(key) == Some(&mark)
+    }
+
     /// Whether the key must go around Redis.
     pub(crate) fn covers(&self, key: &str) -> bool {
         if self.marked.load(SeqCst) == 0 {

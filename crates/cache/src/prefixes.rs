@@ -6,7 +6,10 @@
 use std::{
     sync::{
         Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -34,8 +37,9 @@ pub(crate) struct Prefixes {
     /// By a hash of the prefix: each stands where that points to, or in the first place after it that was free, and
     /// stays there. The first place stands for all others.
     places: Box<[OnceLock<Counts>]>,
-    /// How many have one.
-    known: Mutex<usize>,
+    /// How many have one. Changes under the lock alone.
+    known: AtomicUsize,
+    beginning: Mutex<()>,
 }
 
 /// The counters of a prefix.
@@ -67,7 +71,8 @@ impl Prefixes {
         Prefixes {
             metrics,
             places,
-            known: Mutex::default(),
+            known: AtomicUsize::new(0),
+            beginning: Mutex::default(),
         }
     }
 
@@ -80,10 +85,15 @@ impl Prefixes {
             it == b':'
         });
         let (name, hash) = match colon {
-            Some(colon) => (&key[..colon], hash),
+            // Also where nothing stands before it.
+            Some(colon @ 1..) => (&key[..colon], hash),
+            Some(_) => ("", 0),
             None if key.len() <= MAX_PREFIX_BYTES => ("", 0),
             None => return PrefixId(0),
         };
+        if name == OTHER {
+            return PrefixId(0);
+        }
         // Not the first one.
         let first = hash % (PLACES as u64 - 1) + 1;
         let from = u8::try_from(first).unwrap_or(1);
@@ -109,14 +119,23 @@ impl Prefixes {
 
     /// Gives a place that was free to a prefix, if there are not too many. `None` if somebody else has it by now.
     fn begin(&self, place: u8, name: &str) -> Option<PrefixId> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if *known >= MAX_PREFIXES {
-            return Some(PrefixId(0));
+        let other = Some(PrefixId(0));
+        if self.known.load(SeqCst) >= MAX_PREFIXES {
+            return other;
         }
-        let counts = self.metrics.of_prefix(name);
-        self.places[usize::from(place)].set(counts).ok()?;
-        *known += 1;
-        Some(PrefixId(place))
+        let beginning = self.beginning.lock();
+        let _beginning = beginning.unwrap_or_else(PoisonError::into_inner);
+        let free = &self.places[usize::from(place)];
+        let known = self.known.load(SeqCst);
+        match free.get() {
+            Some(_) => None,
+            None if known >= MAX_PREFIXES => other,
+            None => {
+                free.get_or_init(|| self.metrics.of_prefix(name));
+                self.known.store(known + 1, SeqCst);
+                Some(PrefixId(place))
+            }
+        }
     }
 }
 
@@ -216,6 +235,8 @@ mod tests {
         assert_ne!(prefixes.of("user"), user);
         assert_eq!(prefixes.of("user"), prefixes.of("framework"));
         assert_eq!(prefixes.of(""), prefixes.of("user"));
+        assert_eq!(prefixes.of(":1"), prefixes.of("user"));
+        assert_eq!(prefixes.of("(other):1"), PrefixId(0));
         for long in [format!("{}:1", "x".repeat(65)), "x".repeat(65)] {
             assert_eq!(prefixes.of(&long), PrefixId(0));
         }

@@ -9,7 +9,7 @@ use tokio::{join, time::Instant};
 use crate::{
     Error,
     envelope::{self, Life, Sealed, Stamps},
-    l2::{Call, Leased, Wanted},
+    l2::{L2, Leased, Wanted},
     manager::Inner,
     metrics::Flush,
     payload,
@@ -55,22 +55,33 @@ impl Inner {
     /// The value of a key, fresh or not.
     pub(crate) async fn find<T: DeserializeOwned + 'static>(
         &self,
-        redis: Call<'_>,
+        l2: &L2,
         key: &str,
     ) -> Result<Option<Found<T>>, Error> {
-        Ok(match redis.get(key).await? {
-            Some(bytes) => self.found(redis, key, &bytes).await,
+        Ok(match self.get(l2, key).await? {
+            Some(bytes) => self.found(l2, key, &bytes).await,
             None => None,
         })
+    }
+
+    /// What stands under a key. The epoch is asked for at the same time where it is not known: each answer that is waited
+    /// for by itself makes a slow Redis slower.
+    async fn get(&self, l2: &L2, key: &str) -> Result<Option<Bytes>, Error> {
+        if self.tags.knows_epoch() {
+            return l2.get(key).await;
+        }
+        // On the heap: it is rare.
+        let asking = Box::pin(async { join!(l2.get(key), self.learn(l2, [].into_iter())) });
+        asking.await.0
     }
 
     /// The values of keys, fresh or not, in their order.
     pub(crate) async fn find_many<T: DeserializeOwned + 'static>(
         &self,
-        redis: Call<'_>,
+        l2: &L2,
         keys: &[&str],
     ) -> Result<Vec<Option<Found<T>>>, Error> {
-        let answers = redis.mget(keys).await?;
+        let answers = l2.mget(keys).await?;
         let mut found: Vec<Option<Found<T>>> = Vec::with_capacity(answers.len());
         let mut unknown = Vec::new();
         let (now, wall) = (Instant::now(), envelope::now());
@@ -89,7 +100,7 @@ impl Inner {
         }
         if !unknown.is_empty() {
             let names = unknown.iter().flat_map(|(_, it)| it.stamps.tags());
-            self.learn(redis, names.map(|(name, _)| name)).await;
+            self.learn(l2, names.map(|(name, _)| name)).await;
             let (now, wall) = (Instant::now(), envelope::now());
             for (at, sealed) in unknown {
                 if let Judged::Right(tags) = self.judge(sealed.stamps, now) {
@@ -104,7 +115,7 @@ impl Inner {
     /// that is not fresh is given beside the right.
     pub(crate) async fn find_or_lease<T: DeserializeOwned + 'static>(
         &self,
-        redis: Call<'_>,
+        l2: &L2,
         key: &str,
         tags: &Noted,
         unwanted: Option<[u8; 8]>,
@@ -112,9 +123,9 @@ impl Inner {
     ) -> Result<Read<T>, Error> {
         let is_wanted = |found: &Found<T>| found.is_fresh() && Some(found.life.mark()) != unwanted;
         // Most who ask find it, and for them this costs half of what the script does.
-        let bytes = redis.get(key).await?;
+        let bytes = self.get(l2, key).await?;
         let found = match &bytes {
-            Some(bytes) => self.found(redis, key, bytes).await,
+            Some(bytes) => self.found(l2, key, bytes).await,
             None => None,
         };
         let stale = match found {
@@ -125,17 +136,17 @@ impl Inner {
         let mark = bytes.and_then(|it| envelope::mark(&it)).unwrap_or_default();
         let header = Bytes::copy_from_slice(&envelope::header::<T>());
         let names = || tags.iter().map(Version::name);
-        let leasing = redis.lease(key, header, mark, wanted);
-        let (answer, is_known) = join!(leasing, self.learn(redis, names()));
+        let leasing = l2.lease(key, header, mark, wanted);
+        let (answer, is_known) = join!(leasing, self.learn(l2, names()));
         if is_known {
             // What has just been heard of is read once more.
-            self.learn(redis, names()).await;
+            self.learn(l2, names()).await;
         }
         Ok(match answer? {
             Leased::Lease(lease, is_own) => Read::Lease(lease, is_own, stale),
             Leased::Written => Read::Nothing(stale),
             Leased::Loaded => Read::Loaded(stale),
-            Leased::Value(bytes) => match self.found(redis, key, &bytes).await {
+            Leased::Value(bytes) => match self.found(l2, key, &bytes).await {
                 Some(found) if is_wanted(&found) => Read::Hit(found),
                 other => Read::Nothing(other.or(stale)),
             },
@@ -143,7 +154,7 @@ impl Inner {
     }
 
     /// Whether values with these generations are right now, as far as Redis tells.
-    pub(crate) async fn judged(&self, redis: Call<'_>, stamps: Stamps<'_>) -> Option<Noted> {
+    pub(crate) async fn judged(&self, l2: &L2, stamps: Stamps<'_>) -> Option<Noted> {
         for _ in 0..LOOKS {
             match self.judge(stamps, Instant::now()) {
                 Judged::Right(tags) => return Some(tags),
@@ -151,7 +162,7 @@ impl Inner {
                 // On the heap: it is rare.
                 Judged::Unknown => {
                     let names = stamps.tags().map(|(name, _)| name);
-                    if !Box::pin(self.learn(redis, names)).await {
+                    if !Box::pin(self.learn(l2, names)).await {
                         return None;
                     }
                 }
@@ -172,21 +183,17 @@ impl Inner {
     }
 
     /// Whether none of the tags has been invalidated since they were noted, by anybody that Redis knows of.
-    pub(crate) async fn are_current(&self, redis: Call<'_>, tags: &Noted) -> bool {
+    pub(crate) async fn are_current(&self, l2: &L2, tags: &Noted) -> bool {
         if tags.are_current() {
             return true;
         }
-        self.learn(redis, tags.iter().map(Version::name)).await;
+        self.learn(l2, tags.iter().map(Version::name)).await;
         tags.are_current()
     }
 
     /// Asks Redis for those of the tags' generations, and of the epoch's, that are not known. Answers whether it has
     /// told; if not, it is left alone for a while, since in a cluster the values may be elsewhere.
-    pub(crate) async fn learn<'a>(
-        &self,
-        redis: Call<'_>,
-        names: impl Iterator<Item = &'a str>,
-    ) -> bool {
+    pub(crate) async fn learn<'a>(&self, l2: &L2, names: impl Iterator<Item = &'a str>) -> bool {
         let now = Instant::now();
         let unknown = self.tags.unknown(names, now);
         if unknown.is_empty() {
@@ -198,7 +205,7 @@ impl Inner {
         let until = self.believed_until();
         let names: Vec<&str> = unknown.iter().map(Version::name).collect();
         // Why there was no answer has been counted, and they stay unknown.
-        let Ok(generations) = redis.generations(&names).await else {
+        let Ok(generations) = l2.generations(&names).await else {
             self.tags.leave_alone(Instant::now() + LEFT_ALONE);
             return false;
         };
@@ -231,12 +238,12 @@ impl Inner {
 
     async fn found<T: DeserializeOwned + 'static>(
         &self,
-        redis: Call<'_>,
+        l2: &L2,
         key: &str,
         bytes: &Bytes,
     ) -> Option<Found<T>> {
         let sealed = envelope::open::<T>(key, bytes)?;
-        let tags = self.judged(redis, sealed.stamps).await?;
+        let tags = self.judged(l2, sealed.stamps).await?;
         self.decoded(&sealed, tags, envelope::now())
     }
 

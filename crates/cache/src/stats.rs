@@ -5,7 +5,8 @@
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PrefixStats {
-    /// The prefix; empty for keys without a colon, and `(other)` for those beyond the first hundred and for long ones.
+    /// The prefix; empty for keys without one, and `(other)` for those beyond the first hundred and for what has none
+    /// within 64 bytes.
     pub prefix: String,
     /// Look-ups that found a value in the process.
     pub l1_hits: u64,

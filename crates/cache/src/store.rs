@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::{
     Error, Policy, envelope,
@@ -15,7 +14,6 @@ use crate::{
     look::Right,
     manager::{Inner, check_key},
     nothing::is_nothing,
-    only::Only,
     payload::Payload,
 };
 
@@ -57,7 +55,7 @@ impl Inner {
 
     /// Lets go of what was there before a load whose value is not kept.
     async fn let_go<T, E>(
-        self: &Arc<Inner>,
+        &self,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
         right: Option<Right>,
@@ -66,64 +64,14 @@ impl Inner {
         let forget = || self.l1.remove(key);
         self.fences.fill(key, generation, Source::Redis, forget);
         if let (Some(l2), Some(right)) = (&self.l2, right) {
-            let end = l2.call_after(right.spent).end();
-            let (inner, key) = (Arc::clone(self), Arc::clone(key));
             // Why Redis did not do it is counted; the value goes when its time comes.
-            let dropping = async move {
-                if let Some(l2) = &inner.l2 {
-                    drop(l2.drop_value(&key, right.lease).await);
-                }
-            };
-            self.wait_until(end, dropping).await;
+            drop(l2.drop_value(key, right.lease).await);
         }
-    }
-
-    /// Stores a value in Redis.
-    async fn fill(
-        self: &Arc<Inner>,
-        key: &Arc<str>,
-        lease: Bytes,
-        only: Option<Only>,
-        (bytes, kept): (Bytes, Duration),
-        end: Instant,
-    ) -> Result<bool, Error> {
-        let (inner, key) = (Arc::clone(self), Arc::clone(key));
-        let filling = async move {
-            let l2 = inner.l2.as_ref();
-            let l2 = l2.ok_or(Error::Unavailable { source: None })?;
-            let filled = l2.fill(&key, lease, bytes, kept).await;
-            if let (Ok(_), Some(only)) = (&filled, only) {
-                only.end();
-            }
-            filled
-        };
-        let after = end.saturating_duration_since(Instant::now());
-        let filled = self.wait_until(end, filling).await;
-        filled.unwrap_or(Err(Error::TimedOut { after }))
-    }
-
-    /// Waits for something until then. After that it goes on in the background, where not too much does.
-    async fn wait_until<R: Send + 'static>(
-        &self,
-        end: Instant,
-        work: impl Future<Output = R> + Send + 'static,
-    ) -> Option<R> {
-        let mut work = Box::pin(work);
-        if let Ok(result) = timeout_at(end, &mut work).await {
-            return Some(result);
-        }
-        if let Ok(permit) = Arc::clone(&self.refreshes).try_acquire_owned() {
-            tokio::spawn(async move {
-                work.await;
-                drop(permit);
-            });
-        }
-        None
     }
 
     /// Keeps a loaded value, unless an invalidation has overtaken it.
     pub(crate) async fn store<T, E>(
-        self: &Arc<Inner>,
+        &self,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
         policy: &Policy,
@@ -153,23 +101,24 @@ impl Inner {
         let Loading { right, begun, .. } = loading;
         let mut seen = begun;
         if let (Some(l2), Some(right)) = (&self.l2, right) {
-            let call = l2.call_after(right.spent);
             let is_overtaken = self.fences.is_overtaken(key, leader.generation());
-            if is_overtaken || !self.are_current(call, leader.tags()).await {
+            if is_overtaken || !self.are_current(l2, leader.tags()).await {
                 self.counts(key).refused_fills.inc();
                 return;
             }
             let sent = Instant::now();
+            let only = right.only;
             let filled = match right.stamps {
                 Some(stamps) => {
                     let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
-                    let value = (bytes, life.kept);
-                    self.fill(key, right.lease, right.only, value, call.end())
-                        .await
+                    l2.fill(key, right.lease, bytes, life.kept).await
                 }
                 // Why they are not known has been counted.
                 None => Err(Error::Unavailable { source: None }),
             };
+            if let (Ok(_), Some(only)) = (&filled, only) {
+                only.end();
+            }
             match filled {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.

@@ -131,6 +131,10 @@ impl Tags {
         *before = Some(until);
     }
 
+    pub(crate) fn knows_epoch(&self) -> bool {
+        self.epoch.known().generation(Instant::now()).is_some()
+    }
+
     /// The generation of the epoch, if it is known.
     pub(crate) fn known_epoch(&self) -> Option<u64> {
         self.epoch().generation(Instant::now())

@@ -146,7 +146,7 @@ impl Inner {
 
     /// Forgets all values, unless the epoch is what it was: this process hears of what it has raised itself, too.
     async fn look_at_epoch(&self, l2: &L2) {
-        self.learn(l2.call(), [].into_iter()).await;
+        self.learn(l2, [].into_iter()).await;
         let epoch = self.tags.known_epoch();
         if epoch.is_none_or(|it| self.tags.begin(it)) {
             self.forget_all();
@@ -311,7 +311,7 @@ impl Listener {
     async fn epoch(&self) -> Option<(Arc<Inner>, u64)> {
         let cache = self.cache.upgrade()?;
         let (version, until) = (cache.tags.epoch(), cache.believed_until());
-        let generations = cache.l2.as_ref()?.call().generations(&[""]).await.ok()?;
+        let generations = cache.l2.as_ref()?.generations(&[""]).await.ok()?;
         let epoch = generations.first()?;
         version.learn(epoch.number, epoch.age, until);
         Some((cache, epoch.number))

@@ -4,7 +4,7 @@
 //! value in the place of the lease. If the second is given up for lost and arrives after all, it
 //! finds its lease only where nobody has deleted or written the key since.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,8 +31,8 @@ struct Item<T> {
 
 /// Values that are written together, each with the generation that its write began.
 struct Batch<'a, T> {
-    items: &'a [Item<T>],
-    generations: &'a [Generation],
+    /// Each with the generation of its key when the batch began.
+    items: Vec<(&'a Item<T>, Generation)>,
     mark: Mark,
 }
 
@@ -92,6 +92,7 @@ impl CacheManager {
             .into_iter()
             .map(|(key, value)| Item::encode(key.as_ref(), value, codec, limit))
             .collect::<Result<_, _>>()?;
+        let items = last_of_each(items);
         match &self.inner.l2 {
             Some(l2) => self.inner.write(l2, &items, &common).await,
             None => {
@@ -167,23 +168,34 @@ impl Inner {
         let keys: Vec<Arc<str>> = items.iter().map(|it| Arc::clone(&it.key)).collect();
         // Until Redis has dropped the old values, nobody here may read them.
         let marked = self.mark(&keys);
-        for key in &keys {
-            self.fences.invalidate(key, || self.l1.remove(key));
-        }
+        let invalidated: Vec<Generation> = keys
+            .iter()
+            .map(|key| self.fences.invalidate(key, || self.l1.remove(key)))
+            .collect();
 
-        let mut failure = None;
-        for items in items.chunks(AT_ONCE) {
-            let generation = |it: &Item<T>| self.fences.generation(&it.key);
-            let batch = Batch {
-                items,
-                // Noted now: of many keys, the fences tell no more apart than what came last.
-                generations: &items.iter().map(generation).collect::<Vec<Generation>>(),
+        let (mut failure, mut is_swept) = (None, false);
+        for (items, invalidated) in items.chunks(AT_ONCE).zip(invalidated.chunks(AT_ONCE)) {
+            // Noted anew, since the fences tell only the last few invalidations apart, and one by one what has been
+            // invalidated between then and now is left out.
+            let mut batch = Batch {
+                items: Vec::with_capacity(items.len()),
                 mark: marked.mark(),
             };
+            for (item, invalidated) in items.iter().zip(invalidated) {
+                let generation = self.fences.generation(&item.key);
+                let is_one_of_all = self.fences.is_swept(&item.key, *invalidated);
+                is_swept |= is_one_of_all;
+                if is_one_of_all || !self.pending.is_marked(&item.key, batch.mark) {
+                    self.counts(&item.key).refused_fills.inc();
+                } else {
+                    batch.items.push((item, generation));
+                }
+            }
             let written = self.write_batch(l2, batch, common).await;
             failure = failure.or(written.err());
         }
-        if failure.is_none() {
+        // What was swept may have been spared by a pattern, and has its old value until Redis is told.
+        if failure.is_none() && !is_swept {
             marked.told();
         }
         failure.map_or(Ok(()), Err)
@@ -197,18 +209,19 @@ impl Inner {
         common: &Common,
     ) -> Result<(), Error> {
         let names = || common.tags.iter().map(Version::name);
-        let leases = join_all(batch.items.iter().map(|it| l2.lease_for_write(&it.key)));
-        let (leases, is_known) = join!(leases, self.learn(l2.call(), names()));
+        let items = batch.items.iter();
+        let leases = join_all(items.map(|(item, _)| l2.lease_for_write(&item.key)));
+        let (leases, is_known) = join!(leases, self.learn(l2, names()));
         if is_known {
             // What has just been heard of is read once more.
-            self.learn(l2.call(), names()).await;
+            self.learn(l2, names()).await;
         }
         let is_invalidated = common.tags.are_invalidated_here();
         let stamps = self.stamps(&common.tags);
         let life = common.life;
         let mut failure = None;
         let mut leased = Vec::with_capacity(batch.items.len());
-        for ((item, generation), lease) in batch.items.iter().zip(batch.generations).zip(leases) {
+        for ((item, generation), lease) in batch.items.iter().zip(leases) {
             match lease {
                 Ok(lease) => {
                     self.pending.settle(&item.key, batch.mark);
@@ -263,6 +276,22 @@ impl Inner {
         );
         self.l1.insert(Arc::clone(&item.key), entry);
     }
+}
+
+/// Of values that are set under one key, the last one.
+fn last_of_each<T>(mut items: Vec<Item<T>>) -> Vec<Item<T>> {
+    if items.len() > 1 {
+        let mut last = HashMap::with_capacity(items.len());
+        for (at, item) in items.iter().enumerate() {
+            last.insert(Arc::clone(&item.key), at);
+        }
+        let mut at = 0;
+        items.retain(|item| {
+            at += 1;
+            last[&item.key] == at - 1
+        });
+    }
+    items
 }
 
 fn check(ttl: Duration) -> Result<(), Error> {

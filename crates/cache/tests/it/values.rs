@@ -12,7 +12,7 @@ use ruleiq_cache::{BuildError, CacheManager, Coherence, Error, MAX_TTL};
 use ruleiq_test_support::eventually;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::place::{LIMIT, Place, TTL, in_process};
+use crate::place::{LIMIT, Place, TTL, healed, in_process};
 
 async fn comes_back<T>(cache: &CacheManager, other: &CacheManager, value: T)
 where
@@ -40,6 +40,61 @@ async fn however_many_are_set_at_once_all_are_there() {
     let found = cache.mget::<u32>(&keys).await;
     let expected = (0..20_000).map(|it| Some(Arc::new(it)));
     assert!(found.into_iter().eq(expected));
+}
+
+#[tokio::test]
+async fn of_values_under_one_key_the_last_one_is_kept() {
+    let place = Place::new().await;
+    let cache = place.redis_alone().await;
+    // In batches of their own.
+    let keys = (0..1_000_u32).map(|n| (format!("key:{}", n % 300), n));
+    cache.mset(keys, TTL).await.unwrap();
+    for n in 0..300 {
+        let last = (0..1_000).rev().find(|it| it % 300 == n);
+        let found = cache.get::<u32>(&format!("key:{n}")).await;
+        assert_eq!(found.as_deref(), last.as_ref());
+    }
+}
+
+/// Each kind of invalidation while many values are set, those that come last after it.
+#[tokio::test]
+async fn what_is_invalidated_while_many_are_set_does_not_come_back() {
+    let place = Place::new().await;
+    let (cache, other) = (place.cache().await, place.redis_alone().await);
+    for kind in 0..4 {
+        let keys: Vec<String> = (0..5_000).map(|n| format!("many:{n}")).collect();
+        let last = keys.last().unwrap();
+        cache.set("spared", 1_u32, TTL).await.unwrap();
+        let setting = async {
+            let values = keys.iter().map(|it| (it, 1_u32));
+            cache.mset(values, TTL).await.unwrap();
+        };
+        let invalidating = async {
+            // The first are there, and the last are not.
+            eventually(LIMIT, || async {
+                other.get::<u32>(&keys[0]).await.is_some()
+            })
+            .await;
+            match kind {
+                0 => cache.delete(&[last]).await,
+                1 => cache.clear().await,
+                2 => drop(cache.delete_pattern("many:*").await.unwrap()),
+                _ => cache.set(last, 2_u32, TTL).await.unwrap(),
+            }
+            assert_ne!(cache.get::<u32>(last).await.as_deref(), Some(&1), "{kind}");
+        };
+        tokio::join!(setting, invalidating);
+        healed(&cache).await;
+        let found = other.get::<u32>(last).await;
+        let expect = (kind == 3).then_some(2);
+        assert_eq!(found.as_deref(), expect.as_ref(), "kind {kind}");
+        let is_spared = async || other.get::<u32>("spared").await.is_some();
+        match kind {
+            // It believes the epoch for a moment.
+            1 => eventually(LIMIT, || async { !is_spared().await }).await,
+            _ => assert!(is_spared().await, "kind {kind}"),
+        }
+    }
 }
 
 #[tokio::test]
