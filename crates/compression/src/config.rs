@@ -33,6 +33,12 @@ pub struct Config {
     /// Without one of them, clients that know no other get more bytes. Without any, all get them.
     pub codings: Vec<Coding>,
 
+    /// How many bytes of encoded bodies are remembered, of those that say what they are made of. Default: 16 MiB; 0 for
+    /// none.
+    ///
+    /// Too low: what many ask for is encoded for each of them.
+    pub memo_bytes: usize,
+
     /// 0 to 8, 10 or 11. Default: 4.
     ///
     /// Too high: 5 doubles the CPU of 4 for 4 % fewer bytes, 11 takes eighty times as much. Too low:
@@ -60,6 +66,7 @@ impl Default for Config {
             maximum_size: 8 * 1024 * 1024,
             exclude_paths: ["/health", "/metrics", "/docs"].map(String::from).into(),
             codings: Coding::ALL.into(),
+            memo_bytes: 16 * 1024 * 1024,
             brotli_level: 4,
             zstd_level: 3,
             gzip_level: 4,

@@ -2,22 +2,28 @@
 //!
 //! The same body, coding and level give the same bytes, whatever the state was used for before.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
-use brotli::enc::{
-    StandardAlloc,
-    encode::{BrotliEncoderOperation, BrotliEncoderStateStruct},
-};
+use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderStateStruct};
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
-use zstd::bulk::Compressor;
+use zstd::{
+    bulk::Compressor,
+    stream::raw::{Encoder as ZstdEncoder, Operation as _},
+};
 
-use crate::{BuildError, Coding, Config, EncodeError, cost, pool::Pool};
+use crate::{
+    BuildError, Coding, Config, EncodeError, StreamEncoder,
+    arena::Arena,
+    cost,
+    pool::Pool,
+    stream::{self, State},
+};
 
 /// The window of gzip, 32 KiB, as an exponent. It has no larger one.
 const GZIP_WINDOW_LOG: u8 = 15;
-/// A zstd state that one large body has blown up beyond this many bytes is not kept.
-const KEPT_ZSTD_BYTES: usize = 4 * 1024 * 1024;
+/// A state that one large body has blown up beyond this many bytes is not kept.
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Encodes whole bodies.
 ///
@@ -27,7 +33,9 @@ pub struct Encoder {
     brotli_level: i32,
     zstd_level: i32,
     gzip_level: u32,
+    brotli: Pool<Arena>,
     zstd: Pool<Compressor<'static>>,
+    zstd_streams: Pool<ZstdEncoder<'static>>,
     gzip: Pool<Compress>,
 }
 
@@ -66,7 +74,9 @@ impl Encoder {
                 matches!(zstd_level, -7..=19),
             )?,
             gzip_level: level(Coding::Gzip, gzip_level, "1 to 9", is_gzip)?.unsigned_abs(),
+            brotli: Pool::new(states),
             zstd: Pool::new(states),
+            zstd_streams: Pool::new(states),
             gzip: Pool::new(states),
         })
     }
@@ -90,43 +100,75 @@ impl Encoder {
 
     /// The CPU time that a body of this many bytes is likely to take.
     pub fn predicted_cost(&self, coding: Coding, size_bytes: usize) -> Duration {
-        let level = match coding {
+        cost::predict(coding, self.level(coding), size_bytes)
+    }
+
+    /// The level of a coding.
+    pub fn level(&self, coding: Coding) -> i32 {
+        match coding {
             Coding::Brotli => self.brotli_level,
             Coding::Zstd => self.zstd_level,
             Coding::Gzip => self.gzip_level.cast_signed(),
+        }
+    }
+
+    /// Begins to encode a body whose end is not known.
+    ///
+    /// # Errors
+    ///
+    /// When a codec fails, for which there is no cause but a lack of memory.
+    pub fn stream(self: &Arc<Encoder>, coding: Coding) -> Result<StreamEncoder, EncodeError> {
+        let state = match coding {
+            Coding::Brotli => {
+                State::brotli(self.brotli.take().unwrap_or_default(), self.brotli_level)
+            }
+            Coding::Zstd => match self.zstd_streams.take() {
+                Some(state) => State::Zstd(state),
+                None => State::zstd(self.zstd_level)?,
+            },
+            Coding::Gzip => State::Gzip(self.gzip_state()),
         };
-        cost::predict(coding, level, size_bytes)
+        Ok(StreamEncoder::new(Arc::clone(self), state))
+    }
+
+    /// Takes back the state of a stream, wherever in it that is.
+    pub(crate) fn put_back(&self, state: State) {
+        match state {
+            State::Brotli(mut state) => self.put_back_arena(stream::arena_of(&mut state)),
+            State::Zstd(mut state) => {
+                if state.reinit().is_ok() {
+                    self.zstd_streams.put_back(state);
+                }
+            }
+            State::Gzip(mut state) => {
+                state.reset();
+                self.gzip.put_back(state);
+            }
+        }
+    }
+
+    fn put_back_arena(&self, arena: Arena) {
+        if arena.kept_bytes() <= KEPT_BYTES {
+            self.brotli.put_back(arena);
+        }
+    }
+
+    fn gzip_state(&self) -> Compress {
+        self.gzip.take().unwrap_or_else(|| {
+            Compress::new_gzip(Compression::new(self.gzip_level), GZIP_WINDOW_LOG)
+        })
     }
 
     fn brotli(&self, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
-        let mut state = BrotliEncoderStateStruct::new(StandardAlloc::default());
+        let mut state = BrotliEncoderStateStruct::new(self.brotli.take().unwrap_or_default());
         state.params.quality = self.brotli_level;
         state.params.lgwin = brotli_window_log(body.len());
         state.params.size_hint = body.len();
 
         let mut encoded = Vec::with_capacity(likely_size(body));
-        let (mut unread, mut read) = (body.len(), 0);
-        while !state.is_finished() {
-            let went_on = state.compress_stream(
-                BrotliEncoderOperation::BROTLI_OPERATION_FINISH,
-                &mut unread,
-                body,
-                &mut read,
-                // No room for output here: it is taken from the state's own buffer below.
-                &mut 0,
-                &mut [],
-                &mut 0,
-                &mut None,
-                &mut |_, _, _, _| (),
-            );
-            if !went_on {
-                return Err(EncodeError::Brotli);
-            }
-            // Asked for 0 bytes, it gives all it has and says how many of the slice's they are.
-            let mut length = 0;
-            let output = state.take_output(&mut length);
-            encoded.extend_from_slice(&output[..length]);
-        }
+        let finish = BrotliEncoderOperation::BROTLI_OPERATION_FINISH;
+        stream::brotli_run(&mut state, body, finish, &mut encoded)?;
+        self.put_back_arena(stream::arena_of(&mut state));
         Ok(encoded)
     }
 
@@ -136,16 +178,14 @@ impl Encoder {
             None => Compressor::new(self.zstd_level).map_err(EncodeError::Zstd)?,
         };
         let encoded = state.compress(body).map_err(EncodeError::Zstd)?;
-        if state.context_mut().sizeof() <= KEPT_ZSTD_BYTES {
+        if state.context_mut().sizeof() <= KEPT_BYTES {
             self.zstd.put_back(state);
         }
         Ok(encoded)
     }
 
     fn gzip(&self, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
-        let mut state = self.gzip.take().unwrap_or_else(|| {
-            Compress::new_gzip(Compression::new(self.gzip_level), GZIP_WINDOW_LOG)
-        });
+        let mut state = self.gzip_state();
         let mut encoded = Vec::with_capacity(likely_size(body));
         let mut unread = body;
         loop {
@@ -206,10 +246,11 @@ mod tests {
     #[test]
     fn a_state_comes_back_after_its_body() {
         let encoder = encoder(3);
-        for coding in [Coding::Zstd, Coding::Gzip] {
+        for coding in Coding::ALL {
             encoder.encode(coding, b"a body").unwrap();
         }
         assert!(encoder.zstd.take().is_some() && encoder.gzip.take().is_some());
+        assert!(encoder.brotli.take().is_some_and(|it| it.kept_bytes() > 0));
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub enum EncodeError {
     #[error("the zstd encoder failed")]
     Zstd(#[source] io::Error),
 
+    /// The body has ended already.
+    #[error("the body has ended already")]
+    Ended,
+
     /// gzip gave up.
     #[error("the gzip encoder failed")]
     Gzip(#[source] flate2::CompressError),

@@ -11,6 +11,8 @@ pub struct CompressionMetrics {
     output_bytes: [IntCounter; Coding::ALL.len()],
     responses: [IntCounter; Coding::ALL.len()],
     skips: [IntCounter; Skip::ALL.len()],
+    memo_hits: IntCounter,
+    memo_misses: IntCounter,
 }
 
 impl CompressionMetrics {
@@ -35,6 +37,14 @@ impl CompressionMetrics {
         self.responses[at].inc();
     }
 
+    /// Counts a look at the memo.
+    pub fn record_memo(&self, is_hit: bool) {
+        match is_hit {
+            true => self.memo_hits.inc(),
+            false => self.memo_misses.inc(),
+        }
+    }
+
     /// Counts a response that was sent as it is.
     pub fn record_skip(&self, skip: Skip) {
         self.skips[skip as usize].inc();
@@ -54,6 +64,7 @@ struct Families {
     output_bytes: IntCounterVec,
     responses: IntCounterVec,
     skips: IntCounterVec,
+    memo: IntCounterVec,
 }
 
 impl Families {
@@ -80,15 +91,21 @@ impl Families {
                 "Responses that were sent as they are, by the reason.",
                 "reason",
             )?,
+            memo: family(
+                "ruleiq_compression_memo_total",
+                "Looks for bodies that were encoded before.",
+                "outcome",
+            )?,
         })
     }
 
-    fn all(&self) -> [&IntCounterVec; 4] {
+    fn all(&self) -> [&IntCounterVec; 5] {
         [
             &self.input_bytes,
             &self.output_bytes,
             &self.responses,
             &self.skips,
+            &self.memo,
         ]
     }
 
@@ -101,6 +118,8 @@ impl Families {
             output_bytes: by_coding(&self.output_bytes),
             responses: by_coding(&self.responses),
             skips: Skip::ALL.map(|skip| self.skips.with_label_values(&[skip.as_str()])),
+            memo_hits: self.memo.with_label_values(&["hit"]),
+            memo_misses: self.memo.with_label_values(&["miss"]),
         }
     }
 }

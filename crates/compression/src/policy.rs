@@ -32,8 +32,6 @@ pub enum Skip {
     TooSmall,
     /// The body is larger than the maximum.
     TooLarge,
-    /// The body's size is not known beforehand.
-    Stream,
     /// The response has a content coding already.
     Encoded,
     /// `Cache-Control: no-transform` in the request or the response.
@@ -117,7 +115,7 @@ impl Policy {
 
 impl Skip {
     /// All of them.
-    pub const ALL: [Skip; 16] = [
+    pub const ALL: [Skip; 15] = [
         Skip::Path,
         Skip::OptOut,
         Skip::Identity,
@@ -126,7 +124,6 @@ impl Skip {
         Skip::ContentType,
         Skip::TooSmall,
         Skip::TooLarge,
-        Skip::Stream,
         Skip::Encoded,
         Skip::NoTransform,
         Skip::Range,
@@ -147,7 +144,6 @@ impl Skip {
             Skip::ContentType => "content_type",
             Skip::TooSmall => "too_small",
             Skip::TooLarge => "too_large",
-            Skip::Stream => "stream",
             Skip::Encoded => "encoded",
             Skip::NoTransform => "no_transform",
             Skip::Range => "range",
@@ -159,8 +155,7 @@ impl Skip {
     }
 }
 
-/// Text in all its forms; an event stream is left alone, because it is read while it is written,
-/// and so is gRPC, which compresses its messages itself.
+/// Text in all its forms. gRPC is left alone, since it compresses its messages itself.
 fn shrinks(content_type: &[u8]) -> bool {
     const APPLICATION: [&str; 8] = [
         "json",
@@ -186,7 +181,7 @@ fn shrinks(content_type: &[u8]) -> bool {
     let suffix = name.rsplit_once('+').map_or("", |(_, suffix)| suffix);
 
     if kind.eq_ignore_ascii_case("text") {
-        !name.eq_ignore_ascii_case("event-stream")
+        true
     } else if kind.eq_ignore_ascii_case("application") && starts("grpc") {
         false
     } else if suffix.eq_ignore_ascii_case("json") || suffix.eq_ignore_ascii_case("xml") {
@@ -237,6 +232,7 @@ mod tests {
             "text/csv",
             "text/xml",
             "text/plain",
+            "Text/Event-Stream; charset=utf-8",
         ];
         for content_type in eligible {
             let verdict = policy().check_content_type(Some(content_type.as_bytes()));
@@ -250,8 +246,6 @@ mod tests {
             "",
             "json",
             "text",
-            "text/event-stream",
-            "Text/Event-Stream; charset=utf-8",
             "application/grpc",
             "application/grpc+json",
             "application/octet-stream",

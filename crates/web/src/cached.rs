@@ -12,6 +12,8 @@ use actix_web::{
 };
 use ruleiq_cache::Response;
 
+use crate::ContentHash;
+
 /// A kept response, as the answer of a handler: 200 with its entity tag, or 304 where the client says that it has
 /// the body already (RFC 9110, section 13.1.2). A private one also says so to caches on the way.
 #[derive(Clone, Debug)]
@@ -31,12 +33,19 @@ impl Responder for Cached {
         if self.0.is_private() {
             response.insert_header(("cache-control", "private"));
         }
-        match has_it {
-            true => response.finish(),
-            false => response
-                .insert_header((CONTENT_TYPE, self.0.content_type()))
-                .body(self.0.body().clone()),
+        if has_it {
+            return response.finish();
         }
+        let mut response = response
+            .insert_header((CONTENT_TYPE, self.0.content_type()))
+            .body(self.0.body().clone());
+        // Its tag is that of the content, in hexadecimal digits.
+        if let Ok(hash) = u128::from_str_radix(self.0.etag(), 16)
+            && !self.0.is_private()
+        {
+            response.extensions_mut().insert(ContentHash(hash));
+        }
+        response
     }
 }
 

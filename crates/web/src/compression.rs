@@ -1,40 +1,39 @@
 //! Middleware that compresses responses.
 //!
 //! A response is encoded in the coding that its client prefers when the policy finds it worth it:
-//! text in all its forms, of a size known beforehand and between the limits, at a path that is not
+//! text in all its forms, between the limits where its size is known, at a path that is not
 //! excluded. What could have been encoded says `Vary: Accept-Encoding`, also when it was not.
 //!
-//! An encoded response has another `Content-Length`, no `Accept-Ranges`, and a weak `ETag`, because
-//! a strong one promises the same bytes (RFC 9110 §8.8.3). So does a 304 in its place, so that
-//! caches find what it confirms. `If-None-Match` compares weakly and works as before; `If-Match`
-//! compares strongly and never matches a weak `ETag`: whoever guards writes by it marks those
-//! responses [`Uncompressed`]. The answer to a HEAD has the headers of the encoded GET but the
-//! length, which only encoding would tell.
+//! An encoded response has another `Content-Length`, no `Accept-Ranges`, and an [`ETag` of its own](etag). The
+//! request's conditions are given to the handler as it knows them, and a 304 has the tag that the client has. The answer
+//! to a HEAD has the headers of the encoded GET but the length, which only encoding would tell.
 //!
 //! Left alone are: statuses without a body, 206, and whatever has a `Content-Range`, a
-//! `Content-Encoding` or a digest of its bytes; `no-transform` in either `Cache-Control`; requests
-//! for a range; and streams.
+//! `Content-Encoding` or a digest of its bytes; `no-transform` in either `Cache-Control`; and requests for a range.
 //!
-//! A client that refuses `identity` gets every whole body encoded, also a small one and an image. One
+//! A client that refuses `identity` gets every body encoded, also a small one and an image. One
 //! that refuses all codings as well gets 406 for its GET or HEAD, before the handler runs. Other
 //! methods have an effect that a 406 would hide, and what cannot be encoded is better than nothing:
 //! there the header is disregarded, as RFC 9110 §12.1 allows.
 //!
 //! A body that is predicted to cost little is encoded where it is. Larger ones go to the blocking
-//! threads, a bounded number at once; what comes on top is sent as it is.
+//! threads, a bounded number at once; what comes on top is sent as it is. A [stream](streamed) is encoded where it is,
+//! piece by piece. What says of its body what it is made of is encoded once: [`ContentHash`].
 //!
 //! It stands inside of [`Timing`](crate::Timing), so that encoding is measured, and outside of all
-//! that makes or changes a body.
+//! that makes or changes a body. Whoever is outside of it must not hold a clone of the request: actix-web cannot
+//! change the conditions of one that is shared.
 
+mod answering;
 mod asked;
 mod builder;
 mod encoding;
+mod etag;
 mod headers;
+mod streamed;
 
 use std::{
-    future::{Future, Ready, ready},
-    pin::Pin,
-    rc::Rc,
+    future::{Ready, ready},
     sync::Arc,
 };
 
@@ -45,10 +44,10 @@ use actix_web::{
     http::StatusCode,
 };
 use bytes::Bytes;
-use ruleiq_compression::{Coding, CompressionMetrics, Policy, Skip};
+use ruleiq_compression::{Coding, CompressionMetrics, Memo, Policy, Skip, Variant};
 
-pub use self::builder::CompressionBuilder;
-use self::{asked::Asked, encoding::Encoding};
+use self::{answering::Answer, asked::Asked, encoding::Encoding, streamed::Streamed};
+pub use self::{answering::CompressionFuture, builder::CompressionBuilder};
 use crate::problem::Problem;
 
 /// Compresses responses.
@@ -60,14 +59,13 @@ pub struct CompressionMiddleware(Arc<Shared>);
 /// The service that [`CompressionMiddleware`] wraps around another.
 #[derive(Debug)]
 pub struct CompressionService<S> {
-    service: Rc<S>,
+    service: S,
     shared: Arc<Shared>,
 }
 
 /// Put into a response's extensions, it leaves that response uncompressed.
 ///
-/// For a response whose `ETag` guards writes by `If-Match`, and for one that has a secret and what
-/// a stranger wrote side by side, which its length would then tell about.
+/// For a response that has a secret and what a stranger wrote side by side, which its length would then tell about.
 ///
 /// ```
 /// use actix_web::HttpResponse;
@@ -79,10 +77,18 @@ pub struct CompressionService<S> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Uncompressed;
 
+/// Put into a response's extensions, it says what the body is: a hash of it, of at least 128 bits, that nobody can make
+/// collide. Its encoded forms are remembered by it, unless the response sets a cookie or is private.
+///
+/// [`Cached`](crate::Cached) says it of what a cache keeps. An entity tag is none: it may say less than the body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ContentHash(pub u128);
+
 #[derive(Debug)]
 struct Shared {
     policy: Policy,
     encoding: Encoding,
+    memo: Option<Memo>,
     metrics: CompressionMetrics,
 }
 
@@ -106,7 +112,7 @@ where
 
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(CompressionService {
-            service: Rc::new(service),
+            service,
             shared: Arc::clone(&self.0),
         }))
     }
@@ -119,50 +125,148 @@ where
 {
     type Response = ServiceResponse<EitherBody<B>>;
     type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>>>>;
+    type Future = CompressionFuture<S::Future, B>;
 
     forward_ready!(service);
 
-    fn call(&self, request: ServiceRequest) -> Self::Future {
-        let service = Rc::clone(&self.service);
-        if !self.shared.policy.enabled() {
-            return Box::pin(async move { Ok(service.call(request).await?.map_into_left_body()) });
-        }
-        let asked = Asked::of(&request, &self.shared.policy);
-        if asked.is_not_acceptable() {
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let policy = &self.shared.policy;
+        let asked = policy.enabled().then(|| Asked::of(&mut request, policy));
+        if asked.as_ref().is_some_and(Asked::is_not_acceptable) {
             let refusal = not_acceptable().map_into_right_body();
-            return Box::pin(ready(Ok(request.into_response(refusal))));
+            return CompressionFuture::refused(request.into_response(refusal));
         }
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            let (request, response) = service.call(request).await?.into_parts();
-            let response = shared.answer(&asked, response).await;
-            Ok(ServiceResponse::new(request, response))
-        })
+        let asking = self.service.call(request);
+        CompressionFuture::asking(asking, asked, Arc::clone(&self.shared))
     }
 }
 
+/// What is to be done of a response.
+enum Step<B> {
+    Done(HttpResponse<EitherBody<B>>),
+    Encode(Coding, HttpResponse<()>, Bytes),
+}
+
 impl Shared {
-    async fn answer<B: MessageBody>(
+    fn answer<B: MessageBody + 'static>(
+        shared: &Arc<Shared>,
+        asked: Asked,
+        response: ServiceResponse<B>,
+    ) -> Answer<B> {
+        let (request, response) = response.into_parts();
+        let done = |request, response| Answer::Now(ServiceResponse::new(request, response));
+        let (coding, response, body) = match shared.begin(&asked, response) {
+            Step::Done(response) => return done(request, response),
+            Step::Encode(coding, response, body) => (coding, response, body),
+        };
+        let memo = shared.memo.as_ref();
+        let variant = memo.and_then(|_| shared.variant(coding, &response));
+        if let (Some(memo), Some(variant)) = (memo, variant) {
+            let remembered = memo.get(variant);
+            shared.metrics.record_memo(remembered.is_some());
+            if let Some(encoded) = remembered {
+                let response = shared.end(&asked, coding, response, body, Ok(encoded));
+                return done(request, response);
+            }
+        } else if shared.encoding.is_quick(coding, body.len()) {
+            let encoded = shared.encoding.encode_here(coding, &body);
+            return done(request, shared.end(&asked, coding, response, body, encoded));
+        }
+        let shared = Arc::clone(shared);
+        Answer::Later(Box::pin(async move {
+            let encoding = shared.encoding.encode(coding, &body);
+            let encoded = match (&shared.memo, variant) {
+                (Some(memo), Some(variant)) => memo.get_or_encode(variant, encoding).await,
+                _ => encoding.await,
+            };
+            let response = shared.end(&asked, coding, response, body, encoded);
+            ServiceResponse::new(request, response)
+        }))
+    }
+
+    /// What the encoded body of this response is made of, if its handler says so and others may have it, too.
+    fn variant(&self, coding: Coding, response: &HttpResponse<()>) -> Option<Variant> {
+        let ContentHash(content) = *response.extensions().get()?;
+        headers::is_shared(response.headers()).then(|| Variant {
+            content,
+            coding,
+            level: self.encoding.level(coding),
+        })
+    }
+
+    fn begin<B: MessageBody + 'static>(
         &self,
         asked: &Asked,
         mut response: HttpResponse<B>,
-    ) -> HttpResponse<EitherBody<B>> {
+    ) -> Step<B> {
         if response.status() == StatusCode::NOT_MODIFIED && asked.skip.is_none() {
-            headers::confirm(response.headers_mut(), asked.coding);
+            headers::confirm(response.headers_mut(), asked);
         }
         if let Err(skip) = self.check(asked, &response) {
             self.metrics.record_skip(skip);
-            return response.map_into_left_body();
+            return Step::Done(response.map_into_left_body());
         }
-        let (response, body) = response.into_parts();
-        match body.try_into_bytes() {
-            Ok(body) => self.encoded(asked, response, body).await,
-            Err(body) => {
-                self.metrics.record_skip(Skip::Stream);
-                response.set_body(EitherBody::left(body))
+        headers::vary(response.headers_mut());
+        let Some(coding) = asked.coding else {
+            self.metrics.record_skip(Skip::Identity);
+            return Step::Done(response.map_into_left_body());
+        };
+        if asked.is_head {
+            self.metrics.record_skip(Skip::Head);
+            self.say(&mut response, coding);
+            let no_body = EitherBody::right(BoxBody::new(NoBody::new()));
+            return Step::Done(response.set_body(no_body));
+        }
+        let (mut response, body) = response.into_parts();
+        let body = match body.try_into_bytes() {
+            Ok(body) => return Step::Encode(coding, response, body),
+            Err(body) => body,
+        };
+        match self.encoding.stream(coding) {
+            Ok(encoder) => {
+                self.say(&mut response, coding);
+                let body = Streamed::new(body, encoder, coding, self.metrics.clone());
+                Step::Done(response.set_body(EitherBody::right(BoxBody::new(body))))
+            }
+            Err(skip) => {
+                self.metrics.record_skip(skip);
+                Step::Done(response.set_body(EitherBody::left(body)))
             }
         }
+    }
+
+    /// The response with its body encoded, if that has made it smaller.
+    fn end<B>(
+        &self,
+        asked: &Asked,
+        coding: Coding,
+        mut response: HttpResponse<()>,
+        body: Bytes,
+        encoded: Result<Bytes, Skip>,
+    ) -> HttpResponse<EitherBody<B>> {
+        let is_better = |it: &Bytes| it.len() < body.len() || asked.refuses_identity;
+        let encoded = encoded.and_then(|it| match is_better(&it) {
+            true => Ok(it),
+            false => Err(Skip::NotSmaller),
+        });
+        let body = match encoded {
+            Ok(encoded) => {
+                self.metrics
+                    .record_encoded(coding, body.len(), encoded.len());
+                self.say(&mut response, coding);
+                encoded
+            }
+            Err(skip) => {
+                self.metrics.record_skip(skip);
+                body
+            }
+        };
+        response.set_body(EitherBody::right(BoxBody::new(body)))
+    }
+
+    /// Says that a response is encoded.
+    fn say<B>(&self, response: &mut HttpResponse<B>, coding: Coding) {
+        headers::encode(response.headers_mut(), coding, self.encoding.level(coding));
     }
 
     /// Whether a response can be encoded, for whatever client.
@@ -185,62 +289,20 @@ impl Shared {
         {
             return Err(Skip::Status);
         }
-        headers::check(response.headers())?;
-        let size = match response.body().size() {
+        match response.body().size() {
             BodySize::None | BodySize::Sized(0) => return Err(Skip::TooSmall),
-            BodySize::Sized(size) => size,
-            BodySize::Stream => return Err(Skip::Stream),
-        };
-        match self.policy.check_size(size) {
-            Err(Skip::TooSmall) if asked.refuses_identity => {}
-            verdict => verdict?,
+            BodySize::Sized(size) => match self.policy.check_size(size) {
+                Err(Skip::TooSmall) if asked.refuses_identity => {}
+                verdict => verdict?,
+            },
+            // It ends some time, or never.
+            BodySize::Stream => {}
         }
-        if asked.refuses_identity {
-            return Ok(());
+        if !asked.refuses_identity {
+            self.policy
+                .check_content_type(headers::content_type(response.headers()))?;
         }
-        self.policy
-            .check_content_type(headers::content_type(response.headers()))
-    }
-
-    /// The response with the body as this client prefers it.
-    async fn encoded<B: MessageBody>(
-        &self,
-        asked: &Asked,
-        mut response: HttpResponse<()>,
-        body: Bytes,
-    ) -> HttpResponse<EitherBody<B>> {
-        let right = |body| EitherBody::right(BoxBody::new::<Bytes>(body));
-        headers::vary(response.headers_mut());
-        let Some(coding) = asked.coding else {
-            self.metrics.record_skip(Skip::Identity);
-            return response.set_body(right(body));
-        };
-        if asked.is_head {
-            self.metrics.record_skip(Skip::Head);
-            headers::encode(response.headers_mut(), coding);
-            return response.set_body(EitherBody::right(BoxBody::new(NoBody::new())));
-        }
-        match self.encode(asked, coding, &body).await {
-            Ok(encoded) => {
-                self.metrics
-                    .record_encoded(coding, body.len(), encoded.len());
-                headers::encode(response.headers_mut(), coding);
-                response.set_body(right(encoded))
-            }
-            Err(skip) => {
-                self.metrics.record_skip(skip);
-                response.set_body(right(body))
-            }
-        }
-    }
-
-    async fn encode(&self, asked: &Asked, coding: Coding, body: &Bytes) -> Result<Bytes, Skip> {
-        let encoded = self.encoding.encode(coding, body).await?;
-        if encoded.len() < body.len() || asked.refuses_identity {
-            Ok(encoded)
-        } else {
-            Err(Skip::NotSmaller)
-        }
+        headers::check(response.headers())
     }
 }
 

@@ -15,7 +15,10 @@ mod timing;
 pub use crate::cached::Cached;
 pub use crate::{
     catch_panic::{CatchPanic, CatchPanicMiddleware},
-    compression::{CompressionBuilder, CompressionMiddleware, CompressionService, Uncompressed},
+    compression::{
+        CompressionBuilder, CompressionFuture, CompressionMiddleware, CompressionService,
+        ContentHash, Uncompressed,
+    },
     problem::Problem,
     request_id::{RequestId, RequestIdMiddleware},
     request_scope::{RequestScope, RequestScopeMiddleware},

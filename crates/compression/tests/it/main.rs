@@ -5,5 +5,7 @@
 mod content;
 mod determinism;
 mod levels;
+mod memo;
 mod round_trip;
+mod streams;
 mod window;

@@ -6,7 +6,7 @@ use actix_web::{
 };
 use ruleiq_compression::{AcceptEncoding, Coding, Policy, Skip};
 
-use super::headers::has_no_transform;
+use super::headers::{self, has_no_transform};
 
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -18,12 +18,15 @@ pub(super) struct Asked {
     pub(super) is_head: bool,
     /// Why no response to this request is encoded.
     pub(super) skip: Option<Skip>,
+    /// Those of `If-None-Match` that name a variant, as they came.
+    pub(super) variants: Vec<Box<str>>,
     refuses_all: bool,
     is_get: bool,
 }
 
 impl Asked {
-    pub(super) fn of(request: &ServiceRequest, policy: &Policy) -> Asked {
+    /// Also has the request's conditions name what its handler knows.
+    pub(super) fn of(request: &mut ServiceRequest, policy: &Policy) -> Asked {
         let lines = request.headers().get_all(header::ACCEPT_ENCODING);
         let accepts = AcceptEncoding::parse(lines.map(header::HeaderValue::as_bytes));
         let negotiated = accepts.negotiate(policy.codings());
@@ -35,6 +38,10 @@ impl Asked {
             skip: skip(request, policy),
             refuses_all: negotiated.is_err(),
             is_get: *request.method() == Method::GET,
+            variants: match is_conditional(request) {
+                true => headers::forget_variants(request.headers_mut()),
+                false => Vec::new(),
+            },
         }
     }
 
@@ -42,6 +49,13 @@ impl Asked {
     pub(super) fn is_not_acceptable(&self) -> bool {
         self.refuses_all && self.skip.is_none() && (self.is_get || self.is_head)
     }
+}
+
+fn is_conditional(request: &ServiceRequest) -> bool {
+    let conditions = [header::IF_NONE_MATCH, header::IF_MATCH];
+    conditions
+        .iter()
+        .any(|it| request.headers().contains_key(it))
 }
 
 fn skip(request: &ServiceRequest, policy: &Policy) -> Option<Skip> {

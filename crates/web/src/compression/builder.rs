@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use ruleiq_compression::{BuildError, CompressionMetrics, Config, Encoder, Policy};
+use ruleiq_compression::{BuildError, CompressionMetrics, Config, Encoder, Memo, Policy};
 
 use super::{CompressionMiddleware, Shared, encoding::Encoding};
 
@@ -75,6 +75,7 @@ impl CompressionBuilder {
         let encoder = Encoder::new(&self.config)?;
         Ok(CompressionMiddleware(Arc::new(Shared {
             policy: Policy::new(&self.config),
+            memo: (self.config.memo_bytes > 0).then(|| Memo::new(self.config.memo_bytes)),
             encoding: Encoding::new(encoder, self.inline_cost, self.offload_limit),
             metrics: self.metrics,
         })))

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ruleiq_compression::{Coding, Encoder, Skip};
+use ruleiq_compression::{Coding, Encoder, Skip, StreamEncoder};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 #[derive(Debug)]
@@ -22,15 +22,31 @@ impl Encoding {
         }
     }
 
+    pub(super) fn level(&self, coding: Coding) -> i32 {
+        self.encoder.level(coding)
+    }
+
+    /// Whether a body of this size costs so little that it is encoded where it is.
+    pub(super) fn is_quick(&self, coding: Coding, size_bytes: usize) -> bool {
+        self.encoder.predicted_cost(coding, size_bytes) <= self.inline_cost
+    }
+
+    pub(super) fn encode_here(&self, coding: Coding, body: &[u8]) -> Result<Bytes, Skip> {
+        let encoded = self.encoder.encode(coding, body);
+        encoded.map_err(|error| failed(coding, &error))
+    }
+
+    pub(super) fn stream(&self, coding: Coding) -> Result<StreamEncoder, Skip> {
+        let stream = self.encoder.stream(coding);
+        stream.map_err(|error| failed(coding, &error))
+    }
+
     /// # Cancel safety
     ///
     /// A body that is being encoded off this thread is finished, and counts until then.
     pub(super) async fn encode(&self, coding: Coding, body: &Bytes) -> Result<Bytes, Skip> {
-        if self.encoder.predicted_cost(coding, body.len()) <= self.inline_cost {
-            return self
-                .encoder
-                .encode(coding, body)
-                .map_err(|error| failed(coding, &error));
+        if self.is_quick(coding, body.len()) {
+            return self.encode_here(coding, body);
         }
         let Ok(permit) = Arc::clone(&self.offloads).try_acquire_owned() else {
             return Err(Skip::Busy);

@@ -2,13 +2,20 @@
 
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderMap, HeaderName, HeaderValue, VARY,
+    ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, SET_COOKIE, VARY,
 };
 use ruleiq_compression::{Coding, Skip};
 
+use super::{asked::Asked, etag};
+
 /// Digests of a response's bytes, which are others once it is encoded: RFC 9530, and what was
 /// before it.
-const DIGESTS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
+static DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
 
 /// Whether a response's headers allow it to be encoded.
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Skip> {
@@ -18,7 +25,7 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Skip> {
         Err(Skip::Range)
     } else if has_no_transform(headers) {
         Err(Skip::NoTransform)
-    } else if DIGESTS.iter().any(|digest| headers.contains_key(*digest)) {
+    } else if DIGESTS.iter().any(|digest| headers.contains_key(digest)) {
         Err(Skip::Digest)
     } else {
         Ok(())
@@ -33,6 +40,13 @@ pub(super) fn has_no_transform(headers: &HeaderMap) -> bool {
     lists(headers, CACHE_CONTROL, "no-transform")
 }
 
+/// Whether others than the one who has asked may have the response.
+pub(super) fn is_shared(headers: &HeaderMap) -> bool {
+    !headers.contains_key(SET_COOKIE)
+        && !lists(headers, CACHE_CONTROL, "private")
+        && !lists(headers, CACHE_CONTROL, "no-store")
+}
+
 /// Says that the response depends on what its client accepts.
 pub(super) fn vary(headers: &mut HeaderMap) {
     if !lists(headers, VARY, "accept-encoding") && !lists(headers, VARY, "*") {
@@ -41,32 +55,54 @@ pub(super) fn vary(headers: &mut HeaderMap) {
 }
 
 /// Says that the response is encoded, and nothing of the bytes that it would have had.
-pub(super) fn encode(headers: &mut HeaderMap, coding: Coding) {
+pub(super) fn encode(headers: &mut HeaderMap, coding: Coding, level: i32) {
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
     headers.remove(CONTENT_LENGTH);
     // A range of the encoded bytes is not to be had: handlers cut the others.
     headers.remove(ACCEPT_RANGES);
-    weaken_etag(headers);
+    if let Some(tag) = tag(headers).and_then(|it| etag::of_variant(it, coding, level)) {
+        set_tag(headers, &tag);
+    }
 }
 
-/// Gives a 304 what the 200 in its place would have had. Whether that would have been encoded,
-/// nobody can tell; a weak `ETag` confirms a strong one too (RFC 9111 §4.3.4).
-pub(super) fn confirm(headers: &mut HeaderMap, coding: Option<Coding>) {
+/// Gives a 304 what the 200 in its place would have had: of the variants that the client has, the one that it confirms.
+pub(super) fn confirm(headers: &mut HeaderMap, asked: &Asked) {
     vary(headers);
-    if coding.is_some() {
-        weaken_etag(headers);
+    let variant = tag(headers).and_then(|it| etag::of_client(&asked.variants, it, asked.coding));
+    if let Some(variant) = variant {
+        set_tag(headers, variant);
     }
 }
 
-fn weaken_etag(headers: &mut HeaderMap) {
-    let strong = headers
-        .get(ETAG)
-        .filter(|etag| etag.as_bytes().starts_with(b"\""));
-    if let Some(strong) = strong {
-        let weak = [b"W/", strong.as_bytes()].concat();
-        let weak = HeaderValue::from_bytes(&weak).expect("it was valid without the prefix");
-        headers.insert(ETAG, weak);
-    }
+/// Has conditions that name variants name what the handler knows. Answers the variants of `If-None-Match`.
+///
+/// `If-Range` is left alone: a part of a variant cannot be had, so a handler must not find that it would fit.
+pub(super) fn forget_variants(headers: &mut HeaderMap) -> Vec<Box<str>> {
+    let mut forget = |name: HeaderName| {
+        let lines: Vec<&str> = headers
+            .get_all(&name)
+            .filter_map(|line| line.to_str().ok())
+            .collect();
+        let found = etag::of_handler(&lines.join(","));
+        let Some((list, variants)) = found else {
+            return Vec::new();
+        };
+        if let Ok(list) = HeaderValue::from_str(&list) {
+            headers.insert(name, list);
+        }
+        variants
+    };
+    forget(IF_MATCH);
+    forget(IF_NONE_MATCH)
+}
+
+fn tag(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ETAG)?.to_str().ok()
+}
+
+fn set_tag(headers: &mut HeaderMap, tag: &str) {
+    let tag = HeaderValue::from_str(tag).expect("it is made of another header");
+    headers.insert(ETAG, tag);
 }
 
 /// Whether one of a list's members is this token.

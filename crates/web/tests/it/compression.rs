@@ -1,9 +1,11 @@
 //! What [`CompressionMiddleware`] makes of a handler's response.
 
 mod headers;
+mod memo;
 mod negotiation;
 mod offload;
 mod skips;
+mod streams;
 
 use actix_web::{
     App, HttpResponse,

@@ -57,41 +57,83 @@ async fn what_the_handler_says_of_other_headers_in_vary_is_kept() {
 }
 
 #[actix_web::test]
-async fn the_etag_of_an_encoded_response_is_weak() {
+async fn each_variant_has_an_etag_of_its_own() {
     let counted = Counted::default();
     let check = async |accepts, before: &'static [(&'static str, &'static str)], after| {
         let answer = counted.ask(get(accepts), with(before)).await;
         assert_eq!(answer.header("etag"), after, "for {accepts}");
     };
-    for accepts in ["br", "zstd", "gzip"] {
-        check(accepts, &[("etag", "\"abc\"")], Some("W/\"abc\"")).await;
+    for (accepts, own) in [
+        ("br", "\"abc-br4\""),
+        ("zstd", "\"abc-zstd3\""),
+        ("gzip", "\"abc-gzip4\""),
+    ] {
+        check(accepts, &[("etag", "\"abc\"")], Some(own)).await;
         check(accepts, &[("etag", "W/\"abc\"")], Some("W/\"abc\"")).await;
+        // Nobody could tell what it was.
+        check(accepts, &[("etag", "\"abc-br4\"")], Some("W/\"abc-br4\"")).await;
+        check(accepts, &[("etag", "abc")], Some("abc")).await;
         check(accepts, &[], None).await;
     }
     check("identity", &[("etag", "\"abc\"")], Some("\"abc\"")).await;
 }
 
 #[actix_web::test]
-async fn a_304_has_the_etag_and_the_vary_of_the_response_that_it_stands_for() {
+async fn a_304_has_the_vary_of_the_response_that_it_stands_for_and_the_etag_that_the_client_has() {
     let not_modified = || {
         HttpResponse::NotModified()
             .insert_header(("etag", "\"abc\""))
             .finish()
     };
     let counted = Counted::default();
-    let answer = counted.ask(get("br"), not_modified).await;
-    assert_eq!(answer.header("etag"), Some("W/\"abc\""));
-    assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
-    assert_eq!(answer.header("content-encoding"), None);
-
-    let answer = counted.ask(get("identity"), not_modified).await;
-    assert_eq!(answer.header("etag"), Some("\"abc\""));
-    assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
-
+    for (has, told) in [
+        ("\"abc-br4\"", "\"abc-br4\""),
+        ("W/\"abc-br4\"", "W/\"abc-br4\""),
+        ("\"abc-zstd3\", \"abc-br4\"", "\"abc-br4\""),
+        ("\"other-br4\", \"abc\"", "\"abc\""),
+        ("*", "\"abc\""),
+    ] {
+        let request = get("br").insert_header(("if-none-match", has));
+        let answer = counted.ask(request, not_modified).await;
+        assert_eq!(answer.header("etag"), Some(told), "for {has}");
+        assert_eq!(answer.header("vary"), Some("Accept-Encoding"));
+        assert_eq!(answer.header("content-encoding"), None);
+    }
     let excluded = get("br").uri("/health");
     let answer = counted.ask(excluded, not_modified).await;
     assert_eq!(answer.header("etag"), Some("\"abc\""));
     assert_eq!(answer.header("vary"), None);
+}
+
+/// What came of the conditions.
+async fn conditions(request: HttpRequest) -> HttpResponse {
+    let of = |name| request.headers().get_all(name).collect::<Vec<_>>();
+    HttpResponse::Ok().body(format!(
+        "{:?} {:?} {:?}",
+        of("if-match"),
+        of("if-none-match"),
+        of("if-range")
+    ))
+}
+
+#[actix_web::test]
+async fn handlers_see_conditions_as_they_know_them() {
+    let app = App::new()
+        .default_service(web::to(conditions))
+        .wrap(CompressionMiddleware::builder().build().unwrap());
+    let app = test::init_service(app).await;
+    let request = get("br")
+        .append_header(("if-match", "\"a-br4\""))
+        .append_header(("if-none-match", "\"a-zstd3\",W/\"b\""))
+        .append_header(("if-none-match", "\"c-gzip4\""))
+        // Its parts are not to be had.
+        .append_header(("if-range", "\"a-br4\""));
+    let answer = ask(&app, request).await;
+    let expect = r#"["\"a\""] ["\"a\", W/\"b\", \"c\""] ["\"a-br4\""]"#;
+    assert_eq!(answer.body, expect);
+    let request = get("br").insert_header(("if-none-match", "\"a\" ,nonsense"));
+    let answer = ask(&app, request).await;
+    assert_eq!(answer.body, r#"[] ["\"a\" ,nonsense"] []"#);
 }
 
 /// Compares weakly, as RFC 9110 §13.1.2 says.

@@ -2,14 +2,13 @@
 
 use actix_web::{
     App, HttpResponse, HttpResponseBuilder,
-    body::{BodySize, BodyStream, SizedStream, to_bytes},
+    body::to_bytes,
     http::{StatusCode, header::CONTENT_TYPE},
     middleware::{Next, from_fn},
     test::{self, TestRequest},
     web,
 };
 use bytes::Bytes;
-use futures_util::stream::{iter, once};
 use ruleiq_compression::{Coding, Config};
 use ruleiq_web::{CompressionMiddleware, Problem, Uncompressed};
 
@@ -142,32 +141,6 @@ async fn a_request_for_a_range_or_without_changes_is_left_alone() {
         assert_untouched(&answer, &text());
         assert_skipped(&counted, reason);
     }
-}
-
-#[actix_web::test]
-async fn streams_pass_whatever_they_say_of_their_size() {
-    let counted = Counted::default();
-    let stream = || {
-        let chunks = ["a".repeat(2000), "b".repeat(2000)];
-        json(BodyStream::new(iter(
-            chunks.map(|chunk| Ok::<_, actix_web::Error>(Bytes::from(chunk))),
-        )))
-    };
-    let answer = counted.ask(get("br"), stream).await;
-    assert_eq!(answer.size, BodySize::Stream);
-    assert_untouched(
-        &answer,
-        ["a".repeat(2000), "b".repeat(2000)].concat().as_bytes(),
-    );
-
-    let sized = || {
-        let chunk = once(async { Ok::<_, actix_web::Error>(text()) });
-        let size = u64::try_from(text().len()).unwrap();
-        json(SizedStream::new(size, Box::pin(chunk)))
-    };
-    let answer = counted.ask(get("br"), sized).await;
-    assert_untouched(&answer, &text());
-    assert_eq!(counted.skips(), [("stream".into(), 2)]);
 }
 
 #[actix_web::test]
