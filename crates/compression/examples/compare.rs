@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for zstd_level in [-5, -1, 1, 2, 3, 4, 6, 7, 9, 12, 15, 19] {
         let config = Config {
-            zstd_level,
+            zstd_level: Some(zstd_level),
             ..Config::default()
         };
         measure(Coding::Zstd, zstd_level, &config, &body)?;
@@ -48,7 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(coding: Coding, level: i32, config: &Config, body: &[u8]) -> Result<(), Box<dyn Error>> {
-    let encoder = Encoder::new(config)?;
+    // Whatever it costs.
+    let encoder = Encoder::new(&Config {
+        cpu_budget_us: u64::MAX,
+        ..config.clone()
+    })?;
     let size = encoder.encode(coding, body)?.len();
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {

@@ -19,6 +19,13 @@ pub struct AcceptEncoding {
     others: Option<Quality>,
 }
 
+/// The codings that a client likes best; none of them is `identity`.
+#[derive(Clone, Copy, Debug)]
+pub struct Preferred {
+    codings: [Coding; Coding::ALL.len()],
+    count: usize,
+}
+
 /// The client refuses every coding on offer, and no coding as well.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("`identity` is refused, and none of the codings on offer is accepted")]
@@ -50,18 +57,28 @@ impl AcceptEncoding {
     ///
     /// When that leaves nothing to pick.
     pub fn negotiate(&self, offered: &[Coding]) -> Result<Option<Coding>, NotAcceptable> {
-        let mut best: Option<(Coding, Quality)> = None;
-        for coding in offered {
-            let quality = self.quality(*coding).unwrap_or(Quality::REFUSED);
-            if quality > best.map_or(Quality::REFUSED, |(_, quality)| quality) {
-                best = Some((*coding, quality));
-            }
-        }
+        Ok(self.preferred(offered)?.as_slice().first().copied())
+    }
+
+    /// The same, with all codings on offer that the client likes as much as the one that is picked, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`negotiate`](AcceptEncoding::negotiate).
+    pub fn preferred(&self, offered: &[Coding]) -> Result<Preferred, NotAcceptable> {
+        let quality = |coding| self.quality(coding).unwrap_or(Quality::REFUSED);
+        let best = offered.iter().map(|it| quality(*it)).max();
+        let best = best.filter(|it| *it > Quality::REFUSED);
         match (best, self.identity.or(self.others)) {
-            (Some((coding, quality)), Some(identity)) if identity <= quality => Ok(Some(coding)),
-            (Some((coding, _)), None) => Ok(Some(coding)),
             (None, Some(Quality::REFUSED)) => Err(NotAcceptable),
-            _ => Ok(None),
+            (Some(best), identity) if identity.is_none_or(|it| it <= best) => {
+                let mut preferred = Preferred::NONE;
+                for coding in offered.iter().filter(|it| quality(**it) == best) {
+                    preferred.add(*coding);
+                }
+                Ok(preferred)
+            }
+            _ => Ok(Preferred::NONE),
         }
     }
 
@@ -106,6 +123,32 @@ impl AcceptEncoding {
         } else {
             None
         }
+    }
+}
+
+impl Preferred {
+    const NONE: Preferred = Preferred {
+        codings: Coding::ALL,
+        count: 0,
+    };
+
+    /// All of them, in the order in which they were offered.
+    pub fn as_slice(&self) -> &[Coding] {
+        &self.codings[..self.count]
+    }
+
+    /// One that is there already stays where it is.
+    fn add(&mut self, coding: Coding) {
+        if !self.as_slice().contains(&coding) {
+            self.codings[self.count] = coding;
+            self.count += 1;
+        }
+    }
+}
+
+impl Default for Preferred {
+    fn default() -> Preferred {
+        Preferred::NONE
     }
 }
 

@@ -34,6 +34,15 @@ impl Coding {
     }
 }
 
+/// A coding at one of its levels.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Choice {
+    /// The coding.
+    pub coding: Coding,
+    /// Its level.
+    pub level: i32,
+}
+
 impl fmt::Display for Coding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -2,7 +2,7 @@
 //!
 //! The same body, coding and level give the same bytes, whatever the state was used for before.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{iter, sync::Arc, thread, time::Duration};
 
 use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderStateStruct};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use zstd::{
 };
 
 use crate::{
-    BuildError, Coding, Config, EncodeError, StreamEncoder,
+    BuildError, Choice, Coding, Config, EncodeError, StreamEncoder,
     arena::Arena,
     cost,
     pool::Pool,
@@ -22,6 +22,8 @@ use crate::{
 
 /// The window of gzip, 32 KiB, as an exponent. It has no larger one.
 const GZIP_WINDOW_LOG: u8 = 15;
+/// Bodies up to this size have zstd's level 1 by default.
+const SMALL_BYTES: usize = 32 * 1024;
 /// A state that one large body has blown up beyond this many bytes is not kept.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -31,8 +33,10 @@ const KEPT_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Encoder {
     brotli_level: i32,
-    zstd_level: i32,
+    /// None for one by the size.
+    zstd_level: Option<i32>,
     gzip_level: u32,
+    budget: Duration,
     brotli: Pool<Arena>,
     zstd: Pool<Compressor<'static>>,
     zstd_streams: Pool<ZstdEncoder<'static>>,
@@ -67,13 +71,11 @@ impl Encoder {
         let states = thread::available_parallelism().map_or(1, usize::from);
         Ok(Encoder {
             brotli_level: level(Coding::Brotli, brotli_level, "0 to 8, 10, 11", is_brotli)?,
-            zstd_level: level(
-                Coding::Zstd,
-                zstd_level,
-                "-7 to 19",
-                matches!(zstd_level, -7..=19),
-            )?,
+            zstd_level: zstd_level
+                .map(|it| level(Coding::Zstd, it, "-7 to 19", matches!(it, -7..=19)))
+                .transpose()?,
             gzip_level: level(Coding::Gzip, gzip_level, "1 to 9", is_gzip)?.unsigned_abs(),
+            budget: Duration::from_micros(config.cpu_budget_us),
             brotli: Pool::new(states),
             zstd: Pool::new(states),
             zstd_streams: Pool::new(states),
@@ -81,7 +83,8 @@ impl Encoder {
         })
     }
 
-    /// Encodes a body. The result may be larger than the body; what to do then is the caller's.
+    /// Encodes a body, at the level that is [chosen](Encoder::choose) for its size. The result may be larger than the
+    /// body; what to do then is the caller's.
     ///
     /// This is CPU work and blocks the thread; [`predicted_cost`](Encoder::predicted_cost) says for
     /// how long.
@@ -90,26 +93,89 @@ impl Encoder {
     ///
     /// When a codec fails, for which there is no cause but a lack of memory.
     pub fn encode(&self, coding: Coding, body: &[u8]) -> Result<Bytes, EncodeError> {
-        match coding {
-            Coding::Brotli => self.brotli(body),
-            Coding::Zstd => self.zstd(body),
+        let level = self.fitting(coding, body.len());
+        self.encode_at(Choice { coding, level }, body)
+    }
+
+    /// The same at a level that was chosen before, which must be one of this encoder's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`encode`](Encoder::encode).
+    pub fn encode_at(&self, choice: Choice, body: &[u8]) -> Result<Bytes, EncodeError> {
+        match choice.coding {
+            Coding::Brotli => self.brotli(choice.level, body),
+            Coding::Zstd => self.zstd(choice.level, body),
             Coding::Gzip => self.gzip(body),
         }
         .map(Bytes::from)
     }
 
-    /// The CPU time that a body of this many bytes is likely to take.
-    pub fn predicted_cost(&self, coding: Coding, size_bytes: usize) -> Duration {
-        cost::predict(coding, self.level(coding), size_bytes)
+    /// The CPU time that a body of this many bytes is likely to take at a level.
+    pub fn predicted_cost_at(&self, choice: Choice, size_bytes: usize) -> Duration {
+        cost::predict(choice.coding, choice.level, size_bytes)
     }
 
-    /// The level of a coding.
-    pub fn level(&self, coding: Coding) -> i32 {
+    /// The same at the level that is chosen for its size.
+    pub fn predicted_cost(&self, coding: Coding, size_bytes: usize) -> Duration {
+        cost::predict(coding, self.fitting(coding, size_bytes), size_bytes)
+    }
+
+    /// The first of these codings that has a level within the budget for a body of this size, and the highest such
+    /// level; or else what is cheapest. A body whose size is not known has the first coding. `None` without codings.
+    pub fn choose(&self, codings: &[Coding], size_bytes: Option<usize>) -> Option<Choice> {
+        let first = *codings.first()?;
+        let Some(size) = size_bytes else {
+            return Some(Choice {
+                coding: first,
+                level: self.level(first),
+            });
+        };
+        let all = codings.iter().flat_map(|coding| {
+            let rungs = self.rungs(*coding, size);
+            rungs.map(|level| Choice {
+                coding: *coding,
+                level,
+            })
+        });
+        let cost = |it: &Choice| cost::predict(it.coding, it.level, size);
+        let within = all.clone().find(|it| cost(it) <= self.budget);
+        within.or_else(|| all.min_by_key(cost))
+    }
+
+    /// The level of a coding that is set.
+    fn level(&self, coding: Coding) -> i32 {
         match coding {
             Coding::Brotli => self.brotli_level,
-            Coding::Zstd => self.zstd_level,
+            Coding::Zstd => self.zstd_level(usize::MAX),
             Coding::Gzip => self.gzip_level.cast_signed(),
         }
+    }
+
+    fn zstd_level(&self, size_bytes: usize) -> i32 {
+        let by_size = if size_bytes <= SMALL_BYTES { 1 } else { 3 };
+        self.zstd_level.unwrap_or(by_size)
+    }
+
+    fn fitting(&self, coding: Coding, size_bytes: usize) -> i32 {
+        let choice = self.choose(&[coding], Some(size_bytes));
+        choice.map_or(self.level(coding), |it| it.level)
+    }
+
+    /// The levels for a body of this size, from the highest down.
+    fn rungs(
+        &self,
+        coding: Coding,
+        size_bytes: usize,
+    ) -> impl Iterator<Item = i32> + Clone + use<> {
+        let (highest, lower): (i32, &[i32]) = match coding {
+            Coding::Brotli => (self.brotli_level, &[3, 2]),
+            Coding::Zstd => (self.zstd_level(size_bytes), &[1]),
+            // Its levels below the default save little.
+            Coding::Gzip => (self.gzip_level.cast_signed(), &[]),
+        };
+        let lower = lower.iter().copied().filter(move |it| *it < highest);
+        iter::once(highest).chain(lower)
     }
 
     /// Begins to encode a body whose end is not known.
@@ -124,7 +190,7 @@ impl Encoder {
             }
             Coding::Zstd => match self.zstd_streams.take() {
                 Some(state) => State::Zstd(state),
-                None => State::zstd(self.zstd_level)?,
+                None => State::zstd(self.level(coding))?,
             },
             Coding::Gzip => State::Gzip(self.gzip_state()),
         };
@@ -159,9 +225,9 @@ impl Encoder {
         })
     }
 
-    fn brotli(&self, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    fn brotli(&self, level: i32, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let mut state = BrotliEncoderStateStruct::new(self.brotli.take().unwrap_or_default());
-        state.params.quality = self.brotli_level;
+        state.params.quality = level;
         state.params.lgwin = brotli_window_log(body.len());
         state.params.size_hint = body.len();
 
@@ -172,11 +238,10 @@ impl Encoder {
         Ok(encoded)
     }
 
-    fn zstd(&self, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
-        let mut state = match self.zstd.take() {
-            Some(state) => state,
-            None => Compressor::new(self.zstd_level).map_err(EncodeError::Zstd)?,
-        };
+    fn zstd(&self, level: i32, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        let mut state = self.zstd.take().unwrap_or_default();
+        let leveled = state.set_compression_level(level);
+        leveled.map_err(EncodeError::Zstd)?;
         let encoded = state.compress(body).map_err(EncodeError::Zstd)?;
         if state.context_mut().sizeof() <= KEPT_BYTES {
             self.zstd.put_back(state);
@@ -224,9 +289,42 @@ fn brotli_window_log(size_bytes: usize) -> i32 {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_level_fits_the_size_and_the_budget() {
+        let encoder = Encoder::new(&Config::default()).unwrap();
+        let check = |codings: &[Coding], size, coding, level| {
+            let choice = encoder.choose(codings, size);
+            assert_eq!(
+                choice,
+                Some(Choice { coding, level }),
+                "{codings:?}, {size:?}"
+            );
+        };
+        let (all, gzip) = (&Coding::ALL, &[Coding::Gzip]);
+        check(all, Some(10_000), Coding::Brotli, 4);
+        check(all, Some(180_000), Coding::Brotli, 3);
+        check(all, Some(240_000), Coding::Brotli, 2);
+        check(all, Some(500_000), Coding::Zstd, 3);
+        check(all, Some(900_000), Coding::Zstd, 1);
+        // Beyond the budget the cheapest is taken.
+        check(all, Some(8_000_000), Coding::Zstd, 1);
+        check(gzip, Some(8_000_000), Coding::Gzip, 4);
+        check(
+            &[Coding::Zstd, Coding::Brotli],
+            Some(32 * 1024),
+            Coding::Zstd,
+            1,
+        );
+        check(&[Coding::Zstd], Some(32 * 1024 + 1), Coding::Zstd, 3);
+        check(all, None, Coding::Brotli, 4);
+        check(&[Coding::Zstd], None, Coding::Zstd, 3);
+        assert_eq!(encoder.choose(&[], Some(1)), None);
+    }
+
     fn encoder(zstd_level: i32) -> Encoder {
         let config = Config {
-            zstd_level,
+            zstd_level: Some(zstd_level),
+            cpu_budget_us: u64::MAX,
             ..Config::default()
         };
         Encoder::new(&config).unwrap()

@@ -14,8 +14,8 @@ mod pool;
 mod stream;
 
 pub use crate::{
-    accept_encoding::{AcceptEncoding, NotAcceptable},
-    coding::Coding,
+    accept_encoding::{AcceptEncoding, NotAcceptable, Preferred},
+    coding::{Choice, Coding},
     config::Config,
     encoder::Encoder,
     error::{BuildError, EncodeError},

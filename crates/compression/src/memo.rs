@@ -5,7 +5,7 @@ use std::{fmt, future::Future};
 use bytes::Bytes;
 use quick_cache::{OptionsBuilder, Weighter, sync::Cache};
 
-use crate::Coding;
+use crate::Choice;
 
 /// What an entry takes beside its body.
 const ENTRY_BYTES: u64 = 128;
@@ -17,10 +17,8 @@ const ESTIMATED_ENTRY_BYTES: usize = 4 * 1024;
 pub struct Variant {
     /// A hash of the body of at least 128 bits that nobody can make collide: bodies with one hash are one body.
     pub content: u128,
-    /// Its coding,
-    pub coding: Coding,
-    /// and the level of that.
-    pub level: i32,
+    /// How it is encoded.
+    pub choice: Choice,
 }
 
 /// Encoded bodies, bounded by their bytes; those that are asked for least often go first.

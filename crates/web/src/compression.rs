@@ -44,7 +44,7 @@ use actix_web::{
     http::StatusCode,
 };
 use bytes::Bytes;
-use ruleiq_compression::{Coding, CompressionMetrics, Memo, Policy, Skip, Variant};
+use ruleiq_compression::{Choice, CompressionMetrics, Memo, Policy, Skip, Variant};
 
 use self::{answering::Answer, asked::Asked, encoding::Encoding, streamed::Streamed};
 pub use self::{answering::CompressionFuture, builder::CompressionBuilder};
@@ -144,7 +144,7 @@ where
 /// What is to be done of a response.
 enum Step<B> {
     Done(HttpResponse<EitherBody<B>>),
-    Encode(Coding, HttpResponse<()>, Bytes),
+    Encode(Choice, HttpResponse<()>, Bytes),
 }
 
 impl Shared {
@@ -155,43 +155,39 @@ impl Shared {
     ) -> Answer<B> {
         let (request, response) = response.into_parts();
         let done = |request, response| Answer::Now(ServiceResponse::new(request, response));
-        let (coding, response, body) = match shared.begin(&asked, response) {
+        let (choice, response, body) = match shared.begin(&asked, response) {
             Step::Done(response) => return done(request, response),
-            Step::Encode(coding, response, body) => (coding, response, body),
+            Step::Encode(choice, response, body) => (choice, response, body),
         };
         let memo = shared.memo.as_ref();
-        let variant = memo.and_then(|_| shared.variant(coding, &response));
+        let variant = memo.and_then(|_| Shared::variant(choice, &response));
         if let (Some(memo), Some(variant)) = (memo, variant) {
             let remembered = memo.get(variant);
             shared.metrics.record_memo(remembered.is_some());
             if let Some(encoded) = remembered {
-                let response = shared.end(&asked, coding, response, body, Ok(encoded));
+                let response = shared.end(&asked, choice, response, body, Ok(encoded));
                 return done(request, response);
             }
-        } else if shared.encoding.is_quick(coding, body.len()) {
-            let encoded = shared.encoding.encode_here(coding, &body);
-            return done(request, shared.end(&asked, coding, response, body, encoded));
+        } else if shared.encoding.is_quick(choice, body.len()) {
+            let encoded = shared.encoding.encode_here(choice, &body);
+            return done(request, shared.end(&asked, choice, response, body, encoded));
         }
         let shared = Arc::clone(shared);
         Answer::Later(Box::pin(async move {
-            let encoding = shared.encoding.encode(coding, &body);
+            let encoding = shared.encoding.encode(choice, &body);
             let encoded = match (&shared.memo, variant) {
                 (Some(memo), Some(variant)) => memo.get_or_encode(variant, encoding).await,
                 _ => encoding.await,
             };
-            let response = shared.end(&asked, coding, response, body, encoded);
+            let response = shared.end(&asked, choice, response, body, encoded);
             ServiceResponse::new(request, response)
         }))
     }
 
     /// What the encoded body of this response is made of, if its handler says so and others may have it, too.
-    fn variant(&self, coding: Coding, response: &HttpResponse<()>) -> Option<Variant> {
+    fn variant(choice: Choice, response: &HttpResponse<()>) -> Option<Variant> {
         let ContentHash(content) = *response.extensions().get()?;
-        headers::is_shared(response.headers()).then(|| Variant {
-            content,
-            coding,
-            level: self.encoding.level(coding),
-        })
+        headers::is_shared(response.headers()).then_some(Variant { content, choice })
     }
 
     fn begin<B: MessageBody + 'static>(
@@ -206,40 +202,41 @@ impl Shared {
             self.metrics.record_skip(skip);
             return Step::Done(response.map_into_left_body());
         }
-        headers::vary(response.headers_mut());
-        let Some(coding) = asked.coding else {
-            self.metrics.record_skip(Skip::Identity);
-            return Step::Done(response.map_into_left_body());
-        };
-        if asked.is_head {
-            self.metrics.record_skip(Skip::Head);
-            self.say(&mut response, coding);
-            let no_body = EitherBody::right(BoxBody::new(NoBody::new()));
-            return Step::Done(response.set_body(no_body));
-        }
         let (mut response, body) = response.into_parts();
-        let body = match body.try_into_bytes() {
-            Ok(body) => return Step::Encode(coding, response, body),
-            Err(body) => body,
+        headers::vary(response.headers_mut());
+        let body = body.try_into_bytes();
+        let size = body.as_ref().ok().map(Bytes::len);
+        let chosen = self.encoding.choose(&asked.preferred, size);
+        let encoding = match (chosen, body) {
+            (Some(choice), _) if asked.is_head => {
+                headers::encode(response.headers_mut(), choice);
+                let no_body = EitherBody::right(BoxBody::new(NoBody::new()));
+                Err((Skip::Head, no_body))
+            }
+            (Some(choice), Ok(body)) => return Step::Encode(choice, response, body),
+            (None, Ok(body)) => Err((Skip::Identity, EitherBody::right(BoxBody::new(body)))),
+            (None, Err(body)) => Err((Skip::Identity, EitherBody::left(body))),
+            (Some(choice), Err(body)) => match self.encoding.stream(choice.coding) {
+                Ok(encoder) => {
+                    headers::encode(response.headers_mut(), choice);
+                    let metrics = self.metrics.clone();
+                    let body = Streamed::new(body, encoder, choice.coding, metrics);
+                    Ok(EitherBody::right(BoxBody::new(body)))
+                }
+                Err(skip) => Err((skip, EitherBody::left(body))),
+            },
         };
-        match self.encoding.stream(coding) {
-            Ok(encoder) => {
-                self.say(&mut response, coding);
-                let body = Streamed::new(body, encoder, coding, self.metrics.clone());
-                Step::Done(response.set_body(EitherBody::right(BoxBody::new(body))))
-            }
-            Err(skip) => {
-                self.metrics.record_skip(skip);
-                Step::Done(response.set_body(EitherBody::left(body)))
-            }
-        }
+        Step::Done(response.set_body(encoding.unwrap_or_else(|(skip, body)| {
+            self.metrics.record_skip(skip);
+            body
+        })))
     }
 
     /// The response with its body encoded, if that has made it smaller.
     fn end<B>(
         &self,
         asked: &Asked,
-        coding: Coding,
+        choice: Choice,
         mut response: HttpResponse<()>,
         body: Bytes,
         encoded: Result<Bytes, Skip>,
@@ -252,8 +249,8 @@ impl Shared {
         let body = match encoded {
             Ok(encoded) => {
                 self.metrics
-                    .record_encoded(coding, body.len(), encoded.len());
-                self.say(&mut response, coding);
+                    .record_encoded(choice.coding, body.len(), encoded.len());
+                headers::encode(response.headers_mut(), choice);
                 encoded
             }
             Err(skip) => {
@@ -262,11 +259,6 @@ impl Shared {
             }
         };
         response.set_body(EitherBody::right(BoxBody::new(body)))
-    }
-
-    /// Says that a response is encoded.
-    fn say<B>(&self, response: &mut HttpResponse<B>, coding: Coding) {
-        headers::encode(response.headers_mut(), coding, self.encoding.level(coding));
     }
 
     /// Whether a response can be encoded, for whatever client.

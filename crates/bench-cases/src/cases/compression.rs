@@ -11,7 +11,7 @@ mod encoder;
 use std::time::Duration;
 
 use ruleiq_bench::{Case, CaseBuilder, Target};
-use ruleiq_compression::Coding;
+use ruleiq_compression::{Coding, Config};
 use serde::Serialize;
 
 pub(crate) use self::codec::compare;
@@ -44,6 +44,10 @@ struct Settings {
     content_type: &'static str,
     /// Whether the answer is encoded.
     is_eligible: bool,
+    /// The level of brotli on our side.
+    brotli_level: i32,
+    /// Whether the handler says what the body is made of.
+    is_marked: bool,
     /// Requests under way at once.
     at_once: usize,
     /// Threads of the application.
@@ -60,6 +64,8 @@ impl Settings {
             accept_encoding: coding.as_str(),
             content_type: "application/json",
             is_eligible: true,
+            brotli_level: Config::default().brotli_level,
+            is_marked: false,
             at_once: 1,
             workers: 1,
             sockets: false,
@@ -81,8 +87,9 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
         .target(Target::ratio_at_most(0.4))
         .target(Target::ratio_of_at_most("bytes_out", 1.01))
         .quick();
-    let br = compressed("json_100k_br", options, large, Coding::Brotli)
-        .about("100 KB of JSON as brotli, a request at a time.")
+    // At actix-web's level, for equal bytes.
+    let br = at_level(3, "json_100k_br", options, large, Coding::Brotli)
+        .about("100 KB of JSON as brotli at level 3, a request at a time.")
         .target(Target::ratio_at_most(0.2));
     let mut cases = vec![zstd.build(), br.build()];
     for coding in Coding::ALL {
@@ -94,12 +101,24 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
                 .build()
         }));
     }
+    cases.push(memo_hit(options, medium));
     cases.push(not_eligible(options, small));
     cases.extend(encoder::cases());
     cases
 }
 
 fn compressed(
+    name: &str,
+    options: &Options,
+    sizes: (usize, usize),
+    coding: Coding,
+) -> CaseBuilder<Env, Settings> {
+    let brotli_level = Config::default().brotli_level;
+    at_level(brotli_level, name, options, sizes, coding)
+}
+
+fn at_level(
+    brotli_level: i32,
     name: &str,
     options: &Options,
     (size, bodies): (usize, usize),
@@ -109,7 +128,11 @@ fn compressed(
         true => (size.min(OFFLOADED), 1),
         false => (size, bodies),
     };
-    let case = Case::builder("compression", name, Settings::new(size, bodies, coding))
+    let settings = Settings {
+        brotli_level,
+        ..Settings::new(size, bodies, coding)
+    };
+    let case = Case::builder("compression", name, settings)
         .on_one_thread()
         .subject(OURS.0, OURS.1, app::ours)
         .control(ACTIX.0, ACTIX.1, app::actix)
@@ -119,6 +142,20 @@ fn compressed(
         1_000_000.. => case.slice(Duration::from_secs(1)),
         _ => case,
     }
+}
+
+fn memo_hit(options: &Options, (size, bodies): (usize, usize)) -> Case<Env> {
+    let settings = Settings {
+        is_marked: true,
+        ..Settings::new(size, if options.tiny { 1 } else { bodies }, Coding::Brotli)
+    };
+    Case::builder("compression", "memo_hit", settings)
+        .on_one_thread()
+        .about("An answer whose encoded body is remembered, against the same answer as it is.")
+        .target(Target::ratio_at_most(1.05))
+        .subject(OURS.0, OURS.1, app::ours)
+        .control("the handler alone", ACTIX.1, app::identity)
+        .build()
 }
 
 fn not_eligible(options: &Options, (size, bodies): (usize, usize)) -> Case<Env> {

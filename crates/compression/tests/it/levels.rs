@@ -1,3 +1,4 @@
+use crate::content::encoder;
 use ruleiq_compression::{Coding, Config, Encoder};
 
 #[track_caller]
@@ -17,7 +18,7 @@ fn a_level_that_does_not_exist_is_refused_with_the_choice() {
     }
     for zstd_level in [-8, 20, 22] {
         let said = refused(&Config {
-            zstd_level,
+            zstd_level: Some(zstd_level),
             ..Config::default()
         });
         let expect = format!("zstd has no level `{zstd_level}`; choose one of -7 to 19");
@@ -35,14 +36,14 @@ fn a_level_that_does_not_exist_is_refused_with_the_choice() {
 
 #[test]
 fn more_work_is_predicted_for_larger_bodies_and_higher_levels() {
-    let low = Encoder::new(&Config::default()).unwrap();
+    let low = encoder(&Config::default());
     let high = Config {
         brotli_level: 11,
-        zstd_level: 19,
+        zstd_level: Some(19),
         gzip_level: 9,
         ..Config::default()
     };
-    let high = Encoder::new(&high).unwrap();
+    let high = encoder(&high);
     for coding in Coding::ALL {
         assert!(low.predicted_cost(coding, 10_000) < low.predicted_cost(coding, 20_000));
         assert!(low.predicted_cost(coding, 10_000) < high.predicted_cost(coding, 10_000));

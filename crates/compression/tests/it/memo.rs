@@ -7,13 +7,15 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::join_all, poll};
-use ruleiq_compression::{Coding, Memo, Variant};
+use ruleiq_compression::{Choice, Coding, Memo, Variant};
 
 fn variant(content: u128) -> Variant {
     Variant {
         content,
-        coding: Coding::Brotli,
-        level: 4,
+        choice: Choice {
+            coding: Coding::Brotli,
+            level: 4,
+        },
     }
 }
 
@@ -31,8 +33,7 @@ fn a_body_is_encoded_once_for_each_coding_and_level() {
     let (memo, encoded) = (Memo::new(1_000_000), Cell::new(0));
     let of = |content, coding, level| Variant {
         content,
-        coding,
-        level,
+        choice: Choice { coding, level },
     };
     let variants = [
         of(1, Coding::Brotli, 4),

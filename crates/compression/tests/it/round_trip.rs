@@ -42,7 +42,7 @@ fn every_level_decodes_to_the_input() {
     for zstd_level in -7..=19 {
         check(
             &Config {
-                zstd_level,
+                zstd_level: Some(zstd_level),
                 ..Config::default()
             },
             &body,

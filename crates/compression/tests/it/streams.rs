@@ -97,7 +97,7 @@ fn a_body_without_an_end_is_no_body() {
 fn the_window_of_a_zstd_stream_is_one_that_every_client_has() {
     for zstd_level in [-7, 1, 3, 19] {
         let config = Config {
-            zstd_level,
+            zstd_level: Some(zstd_level),
             ..Config::default()
         };
         let (mut stream, mut out) = (shared(&config).stream(Coding::Zstd).unwrap(), Vec::new());

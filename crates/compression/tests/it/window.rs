@@ -34,7 +34,7 @@ fn zstd_declares_the_size_and_a_window_that_every_client_allows() {
     let body = vec![0; 9 * 1024 * 1024];
     for zstd_level in -7..=19 {
         let encoder = encoder(&Config {
-            zstd_level,
+            zstd_level: Some(zstd_level),
             ..Config::default()
         });
         let frame = encoder.encode(Coding::Zstd, &body).unwrap();

@@ -4,14 +4,14 @@ use actix_web::{
     dev::ServiceRequest,
     http::{Method, header},
 };
-use ruleiq_compression::{AcceptEncoding, Coding, Policy, Skip};
+use ruleiq_compression::{AcceptEncoding, Coding, Policy, Preferred, Skip};
 
 use super::headers::{self, has_no_transform};
 
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// The coding that the client prefers of those on offer.
-    pub(super) coding: Option<Coding>,
+    /// The codings on offer that the client likes best.
+    pub(super) preferred: Preferred,
     /// Whether the client refuses a body without a coding, and there is one that it accepts.
     pub(super) refuses_identity: bool,
     /// Whether the answer has no body.
@@ -29,20 +29,25 @@ impl Asked {
     pub(super) fn of(request: &mut ServiceRequest, policy: &Policy) -> Asked {
         let lines = request.headers().get_all(header::ACCEPT_ENCODING);
         let accepts = AcceptEncoding::parse(lines.map(header::HeaderValue::as_bytes));
-        let negotiated = accepts.negotiate(policy.codings());
-        let coding = negotiated.unwrap_or(None);
+        let preferred = accepts.preferred(policy.codings());
+        let has_some = preferred.is_ok_and(|it| !it.as_slice().is_empty());
         Asked {
-            coding,
-            refuses_identity: coding.is_some() && !accepts.accepts_identity(),
+            refuses_identity: has_some && !accepts.accepts_identity(),
             is_head: *request.method() == Method::HEAD,
             skip: skip(request, policy),
-            refuses_all: negotiated.is_err(),
+            refuses_all: preferred.is_err(),
+            preferred: preferred.unwrap_or_default(),
             is_get: *request.method() == Method::GET,
             variants: match is_conditional(request) {
                 true => headers::forget_variants(request.headers_mut()),
                 false => Vec::new(),
             },
         }
+    }
+
+    /// The coding that it likes best, whatever the body.
+    pub(super) fn coding(&self) -> Option<Coding> {
+        self.preferred.as_slice().first().copied()
     }
 
     /// Whether there is nothing to send that the client would accept, and nothing lost by saying so.

@@ -3,7 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ruleiq_compression::{Coding, Encoder, Skip, StreamEncoder};
+use ruleiq_compression::{Choice, Coding, Encoder, Preferred, Skip, StreamEncoder};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 #[derive(Debug)]
@@ -22,18 +22,23 @@ impl Encoding {
         }
     }
 
-    pub(super) fn level(&self, coding: Coding) -> i32 {
-        self.encoder.level(coding)
+    /// How a body of this size is encoded for a client that likes these codings best.
+    pub(super) fn choose(
+        &self,
+        preferred: &Preferred,
+        size_bytes: Option<usize>,
+    ) -> Option<Choice> {
+        self.encoder.choose(preferred.as_slice(), size_bytes)
     }
 
     /// Whether a body of this size costs so little that it is encoded where it is.
-    pub(super) fn is_quick(&self, coding: Coding, size_bytes: usize) -> bool {
-        self.encoder.predicted_cost(coding, size_bytes) <= self.inline_cost
+    pub(super) fn is_quick(&self, choice: Choice, size_bytes: usize) -> bool {
+        self.encoder.predicted_cost_at(choice, size_bytes) <= self.inline_cost
     }
 
-    pub(super) fn encode_here(&self, coding: Coding, body: &[u8]) -> Result<Bytes, Skip> {
-        let encoded = self.encoder.encode(coding, body);
-        encoded.map_err(|error| failed(coding, &error))
+    pub(super) fn encode_here(&self, choice: Choice, body: &[u8]) -> Result<Bytes, Skip> {
+        let encoded = self.encoder.encode_at(choice, body);
+        encoded.map_err(|error| failed(choice.coding, &error))
     }
 
     pub(super) fn stream(&self, coding: Coding) -> Result<StreamEncoder, Skip> {
@@ -44,23 +49,23 @@ impl Encoding {
     /// # Cancel safety
     ///
     /// A body that is being encoded off this thread is finished, and counts until then.
-    pub(super) async fn encode(&self, coding: Coding, body: &Bytes) -> Result<Bytes, Skip> {
-        if self.is_quick(coding, body.len()) {
-            return self.encode_here(coding, body);
+    pub(super) async fn encode(&self, choice: Choice, body: &Bytes) -> Result<Bytes, Skip> {
+        if self.is_quick(choice, body.len()) {
+            return self.encode_here(choice, body);
         }
         let Ok(permit) = Arc::clone(&self.offloads).try_acquire_owned() else {
             return Err(Skip::Busy);
         };
         let (encoder, body) = (Arc::clone(&self.encoder), body.clone());
         let encoding = spawn_blocking(move || {
-            let encoded = encoder.encode(coding, &body);
+            let encoded = encoder.encode_at(choice, &body);
             drop(permit);
             encoded
         });
         match encoding.await {
-            Ok(encoded) => encoded.map_err(|error| failed(coding, &error)),
+            Ok(encoded) => encoded.map_err(|error| failed(choice.coding, &error)),
             // It panicked, or the runtime is going down.
-            Err(error) => Err(failed(coding, &error)),
+            Err(error) => Err(failed(choice.coding, &error)),
         }
     }
 }

@@ -4,11 +4,12 @@
 //! `"abc"` is `"abc-br4"` as brotli at level 4. Handlers know nothing of that: what clients have got comes back
 //! to them as they gave it.
 
-use ruleiq_compression::Coding;
+use ruleiq_compression::{Choice, Coding};
 
 /// The tag of a variant, of a handler's tag. One that looks like a variant's becomes weak, since nobody could tell what
 /// it was; a weak one promises nothing that encoding breaks.
-pub(super) fn of_variant(tag: &str, coding: Coding, level: i32) -> Option<String> {
+pub(super) fn of_variant(tag: &str, choice: Choice) -> Option<String> {
+    let Choice { coding, level } = choice;
     let opaque = tag.strip_prefix('"')?.strip_suffix('"')?;
     Some(match without_variant(opaque) {
         None => format!("\"{opaque}-{coding}{level}\""),
@@ -112,20 +113,21 @@ mod tests {
             (Coding::Zstd, -7, "\"abc-zstd-7\""),
             (Coding::Gzip, 11, "\"abc-gzip11\""),
         ] {
-            let tag = of_variant("\"abc\"", coding, level).unwrap();
+            let tag = of_variant("\"abc\"", Choice { coding, level }).unwrap();
             assert_eq!(tag, expect);
             assert_eq!(as_handlers(&tag).as_deref(), Some("\"abc\""));
             let weak = format!("W/{tag}");
             assert_eq!(as_handlers(&weak).as_deref(), Some("W/\"abc\""));
         }
-        assert_eq!(
-            of_variant("\"\"", Coding::Brotli, 4).as_deref(),
-            Some("\"-br4\"")
-        );
+        let brotli = Choice {
+            coding: Coding::Brotli,
+            level: 4,
+        };
+        assert_eq!(of_variant("\"\"", brotli).as_deref(), Some("\"-br4\""));
         for tag in ["W/\"abc\"", "abc", "\"abc", "", "\""] {
-            assert_eq!(of_variant(tag, Coding::Brotli, 4), None, "{tag}");
+            assert_eq!(of_variant(tag, brotli), None, "{tag}");
         }
-        let own = of_variant("\"abc-br4\"", Coding::Zstd, 3);
+        let own = of_variant("\"abc-br4\"", brotli);
         assert_eq!(own.as_deref(), Some("W/\"abc-br4\""));
     }
 

@@ -4,7 +4,7 @@ use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, SET_COOKIE, VARY,
 };
-use ruleiq_compression::{Coding, Skip};
+use ruleiq_compression::{Choice, Skip};
 
 use super::{asked::Asked, etag};
 
@@ -55,12 +55,13 @@ pub(super) fn vary(headers: &mut HeaderMap) {
 }
 
 /// Says that the response is encoded, and nothing of the bytes that it would have had.
-pub(super) fn encode(headers: &mut HeaderMap, coding: Coding, level: i32) {
-    headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+pub(super) fn encode(headers: &mut HeaderMap, choice: Choice) {
+    let coding = HeaderValue::from_static(choice.coding.as_str());
+    headers.insert(CONTENT_ENCODING, coding);
     headers.remove(CONTENT_LENGTH);
     // A range of the encoded bytes is not to be had: handlers cut the others.
     headers.remove(ACCEPT_RANGES);
-    if let Some(tag) = tag(headers).and_then(|it| etag::of_variant(it, coding, level)) {
+    if let Some(tag) = tag(headers).and_then(|it| etag::of_variant(it, choice)) {
         set_tag(headers, &tag);
     }
 }
@@ -68,7 +69,7 @@ pub(super) fn encode(headers: &mut HeaderMap, coding: Coding, level: i32) {
 /// Gives a 304 what the 200 in its place would have had: of the variants that the client has, the one that it confirms.
 pub(super) fn confirm(headers: &mut HeaderMap, asked: &Asked) {
     vary(headers);
-    let variant = tag(headers).and_then(|it| etag::of_client(&asked.variants, it, asked.coding));
+    let variant = tag(headers).and_then(|it| etag::of_client(&asked.variants, it, asked.coding()));
     if let Some(variant) = variant {
         set_tag(headers, variant);
     }

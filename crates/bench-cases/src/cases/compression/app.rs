@@ -20,8 +20,8 @@ use actix_web::{
 };
 use bytes::Bytes;
 use ruleiq_bench::{Arm, Budget, Doing, Fault, Histogram, Tally};
-use ruleiq_compression::Coding;
-use ruleiq_web::CompressionMiddleware;
+use ruleiq_compression::{Coding, Config};
+use ruleiq_web::{CompressionMiddleware, ContentHash};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -54,13 +54,29 @@ struct Requests {
 }
 
 pub(super) async fn ours(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
-    let middleware = CompressionMiddleware::builder().build();
+    let config = Config {
+        brotli_level: settings.brotli_level,
+        ..Config::default()
+    };
+    let middleware = CompressionMiddleware::builder().config(config).build();
     let around = Around::Ours(middleware.map_err(Fault::failed)?);
     start(&env, &settings, around).await
 }
 
 pub(super) async fn actix(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     start(&env, &settings, Around::Compress).await
+}
+
+/// The handler alone, which says what its body is made of to nobody.
+pub(super) async fn identity(
+    env: Arc<Env>,
+    settings: Arc<Settings>,
+) -> Result<Box<dyn Arm>, Fault> {
+    let settings = Settings {
+        is_eligible: false,
+        ..Settings::clone(&settings)
+    };
+    start(&env, &settings, Around::Nothing).await
 }
 
 pub(super) async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
@@ -74,6 +90,7 @@ async fn start(env: &Env, settings: &Settings, around: Around) -> Result<Box<dyn
         coding: settings.coding(),
         content_type: settings.content_type,
         is_encoded: settings.is_eligible,
+        is_marked: settings.is_marked,
     };
     let (jobs, received) = mpsc::channel(1);
     let thread = thread::Builder::new()
@@ -95,18 +112,28 @@ struct Asked {
     coding: Coding,
     content_type: &'static str,
     is_encoded: bool,
+    is_marked: bool,
 }
 
 async fn work(asked: Asked, around: Around, jobs: mpsc::Receiver<Job>) {
     let last = Rc::new(Cell::new(0));
     let handler = {
         let (bodies, last) = (asked.bodies.clone(), Rc::clone(&last));
-        let content_type = asked.content_type;
+        let (content_type, is_marked) = (asked.content_type, asked.is_marked);
         move || {
             let number = (last.get() + 1) % bodies.len();
             last.set(number);
             let body = bodies[number].clone();
-            async move { HttpResponse::Ok().content_type(content_type).body(body) }
+            async move {
+                let mut response = HttpResponse::Ok().content_type(content_type).body(body);
+                if is_marked {
+                    // Bodies are told apart by their numbers.
+                    response
+                        .extensions_mut()
+                        .insert(ContentHash(number as u128));
+                }
+                response
+            }
         }
     };
     let app = App::new();

@@ -10,7 +10,7 @@ use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use ruleiq_bench::{Arm, Fault, repeat};
-use ruleiq_compression::{Coding, Config};
+use ruleiq_compression::{Coding, Config, Encoder};
 use zstd::bulk::Compressor;
 
 use super::{Settings, corpus};
@@ -30,11 +30,15 @@ pub(super) enum Codec {
 }
 
 impl Codec {
-    pub(super) fn new(coding: Coding) -> io::Result<Codec> {
+    /// At the level that bodies of this size have.
+    pub(super) fn new(coding: Coding, size_bytes: usize) -> io::Result<Codec> {
         let config = Config::default();
+        let encoder = Encoder::new(&config).map_err(io::Error::other)?;
+        let choice = encoder.choose(&[coding], Some(size_bytes));
+        let level = choice.map_or(0, |it| it.level);
         Ok(match coding {
-            Coding::Brotli => Codec::Brotli(config.brotli_level),
-            Coding::Zstd => Codec::Zstd(Compressor::new(config.zstd_level)?),
+            Coding::Brotli => Codec::Brotli(level),
+            Coding::Zstd => Codec::Zstd(Compressor::new(level)?),
             Coding::Gzip => Codec::Gzip(Compress::new_gzip(
                 Compression::new(config.gzip_level.unsigned_abs()),
                 GZIP_WINDOW_LOG,
@@ -76,7 +80,7 @@ impl Codec {
 pub(super) async fn raw(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     let coding = settings.coding();
     let bodies = corpus::bodies(env.seed(), settings.size_bytes, settings.bodies);
-    let mut codec = Codec::new(coding).map_err(Fault::failed)?;
+    let mut codec = Codec::new(coding, settings.size_bytes).map_err(Fault::failed)?;
     let mut room = Vec::new();
     let mut lengths = Vec::new();
     for body in &bodies {
@@ -93,7 +97,7 @@ pub(super) async fn raw(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dy
         judge.judge(is_encoded && room.len() == lengths[number]);
         (number, Fingerprint::of(&room))
     };
-    let mut again = Codec::new(coding).map_err(Fault::failed)?;
+    let mut again = Codec::new(coding, settings.size_bytes).map_err(Fault::failed)?;
     let mut encoded = Vec::new();
     let mut fingerprints = Vec::new();
     for body in &right {
@@ -153,7 +157,7 @@ mod tests {
     fn every_codec_gives_the_same_bytes_again_and_they_decode() {
         let bodies = corpus::bodies(42, 10_000, 2);
         for coding in Coding::ALL {
-            let mut codec = Codec::new(coding).unwrap();
+            let mut codec = Codec::new(coding, 10_000).unwrap();
             let (mut first, mut again) = (Vec::new(), Vec::new());
             codec.encode(&bodies[0], &mut first).unwrap();
             codec.encode(&bodies[1], &mut again).unwrap();

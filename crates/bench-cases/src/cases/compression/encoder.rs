@@ -46,7 +46,7 @@ async fn ours(_: Arc<Env>, settings: Arc<EncoderSettings>) -> Result<Box<dyn Arm
 }
 
 async fn raw(_: Arc<Env>, settings: Arc<EncoderSettings>) -> Result<Box<dyn Arm>, Fault> {
-    let mut codec = Codec::new(settings.coding).map_err(Fault::failed)?;
+    let mut codec = Codec::new(settings.coding, settings.body_bytes).map_err(Fault::failed)?;
     encoding(*settings, move |body| {
         let mut room = Vec::new();
         codec.encode(body, &mut room).ok().map(|()| room)
