@@ -158,7 +158,12 @@ pub(crate) fn brotli_run(
         let mut length = 0;
         let output = state.take_output(&mut length);
         out.extend_from_slice(&output[..length]);
-        if unread == 0 && !state.has_more_output() {
+        let is_done = match operation {
+            BrotliEncoderOperation::BROTLI_OPERATION_FINISH => state.is_finished(),
+            // It stops where there is output, and may have more to encode when that is taken.
+            _ => unread == 0 && length == 0,
+        };
+        if is_done {
             return Ok(());
         }
     }

@@ -31,13 +31,24 @@ fn bodies_of_all_sizes_decode_to_the_input() {
 fn every_level_decodes_to_the_input() {
     let body = json(20_000);
     for brotli_level in (0..=8).chain([10, 11]) {
-        check(
-            &Config {
-                brotli_level,
-                ..Config::default()
-            },
-            &body,
-        );
+        let config = Config {
+            brotli_level,
+            ..Config::default()
+        };
+        check(&config, &body);
+        // Of several blocks, whose size depends on the level.
+        let sizes = if brotli_level < 10 {
+            40_000..300_000
+        } else {
+            0..0
+        };
+        for size_bytes in sizes.step_by(30_000) {
+            let encoder = encoder(&config);
+            let body = json(size_bytes);
+            let encoded = encoder.encode(Coding::Brotli, &body).unwrap();
+            let is_same = decode(Coding::Brotli, &encoded) == body;
+            assert!(is_same, "{size_bytes} bytes at {brotli_level}");
+        }
     }
     for zstd_level in -7..=19 {
         check(

@@ -56,6 +56,37 @@ fn what_is_flushed_can_be_decoded_before_the_end() {
 }
 
 #[test]
+fn all_of_a_large_piece_is_flushed() {
+    for level in [0, 1, 2, 3, 4, 5] {
+        let config = Config {
+            brotli_level: level,
+            zstd_level: Some(level),
+            gzip_level: level.max(1),
+            ..Config::default()
+        };
+        let encoder = shared(&config);
+        for coding in Coding::ALL {
+            let (mut stream, mut encoded) = (encoder.stream(coding).unwrap(), Vec::new());
+            let mut sent = Vec::new();
+            for size_bytes in [50_000, 102_400, 7, 300_000] {
+                sent.extend(json(size_bytes));
+                stream.write(&json(size_bytes), &mut encoded).unwrap();
+                stream.flush(&mut encoded).unwrap();
+                let begun = decode_begun(coding, &encoded);
+                assert!(
+                    begun == sent,
+                    "{coding} {level}: {} of {}",
+                    begun.len(),
+                    sent.len()
+                );
+            }
+            stream.finish(&mut encoded).unwrap();
+            assert!(decode(coding, &encoded) == sent, "{coding} {level}");
+        }
+    }
+}
+
+#[test]
 fn a_stream_that_has_ended_takes_nothing_more() {
     let encoder = shared(&Config::default());
     for coding in Coding::ALL {
