@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     pin::{Pin, pin},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -46,6 +46,8 @@ const GENERATION_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(crate) const INVALIDATED_FOR: Duration = Duration::from_secs(10);
 /// How long others wait for one who has died that was to load alone.
 const ONLY_LEASE_TIME: Duration = Duration::from_secs(3);
+/// An answer that takes more than this part of its limit is slow.
+const SLOW_PART: u32 = 4;
 /// What leases last longer than what they are for.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 
@@ -57,6 +59,8 @@ pub(crate) struct L2 {
     channel: String,
     breaker: Breaker,
     limit: Duration,
+    /// Whether the last answer took a large part of that.
+    is_slow: AtomicBool,
     load_lease_time: Duration,
     metrics: CacheMetrics,
     process: u64,
@@ -119,6 +123,7 @@ impl L2 {
             channel,
             breaker: Breaker::default(),
             limit,
+            is_slow: AtomicBool::new(false),
             // The load begins when the lease has been taken, and the value is sent when it ends.
             load_lease_time: load_timeout + limit * 2 + LEASE_SLACK,
             metrics,
@@ -146,6 +151,11 @@ impl L2 {
             }
             None => vec![None],
         }
+    }
+
+    /// Whether each answer that is waited for is felt: a load then waits for one in the place of three.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_slow.load(Relaxed)
     }
 
     /// Whether Redis has answered lately, as far as it was asked.
@@ -526,6 +536,8 @@ impl L2 {
         let answer = timeout_at(asked + self.limit, command).await;
         let elapsed = asked.elapsed();
         self.metrics.redis_duration.observe(elapsed.as_secs_f64());
+        self.is_slow
+            .store(elapsed > self.limit / SLOW_PART, Relaxed);
         if let Some(scope) = Scope::current() {
             scope.record_cache(elapsed);
         }

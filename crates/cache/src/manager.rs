@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) load_timeout: Duration,
     pub(crate) max_value_bytes: usize,
     pub(crate) codec: Codec,
-    /// Permits to load a value anew in the background,
+    /// Permits to load a value anew in the background, or to store one there,
     pub(crate) refreshes: Arc<Semaphore>,
     /// and to load one that somebody waits for in a task of its own.
     pub(crate) detached_loads: Arc<Semaphore>,

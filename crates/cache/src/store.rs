@@ -2,18 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
 use crate::{
-    Error, Policy, envelope,
+    Policy, envelope,
     fence::{Leader, Source},
     history::Judgement,
     l1::Entry,
+    l2::L2,
     load::Outcome,
     look::Right,
     manager::{Inner, check_key},
     nothing::is_nothing,
+    only::Only,
     payload::Payload,
 };
 
@@ -69,9 +72,40 @@ impl Inner {
         }
     }
 
+    /// Stores a value in Redis. Answers whether its lease was still there; `None` where that is not known: it failed, or,
+    /// where Redis is slow, goes on in the background, among the loads there.
+    async fn fill(
+        self: &Arc<Inner>,
+        l2: &L2,
+        key: &Arc<str>,
+        (lease, only): (Bytes, Option<Only>),
+        bytes: Bytes,
+        kept: Duration,
+    ) -> Option<bool> {
+        let (inner, key) = (Arc::clone(self), Arc::clone(key));
+        let filling = async move {
+            let filled = inner.l2.as_ref()?.fill(&key, lease, bytes, kept).await;
+            if let (Ok(_), Some(only)) = (&filled, only) {
+                only.end();
+            }
+            // Why it failed has been counted.
+            filled.ok()
+        };
+        if l2.is_slow()
+            && let Ok(permit) = Arc::clone(&self.refreshes).try_acquire_owned()
+        {
+            tokio::spawn(async move {
+                filling.await;
+                drop(permit);
+            });
+            return None;
+        }
+        filling.await
+    }
+
     /// Keeps a loaded value, unless an invalidation has overtaken it.
     pub(crate) async fn store<T, E>(
-        &self,
+        self: &Arc<Inner>,
         leader: &Leader<Outcome<T, E>>,
         key: &Arc<str>,
         policy: &Policy,
@@ -107,29 +141,26 @@ impl Inner {
                 return;
             }
             let sent = Instant::now();
-            let only = right.only;
             let filled = match right.stamps {
                 Some(stamps) => {
                     let bytes = envelope::seal::<T>(key, life, &stamps, &payload);
-                    l2.fill(key, right.lease, bytes, life.kept).await
+                    let right = (right.lease, right.only);
+                    self.fill(l2, key, right, bytes, life.kept).await
                 }
                 // Why they are not known has been counted.
-                None => Err(Error::Unavailable { source: None }),
+                None => None,
             };
-            if let (Ok(_), Some(only)) = (&filled, only) {
-                only.end();
-            }
             match filled {
                 // Redis tells of this as well, and the first tier would let go of it: whoever asks next
                 // keeps it.
-                Ok(true) if self.tracking.is_armed() => return,
+                Some(true) if self.tracking.is_armed() => return,
                 // Nobody had deleted it anywhere by then.
-                Ok(true) => seen = sent,
-                Ok(false) => {
+                Some(true) => seen = sent,
+                Some(false) => {
                     self.counts(key).refused_fills.inc();
                     return;
                 }
-                Err(_) => {}
+                None => {}
             }
         } else if self.l2.is_none() {
             seen = Instant::now();

@@ -1,13 +1,17 @@
 //! Without Redis everything is slower, nothing is wrong, and nothing fails.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use fred::interfaces::ClientLike as _;
 use futures_util::future::join_all;
-use ruleiq_cache::{CacheManager, Error};
+use prometheus::Registry;
+use ruleiq_cache::{CacheManager, CacheMetrics, Error};
 use ruleiq_test_support::{FaultProxy, TestRedis, eventually};
 
 use crate::place::{LIMIT, Place, TTL, client, healed};
@@ -34,6 +38,53 @@ async fn load(cache: &CacheManager, key: &str, value: u32) -> u32 {
         .get_or_load(key, TTL, || async { Ok::<_, ()>(value) })
         .await
         .unwrap()
+}
+
+/// Where each answer is late, a load asks twice and waits once: for the right to store, and not for its use.
+#[tokio::test]
+async fn a_load_waits_for_one_answer_of_a_slow_redis() {
+    let place = Place::new().await;
+    let proxy = place.proxy().await;
+    let registry = Registry::new();
+    let metrics = CacheMetrics::register(&registry).unwrap();
+    let options = place.behind(&proxy).await.metrics(metrics);
+    let cache = options.l1_max_bytes(0).build().unwrap();
+    let other = place.redis_alone().await;
+    let asked = || {
+        let families = registry.gather();
+        let name = "ruleiq_cache_redis_duration_seconds";
+        let family = families.iter().find(|it| it.name() == name).unwrap();
+        family.get_metric()[0].get_histogram().get_sample_count()
+    };
+    load(&cache, "quick", 1).await;
+    let quick = asked();
+    proxy.delay(Duration::from_millis(50)).await;
+    load(&cache, "learns that it is slow", 1).await;
+
+    let before = asked();
+    assert_eq!(load(&cache, "slow", 2).await, 2);
+    // The value is there some time later, by the second command.
+    eventually(LIMIT, || async { other.get::<u32>("slow").await.is_some() }).await;
+    eventually(LIMIT, || async { asked() >= before + 2 }).await;
+    // The epoch, which is believed for a second, may have been asked for beside it.
+    assert!(asked() <= before + 3, "{} of {quick}", asked() - before);
+    // What is there is found, fresh or not.
+    assert_eq!(load(&cache, "slow", 3).await, 2);
+    other
+        .set("slow", 4_u32, Duration::from_millis(1))
+        .await
+        .unwrap();
+    eventually(LIMIT, || async { load(&cache, "slow", 5).await == 5 }).await;
+    // And what is deleted meanwhile does not come back.
+    let deleting = cache.get_or_load("deleted", TTL, || async {
+        other.delete(&["deleted"]).await;
+        Ok::<_, ()>(6_u32)
+    });
+    assert_eq!(*deleting.await.unwrap(), 6);
+    proxy.heal().await;
+    healed(&cache).await;
+    load(&cache, "another", 1).await;
+    assert!(other.get::<u32>("deleted").await.is_none());
 }
 
 #[tokio::test]
