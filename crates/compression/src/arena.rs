@@ -12,6 +12,9 @@ use std::{
 
 use brotli::enc::{Allocator, BrotliAlloc, SliceWrapper, SliceWrapperMut};
 
+/// The most that is kept, in bytes. What one large body has blown up beyond that goes back to the system.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
 /// Cells by their type, each as a [`Shelf`].
 #[derive(Default)]
 pub(crate) struct Arena {
@@ -28,6 +31,7 @@ pub(crate) struct Cells<T>(Vec<T>);
 
 impl Arena {
     /// How much is kept for the next encoder, in bytes.
+    #[cfg(test)]
     pub(crate) fn kept_bytes(&self) -> usize {
         self.kept_bytes
     }
@@ -48,15 +52,21 @@ impl<T: Clone + Default + Send + 'static> Allocator<T> for Arena {
         // The smallest one that has the room, so that a large one is there for who needs it.
         let fitting = (0..shelf.len()).filter(|at| shelf[*at].0.capacity() >= len);
         let best = fitting.min_by_key(|at| shelf[*at].0.capacity());
-        let mut cells = best.map(|at| shelf.swap_remove(at)).unwrap_or_default();
+        // Where none has, the largest one goes: encoders ask for more and more of the same, and what they had would stay.
+        let largest = (0..shelf.len()).max_by_key(|at| shelf[*at].0.capacity());
+        let taken = best.or(largest).map(|at| shelf.swap_remove(at));
+        let mut cells = taken.unwrap_or_default();
         self.kept_bytes -= cells.size();
+        if cells.0.capacity() < len {
+            cells = Cells(Vec::with_capacity(len));
+        }
         cells.0.clear();
         cells.0.resize(len, T::default());
         cells
     }
 
     fn free_cell(&mut self, cells: Cells<T>) {
-        if cells.0.capacity() > 0 {
+        if cells.0.capacity() > 0 && self.kept_bytes + cells.size() <= MOST_BYTES {
             self.kept_bytes += cells.size();
             self.shelf().push(cells);
         }
@@ -124,8 +134,22 @@ mod tests {
         }
         let fitting: Cells<u8> = arena.alloc_cell(50);
         assert_eq!(fitting.0.capacity(), 100);
+        // The largest is too small, and goes.
         let large: Cells<u8> = arena.alloc_cell(5_000);
         assert_eq!(large.slice().len(), 5_000);
-        assert_eq!(arena.kept_bytes(), 1_010);
+        assert_eq!(arena.kept_bytes(), 10);
+    }
+
+    #[test]
+    fn who_asks_for_more_and_more_of_the_same_leaves_one() {
+        let mut arena = Arena::default();
+        for len in (1_000..1_000_000).step_by(1_000) {
+            let cells: Cells<u8> = arena.alloc_cell(len);
+            arena.free_cell(cells);
+            assert_eq!(arena.kept_bytes(), len);
+        }
+        let cells: Cells<u8> = arena.alloc_cell(MOST_BYTES + 1);
+        arena.free_cell(cells);
+        assert_eq!(arena.kept_bytes(), 0);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 const GZIP_WINDOW_LOG: u8 = 15;
 /// Bodies up to this size have zstd's level 1 by default.
 const SMALL_BYTES: usize = 32 * 1024;
-/// A state that one large body has blown up beyond this many bytes is not kept.
+/// A zstd state that one large body has blown up beyond this many bytes is not kept.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Encodes whole bodies.
@@ -128,7 +128,7 @@ impl Encoder {
         let Some(size) = size_bytes else {
             return Some(Choice {
                 coding: first,
-                level: self.level(first),
+                level: self.stream_level(first),
             });
         };
         let all = codings.iter().flat_map(|coding| {
@@ -141,6 +141,14 @@ impl Encoder {
         let cost = |it: &Choice| cost::predict(it.coding, it.level, size);
         let within = all.clone().find(|it| cost(it) <= self.budget);
         within.or_else(|| all.min_by_key(cost))
+    }
+
+    /// That of a stream, whose blocks are encoded where they come: at most what takes a block a few milliseconds.
+    fn stream_level(&self, coding: Coding) -> i32 {
+        match coding {
+            Coding::Brotli => self.brotli_level.min(5),
+            Coding::Zstd | Coding::Gzip => self.level(coding).min(6),
+        }
     }
 
     /// The level of a coding that is set.
@@ -169,10 +177,10 @@ impl Encoder {
         size_bytes: usize,
     ) -> impl Iterator<Item = i32> + Clone + use<> {
         let (highest, lower): (i32, &[i32]) = match coding {
-            Coding::Brotli => (self.brotli_level, &[3, 2]),
-            Coding::Zstd => (self.zstd_level(size_bytes), &[1]),
-            // Its levels below the default save little.
-            Coding::Gzip => (self.gzip_level.cast_signed(), &[]),
+            Coding::Brotli => (self.brotli_level, &[4, 3, 2]),
+            Coding::Zstd => (self.zstd_level(size_bytes), &[3, 1]),
+            // Its levels below that save little.
+            Coding::Gzip => (self.gzip_level.cast_signed(), &[4]),
         };
         let lower = lower.iter().copied().filter(move |it| *it < highest);
         iter::once(highest).chain(lower)
@@ -185,12 +193,13 @@ impl Encoder {
     /// When a codec fails, for which there is no cause but a lack of memory.
     pub fn stream(self: &Arc<Encoder>, coding: Coding) -> Result<StreamEncoder, EncodeError> {
         let state = match coding {
-            Coding::Brotli => {
-                State::brotli(self.brotli.take().unwrap_or_default(), self.brotli_level)
-            }
+            Coding::Brotli => State::brotli(
+                self.brotli.take().unwrap_or_default(),
+                self.stream_level(coding),
+            ),
             Coding::Zstd => match self.zstd_streams.take() {
                 Some(state) => State::Zstd(state),
-                None => State::zstd(self.level(coding))?,
+                None => State::zstd(self.stream_level(coding))?,
             },
             Coding::Gzip => State::Gzip(self.gzip_state()),
         };
@@ -200,7 +209,7 @@ impl Encoder {
     /// Takes back the state of a stream, wherever in it that is.
     pub(crate) fn put_back(&self, state: State) {
         match state {
-            State::Brotli(mut state) => self.put_back_arena(stream::arena_of(&mut state)),
+            State::Brotli(mut state) => self.brotli.put_back(stream::arena_of(&mut state)),
             State::Zstd(mut state) => {
                 if state.reinit().is_ok() {
                     self.zstd_streams.put_back(state);
@@ -210,12 +219,6 @@ impl Encoder {
                 state.reset();
                 self.gzip.put_back(state);
             }
-        }
-    }
-
-    fn put_back_arena(&self, arena: Arena) {
-        if arena.kept_bytes() <= KEPT_BYTES {
-            self.brotli.put_back(arena);
         }
     }
 
@@ -234,7 +237,7 @@ impl Encoder {
         let mut encoded = Vec::with_capacity(likely_size(body));
         let finish = BrotliEncoderOperation::BROTLI_OPERATION_FINISH;
         stream::brotli_run(&mut state, body, finish, &mut encoded)?;
-        self.put_back_arena(stream::arena_of(&mut state));
+        self.brotli.put_back(stream::arena_of(&mut state));
         Ok(encoded)
     }
 

@@ -17,6 +17,8 @@ const ESTIMATED_ENTRY_BYTES: usize = 4 * 1024;
 pub struct Variant {
     /// A hash of the body of at least 128 bits that nobody can make collide: bodies with one hash are one body.
     pub content: u128,
+    /// Its size, which tells those apart whose hash is not that of the body any more.
+    pub size_bytes: usize,
     /// How it is encoded.
     pub choice: Choice,
 }
@@ -73,6 +75,8 @@ impl Memo {
         variant: Variant,
         encode: impl Future<Output = Result<Bytes, E>>,
     ) -> Result<Bytes, E> {
+        // Encoders guess how much room they need, and what is kept should have no more than it takes.
+        let encode = async { encode.await.map(|it| Bytes::copy_from_slice(&it)) };
         self.variants.get_or_insert_async(&variant, encode).await
     }
 

@@ -31,10 +31,20 @@ impl CompressionMetrics {
 
     /// Counts a body that was sent encoded.
     pub fn record_encoded(&self, coding: Coding, input_bytes: usize, output_bytes: usize) {
+        self.record_stream(coding);
+        self.record_bytes(coding, input_bytes, output_bytes);
+    }
+
+    /// Counts a body that begins to be sent encoded.
+    pub fn record_stream(&self, coding: Coding) {
+        self.responses[coding as usize].inc();
+    }
+
+    /// Counts a piece of one.
+    pub fn record_bytes(&self, coding: Coding, input_bytes: usize, output_bytes: usize) {
         let at = coding as usize;
         self.input_bytes[at].inc_by(input_bytes as u64);
         self.output_bytes[at].inc_by(output_bytes as u64);
-        self.responses[at].inc();
     }
 
     /// Counts a look at the memo.

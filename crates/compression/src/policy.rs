@@ -42,7 +42,7 @@ pub enum Skip {
     Digest,
     /// The encoded body was not smaller.
     NotSmaller,
-    /// As many bodies as allowed are being encoded off the caller's thread.
+    /// As many bodies as allowed are being encoded off the caller's thread, or as many streams.
     Busy,
     /// The encoder failed.
     Failed,

@@ -59,7 +59,7 @@ impl StreamEncoder {
     ///
     /// When the codec fails, for which there is no cause but a lack of memory; or after [`finish`](Self::finish).
     pub fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.state()?.run(piece, Until::More, out)
+        self.run(piece, Until::More, out)
     }
 
     /// Appends to `out` all that has not come out yet: the client can decode every piece until now.
@@ -68,7 +68,7 @@ impl StreamEncoder {
     ///
     /// Those of [`write`](Self::write).
     pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        self.state()?.run(&[], Until::Now, out)
+        self.run(&[], Until::Now, out)
     }
 
     /// Appends to `out` the end of the body.
@@ -83,8 +83,12 @@ impl StreamEncoder {
         Ok(())
     }
 
-    fn state(&mut self) -> Result<&mut State, EncodeError> {
-        self.state.as_mut().ok_or(EncodeError::Ended)
+    /// A state that fails or panics is lost.
+    fn run(&mut self, piece: &[u8], until: Until, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let mut state = self.state.take().ok_or(EncodeError::Ended)?;
+        state.run(piece, until, out)?;
+        self.state = Some(state);
+        Ok(())
     }
 }
 

@@ -80,7 +80,8 @@ pub struct Uncompressed;
 /// Put into a response's extensions, it says what the body is: a hash of it, of at least 128 bits, that nobody can make
 /// collide. Its encoded forms are remembered by it, unless the response sets a cookie or is private.
 ///
-/// [`Cached`](crate::Cached) says it of what a cache keeps. An entity tag is none: it may say less than the body.
+/// [`Cached`](crate::Cached) says it of what a cache keeps. An entity tag is none: it may say less than the body. A
+/// middleware that changes the body on its way must take it out of the extensions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ContentHash(pub u128);
 
@@ -160,7 +161,7 @@ impl Shared {
             Step::Encode(choice, response, body) => (choice, response, body),
         };
         let memo = shared.memo.as_ref();
-        let variant = memo.and_then(|_| Shared::variant(choice, &response));
+        let variant = memo.and_then(|_| Shared::variant(choice, &response, &body));
         if let (Some(memo), Some(variant)) = (memo, variant) {
             let remembered = memo.get(variant);
             shared.metrics.record_memo(remembered.is_some());
@@ -185,9 +186,13 @@ impl Shared {
     }
 
     /// What the encoded body of this response is made of, if its handler says so and others may have it, too.
-    fn variant(choice: Choice, response: &HttpResponse<()>) -> Option<Variant> {
+    fn variant(choice: Choice, response: &HttpResponse<()>, body: &Bytes) -> Option<Variant> {
         let ContentHash(content) = *response.extensions().get()?;
-        headers::is_shared(response.headers()).then_some(Variant { content, choice })
+        headers::is_shared(response.headers()).then_some(Variant {
+            content,
+            size_bytes: body.len(),
+            choice,
+        })
     }
 
     fn begin<B: MessageBody + 'static>(
@@ -195,7 +200,7 @@ impl Shared {
         asked: &Asked,
         mut response: HttpResponse<B>,
     ) -> Step<B> {
-        if response.status() == StatusCode::NOT_MODIFIED && asked.skip.is_none() {
+        if response.status() == StatusCode::NOT_MODIFIED {
             headers::confirm(response.headers_mut(), asked);
         }
         if let Err(skip) = self.check(asked, &response) {
@@ -209,7 +214,7 @@ impl Shared {
         let chosen = self.encoding.choose(&asked.preferred, size);
         let encoding = match (chosen, body) {
             (Some(choice), _) if asked.is_head => {
-                headers::encode(response.headers_mut(), choice);
+                headers::encode(response.headers_mut(), choice, size.is_none());
                 let no_body = EitherBody::right(BoxBody::new(NoBody::new()));
                 Err((Skip::Head, no_body))
             }
@@ -218,7 +223,9 @@ impl Shared {
             (None, Err(body)) => Err((Skip::Identity, EitherBody::left(body))),
             (Some(choice), Err(body)) => match self.encoding.stream(choice.coding) {
                 Ok(encoder) => {
-                    headers::encode(response.headers_mut(), choice);
+                    headers::encode(response.headers_mut(), choice, true);
+                    // What its handler may have said of its length is not that of these bytes.
+                    response.head_mut().no_chunking(false);
                     let metrics = self.metrics.clone();
                     let body = Streamed::new(body, encoder, choice.coding, metrics);
                     Ok(EitherBody::right(BoxBody::new(body)))
@@ -250,7 +257,7 @@ impl Shared {
             Ok(encoded) => {
                 self.metrics
                     .record_encoded(choice.coding, body.len(), encoded.len());
-                headers::encode(response.headers_mut(), choice);
+                headers::encode(response.headers_mut(), choice, false);
                 encoded
             }
             Err(skip) => {

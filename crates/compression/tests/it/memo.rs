@@ -12,6 +12,7 @@ use ruleiq_compression::{Choice, Coding, Memo, Variant};
 fn variant(content: u128) -> Variant {
     Variant {
         content,
+        size_bytes: 100,
         choice: Choice {
             coding: Coding::Brotli,
             level: 4,
@@ -33,6 +34,7 @@ fn a_body_is_encoded_once_for_each_coding_and_level() {
     let (memo, encoded) = (Memo::new(1_000_000), Cell::new(0));
     let of = |content, coding, level| Variant {
         content,
+        size_bytes: 100,
         choice: Choice { coding, level },
     };
     let variants = [

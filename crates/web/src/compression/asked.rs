@@ -31,15 +31,19 @@ impl Asked {
         let accepts = AcceptEncoding::parse(lines.map(header::HeaderValue::as_bytes));
         let preferred = accepts.preferred(policy.codings());
         let has_some = preferred.is_ok_and(|it| !it.as_slice().is_empty());
+        let skip = skip(request, policy);
+        // At an excluded path there are no variants.
+        let has_variants = skip != Some(Skip::Path) && is_conditional(request);
+        let known = preferred.unwrap_or_default();
         Asked {
             refuses_identity: has_some && !accepts.accepts_identity(),
             is_head: *request.method() == Method::HEAD,
-            skip: skip(request, policy),
+            skip,
             refuses_all: preferred.is_err(),
-            preferred: preferred.unwrap_or_default(),
+            preferred: known,
             is_get: *request.method() == Method::GET,
-            variants: match is_conditional(request) {
-                true => headers::forget_variants(request.headers_mut()),
+            variants: match has_variants {
+                true => headers::forget_variants(request.headers_mut(), known.as_slice()),
                 false => Vec::new(),
             },
         }

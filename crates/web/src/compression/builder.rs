@@ -9,6 +9,8 @@ use super::{CompressionMiddleware, Shared, encoding::Encoding};
 /// A few times what it costs to hand a body to another thread and to get it back.
 const INLINE_COST: Duration = Duration::from_micros(250);
 
+const STREAMS: usize = 64;
+
 /// The options of a [`CompressionMiddleware`].
 #[derive(Clone, Debug)]
 #[must_use]
@@ -17,6 +19,7 @@ pub struct CompressionBuilder {
     metrics: CompressionMetrics,
     inline_cost: Duration,
     offload_limit: usize,
+    stream_limit: usize,
 }
 
 impl CompressionBuilder {
@@ -66,6 +69,15 @@ impl CompressionBuilder {
         self
     }
 
+    /// How many streams are encoded at once, in the whole process. Default: 64.
+    ///
+    /// Too low: streams are sent as they are. Too high: memory, of which each takes up to a megabyte for as long as it
+    /// lasts.
+    pub fn stream_limit(mut self, stream_limit: usize) -> CompressionBuilder {
+        self.stream_limit = stream_limit;
+        self
+    }
+
     /// Builds the middleware.
     ///
     /// # Errors
@@ -76,7 +88,11 @@ impl CompressionBuilder {
         Ok(CompressionMiddleware(Arc::new(Shared {
             policy: Policy::new(&self.config),
             memo: (self.config.memo_bytes > 0).then(|| Memo::new(self.config.memo_bytes)),
-            encoding: Encoding::new(encoder, self.inline_cost, self.offload_limit),
+            encoding: Encoding::new(
+                encoder,
+                self.inline_cost,
+                (self.offload_limit, self.stream_limit),
+            ),
             metrics: self.metrics,
         })))
     }
@@ -89,6 +105,7 @@ impl Default for CompressionBuilder {
             metrics: CompressionMetrics::default(),
             inline_cost: INLINE_COST,
             offload_limit: thread::available_parallelism().map_or(1, usize::from),
+            stream_limit: STREAMS,
         }
     }
 }

@@ -4,21 +4,30 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ruleiq_compression::{Choice, Coding, Encoder, Preferred, Skip, StreamEncoder};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 #[derive(Debug)]
 pub(super) struct Encoding {
     encoder: Arc<Encoder>,
     inline_cost: Duration,
     offloads: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
 }
 
 impl Encoding {
-    pub(super) fn new(encoder: Encoder, inline_cost: Duration, offload_limit: usize) -> Encoding {
+    pub(super) fn new(
+        encoder: Encoder,
+        inline_cost: Duration,
+        (offload_limit, stream_limit): (usize, usize),
+    ) -> Encoding {
         Encoding {
             encoder: Arc::new(encoder),
             inline_cost,
             offloads: Arc::new(Semaphore::new(offload_limit.min(Semaphore::MAX_PERMITS))),
+            streams: Arc::new(Semaphore::new(stream_limit.min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -41,9 +50,15 @@ impl Encoding {
         encoded.map_err(|error| failed(choice.coding, &error))
     }
 
-    pub(super) fn stream(&self, coding: Coding) -> Result<StreamEncoder, Skip> {
+    /// An encoder, and its place among those that there may be at once.
+    pub(super) fn stream(
+        &self,
+        coding: Coding,
+    ) -> Result<(StreamEncoder, OwnedSemaphorePermit), Skip> {
+        let place = Arc::clone(&self.streams).try_acquire_owned();
+        let place = place.map_err(|_| Skip::Busy)?;
         let stream = self.encoder.stream(coding);
-        stream.map_err(|error| failed(coding, &error))
+        Ok((stream.map_err(|error| failed(coding, &error))?, place))
     }
 
     /// # Cancel safety

@@ -17,17 +17,18 @@ pub(super) fn of_variant(tag: &str, choice: Choice) -> Option<String> {
     })
 }
 
-/// A list of tags as the handler knows them, and those of variants in it; `None` where there are none.
-pub(super) fn of_handler(list: &str) -> Option<(String, Vec<Box<str>>)> {
+/// A list of tags in which those of variants in these codings stand as the handler knows them, too, and those variants;
+/// `None` where there are none. They stay in it: a handler may have one that only looks like a variant's.
+pub(super) fn of_handler(list: &str, codings: &[Coding]) -> Option<(String, Vec<Box<str>>)> {
     let mut variants: Vec<Box<str>> = Vec::new();
     let mut tags = Vec::new();
     for tag in Tags(list) {
-        match as_handlers(tag) {
-            Some(known) => {
-                variants.push(tag.into());
-                tags.push(known);
-            }
-            None => tags.push(tag.to_owned()),
+        tags.push(tag.to_owned());
+        if let Some((known, coding)) = as_handlers(tag)
+            && codings.contains(&coding)
+        {
+            variants.push(tag.into());
+            tags.push(known);
         }
     }
     (!variants.is_empty()).then(|| (tags.join(", "), variants))
@@ -41,41 +42,41 @@ pub(super) fn of_client<'a>(
 ) -> Option<&'a str> {
     let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
     let its_own = || {
-        let own = variants.iter().map(|it| &**it);
-        own.filter(|it| as_handlers(it).is_some_and(|it| opaque(&it) == opaque(tag)))
+        let own = variants
+            .iter()
+            .filter_map(|it| Some((&**it, as_handlers(it)?)));
+        own.filter(|(_, (known, _))| opaque(known) == opaque(tag))
     };
-    let is_of = |it: &&str| coding.is_some_and(|coding| it.contains(&format!("-{coding}")));
-    its_own().find(is_of).or_else(|| its_own().next())
+    let best = its_own().find(|(_, (_, own))| Some(*own) == coding);
+    best.or_else(|| its_own().next())
+        .map(|(variant, _)| variant)
 }
 
-/// A variant's tag without what makes it one.
-fn as_handlers(tag: &str) -> Option<String> {
+/// A variant's tag without what makes it one, and its coding.
+fn as_handlers(tag: &str) -> Option<(String, Coding)> {
     let (weak, rest) = match tag.strip_prefix("W/") {
         Some(rest) => ("W/", rest),
         None => ("", tag),
     };
     let opaque = rest.strip_prefix('"')?.strip_suffix('"')?;
-    Some(format!("{weak}\"{}\"", without_variant(opaque)?))
+    let (opaque, coding) = without_variant(opaque)?;
+    Some((format!("{weak}\"{opaque}\""), coding))
 }
 
-fn without_variant(opaque: &str) -> Option<&str> {
-    let before_level = opaque.trim_end_matches(|it: char| it.is_ascii_digit());
-    let has_level = before_level.len() < opaque.len();
-    // A level can be negative.
-    let before_level = before_level
-        .strip_suffix('-')
-        .filter(|it| {
-            Coding::ALL
-                .iter()
-                .any(|coding| it.ends_with(coding.as_str()))
-        })
-        .unwrap_or(before_level);
-    let of = |coding: Coding| {
-        before_level
-            .strip_suffix(coding.as_str())?
-            .strip_suffix('-')
-    };
-    Coding::ALL.into_iter().find_map(of).filter(|_| has_level)
+fn without_variant(opaque: &str) -> Option<(&str, Coding)> {
+    Coding::ALL.into_iter().find_map(|coding| {
+        let at = opaque.rfind(&format!("-{coding}"))?;
+        let level = &opaque[at + 1 + coding.as_str().len()..];
+        let digits = level.strip_prefix('-').unwrap_or(level);
+        let is_number = digits.bytes().all(|it| it.is_ascii_digit());
+        let level: i32 = level.parse().ok().filter(|_| is_number)?;
+        let exists = match coding {
+            Coding::Brotli => (0..=11).contains(&level),
+            Coding::Zstd => (-7..=19).contains(&level),
+            Coding::Gzip => (1..=9).contains(&level),
+        };
+        exists.then_some((&opaque[..at], coding))
+    })
 }
 
 /// The members of a list of entity tags, whose commas may stand within quotes. What is none is a member as well.
@@ -106,18 +107,22 @@ impl<'a> Iterator for Tags<'a> {
 mod tests {
     use super::*;
 
+    fn known(tag: &str) -> Option<String> {
+        as_handlers(tag).map(|(known, _)| known)
+    }
+
     #[test]
     fn a_variant_has_a_tag_of_its_own_that_leads_back() {
         for (coding, level, expect) in [
             (Coding::Brotli, 4, "\"abc-br4\""),
             (Coding::Zstd, -7, "\"abc-zstd-7\""),
-            (Coding::Gzip, 11, "\"abc-gzip11\""),
+            (Coding::Gzip, 9, "\"abc-gzip9\""),
         ] {
             let tag = of_variant("\"abc\"", Choice { coding, level }).unwrap();
             assert_eq!(tag, expect);
-            assert_eq!(as_handlers(&tag).as_deref(), Some("\"abc\""));
             let weak = format!("W/{tag}");
-            assert_eq!(as_handlers(&weak).as_deref(), Some("W/\"abc\""));
+            assert_eq!(as_handlers(&tag), Some(("\"abc\"".to_owned(), coding)));
+            assert_eq!(known(&weak).as_deref(), Some("W/\"abc\""));
         }
         let brotli = Choice {
             coding: Coding::Brotli,
@@ -145,42 +150,61 @@ mod tests {
             "",
             "\"abc-br4",
             "\"abc-br+4\"",
+            "\"home-pt-br12\"",
+            "\"abc-gzip0\"",
+            "\"2024-br2024\"",
         ] {
-            assert_eq!(as_handlers(tag), None, "{tag}");
-            assert_eq!(of_handler(tag), None, "{tag}");
+            assert_eq!(known(tag), None, "{tag}");
+            assert_eq!(of_handler(tag, &Coding::ALL), None, "{tag}");
         }
     }
 
     #[test]
     fn a_list_comes_to_the_handler_as_it_knows_it() {
-        let check = |list, expect: Option<&str>, variants: &[&str]| {
-            let found = of_handler(list);
+        let check = |list, codings: &[Coding], expect: Option<&str>, variants: &[&str]| {
+            let found = of_handler(list, codings);
             let (list, own) = found.map_or((None, vec![]), |(list, own)| (Some(list), own));
             assert_eq!(list.as_deref(), expect);
             assert!(own.iter().map(|it| &**it).eq(variants.iter().copied()));
         };
-        check("\"a\", \"b\"", None, &[]);
-        check("\"a-br4\"", Some("\"a\""), &["\"a-br4\""]);
+        let all = &Coding::ALL;
+        check("\"a\", \"b\"", all, None, &[]);
+        check("\"a-br4\"", all, Some("\"a-br4\", \"a\""), &["\"a-br4\""]);
         check(
             "\"a,-br4\" ,,W/\"b-zstd3\",\t\"c\"",
-            Some("\"a,\", W/\"b\", \"c\""),
+            all,
+            Some("\"a,-br4\", \"a,\", W/\"b-zstd3\", W/\"b\", \"c\""),
             &["\"a,-br4\"", "W/\"b-zstd3\""],
         );
         check(
             "nonsense, \"a-br4\"",
-            Some("nonsense, \"a\""),
+            all,
+            Some("nonsense, \"a-br4\", \"a\""),
             &["\"a-br4\""],
         );
+        // The client would get something else now.
+        check("\"a-br4\"", &[Coding::Gzip], None, &[]);
     }
 
     #[test]
     fn a_client_is_told_the_tag_that_it_has() {
-        let variants: Vec<Box<str>> =
-            vec!["\"b-br4\"".into(), "\"a-br4\"".into(), "\"a-zstd3\"".into()];
+        let variants: Vec<Box<str>> = [
+            "\"b-br4\"",
+            "\"a-branch-zstd3\"",
+            "\"a-br4\"",
+            "\"a-zstd3\"",
+            "\"a-branch-br4\"",
+        ]
+        .map(Into::into)
+        .into();
         let check = |tag, coding, expect| assert_eq!(of_client(&variants, tag, coding), expect);
         check("\"a\"", Some(Coding::Zstd), Some("\"a-zstd3\""));
-        check("\"a\"", Some(Coding::Gzip), Some("\"a-br4\""));
         check("W/\"a\"", None, Some("\"a-br4\""));
+        check(
+            "\"a-branch\"",
+            Some(Coding::Brotli),
+            Some("\"a-branch-br4\""),
+        );
         check("\"c\"", Some(Coding::Brotli), None);
     }
 }

@@ -4,7 +4,7 @@ use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, SET_COOKIE, VARY,
 };
-use ruleiq_compression::{Choice, Skip};
+use ruleiq_compression::{Choice, Coding, Skip};
 
 use super::{asked::Asked, etag};
 
@@ -55,20 +55,27 @@ pub(super) fn vary(headers: &mut HeaderMap) {
 }
 
 /// Says that the response is encoded, and nothing of the bytes that it would have had.
-pub(super) fn encode(headers: &mut HeaderMap, choice: Choice) {
+///
+/// The bytes of a stream depend on when its pieces come, and its tag promises nothing else.
+pub(super) fn encode(headers: &mut HeaderMap, choice: Choice, is_stream: bool) {
     let coding = HeaderValue::from_static(choice.coding.as_str());
     headers.insert(CONTENT_ENCODING, coding);
     headers.remove(CONTENT_LENGTH);
     // A range of the encoded bytes is not to be had: handlers cut the others.
     headers.remove(ACCEPT_RANGES);
     if let Some(tag) = tag(headers).and_then(|it| etag::of_variant(it, choice)) {
-        set_tag(headers, &tag);
+        match is_stream && !tag.starts_with("W/") {
+            true => set_tag(headers, &format!("W/{tag}")),
+            false => set_tag(headers, &tag),
+        }
     }
 }
 
 /// Gives a 304 what the 200 in its place would have had: of the variants that the client has, the one that it confirms.
 pub(super) fn confirm(headers: &mut HeaderMap, asked: &Asked) {
-    vary(headers);
+    if asked.skip.is_none() {
+        vary(headers);
+    }
     let variant = tag(headers).and_then(|it| etag::of_client(&asked.variants, it, asked.coding()));
     if let Some(variant) = variant {
         set_tag(headers, variant);
@@ -78,13 +85,16 @@ pub(super) fn confirm(headers: &mut HeaderMap, asked: &Asked) {
 /// Has conditions that name variants name what the handler knows. Answers the variants of `If-None-Match`.
 ///
 /// `If-Range` is left alone: a part of a variant cannot be had, so a handler must not find that it would fit.
-pub(super) fn forget_variants(headers: &mut HeaderMap) -> Vec<Box<str>> {
-    let mut forget = |name: HeaderName| {
+///
+/// In `If-None-Match` only those of codings that the client prefers, since others are not what it would get now
+/// (RFC 9110 §13.1.2).
+pub(super) fn forget_variants(headers: &mut HeaderMap, preferred: &[Coding]) -> Vec<Box<str>> {
+    let mut forget = |name: HeaderName, codings: &[Coding]| {
         let lines: Vec<&str> = headers
             .get_all(&name)
             .filter_map(|line| line.to_str().ok())
             .collect();
-        let found = etag::of_handler(&lines.join(","));
+        let found = etag::of_handler(&lines.join(","), codings);
         let Some((list, variants)) = found else {
             return Vec::new();
         };
@@ -93,8 +103,8 @@ pub(super) fn forget_variants(headers: &mut HeaderMap) -> Vec<Box<str>> {
         }
         variants
     };
-    forget(IF_MATCH);
-    forget(IF_NONE_MATCH)
+    forget(IF_MATCH, &Coding::ALL);
+    forget(IF_NONE_MATCH, preferred)
 }
 
 fn tag(headers: &HeaderMap) -> Option<&str> {
@@ -106,10 +116,13 @@ fn set_tag(headers: &mut HeaderMap, tag: &str) {
     headers.insert(ETAG, tag);
 }
 
-/// Whether one of a list's members is this token.
+/// Whether one of a list's members is this token, whatever its argument.
 fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     headers.get_all(name).any(|line| {
         let mut members = line.as_bytes().split(|byte| *byte == b',');
-        members.any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        members.any(|member| {
+            let name = member.split(|byte| *byte == b'=').next();
+            name.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+        })
     })
 }

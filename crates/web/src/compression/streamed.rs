@@ -10,10 +10,13 @@ use std::{
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use pin_project_lite::pin_project;
-use ruleiq_compression::{Coding, CompressionMetrics, StreamEncoder};
+use ruleiq_compression::{Coding, CompressionMetrics, EncodeError, StreamEncoder};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How much is encoded before it is looked whether something can be sent.
 const PIECE: usize = 32 * 1024;
+/// How much is encoded before others have their turn.
+const AT_ONCE: usize = 8 * PIECE;
 /// How much is gathered before it is sent, as long as more is there.
 const GATHERED: usize = 8 * 1024;
 
@@ -28,44 +31,42 @@ pin_project! {
         encoder: Option<StreamEncoder>,
         out: Vec<u8>,
         is_flushed: bool,
+        // How much was encoded since others had their turn.
+        turn: usize,
         counted: Counted,
+        // Among the streams that are encoded at once.
+        place: OwnedSemaphorePermit,
     }
 }
 
-/// Counts what was sent when it ends, however it does.
+/// What was read since something was sent, for the metrics.
 struct Counted {
     metrics: CompressionMetrics,
     coding: Coding,
     read: usize,
-    written: usize,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let (read, written) = (self.read, self.written);
-        self.metrics.record_encoded(self.coding, read, written);
-    }
 }
 
 impl<B> Streamed<B> {
     pub(super) fn new(
         body: B,
-        encoder: StreamEncoder,
+        (encoder, place): (StreamEncoder, OwnedSemaphorePermit),
         coding: Coding,
         metrics: CompressionMetrics,
     ) -> Streamed<B> {
+        metrics.record_stream(coding);
         Streamed {
             body,
             piece: Bytes::new(),
             encoder: Some(encoder),
             out: Vec::new(),
             is_flushed: true,
+            turn: 0,
             counted: Counted {
                 metrics,
                 coding,
                 read: 0,
-                written: 0,
             },
+            place,
         }
     }
 }
@@ -90,13 +91,20 @@ impl<B: MessageBody> MessageBody for Streamed<B> {
             if !this.piece.is_empty() {
                 let piece = this.piece.split_to(this.piece.len().min(PIECE));
                 this.counted.read += piece.len();
+                *this.turn += piece.len();
                 *this.is_flushed = false;
                 if let Err(error) = encoder.write(&piece, this.out) {
                     *this.encoder = None;
-                    return Poll::Ready(Some(Err(error.into())));
+                    return Poll::Ready(Some(Err(failed(this.counted.coding, error))));
                 }
                 if this.out.len() >= GATHERED {
                     return Poll::Ready(Some(Ok(send(this.out, this.counted))));
+                }
+                if *this.turn >= AT_ONCE {
+                    // Others have theirs: whoever polls does so again as long as there is something.
+                    *this.turn = 0;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 continue;
             }
@@ -110,7 +118,10 @@ impl<B: MessageBody> MessageBody for Streamed<B> {
                     return Poll::Ready(Some(Err(error.into())));
                 }
                 Poll::Ready(None) => true,
-                Poll::Pending => false,
+                Poll::Pending => {
+                    *this.turn = 0;
+                    false
+                }
             };
             let written = match ended {
                 true => encoder.finish(this.out),
@@ -118,12 +129,11 @@ impl<B: MessageBody> MessageBody for Streamed<B> {
                 false => encoder.flush(this.out),
             };
             *this.is_flushed = true;
-            let failed = written.is_err();
-            if ended || failed {
+            if ended || written.is_err() {
                 *this.encoder = None;
             }
             return match written {
-                Err(error) => Poll::Ready(Some(Err(error.into()))),
+                Err(error) => Poll::Ready(Some(Err(failed(this.counted.coding, error)))),
                 Ok(()) if !this.out.is_empty() => {
                     Poll::Ready(Some(Ok(send(this.out, this.counted))))
                 }
@@ -136,6 +146,14 @@ impl<B: MessageBody> MessageBody for Streamed<B> {
 
 /// What has come out, which is sent now.
 fn send(out: &mut Vec<u8>, counted: &mut Counted) -> Bytes {
-    counted.written += out.len();
+    let read = mem::take(&mut counted.read);
+    counted
+        .metrics
+        .record_bytes(counted.coding, read, out.len());
     mem::take(out).into()
+}
+
+fn failed(coding: Coding, error: EncodeError) -> Box<dyn Error> {
+    tracing::error!(error = &error as &dyn Error, %coding, "a stream was not encoded to its end");
+    error.into()
 }

@@ -90,6 +90,8 @@ async fn a_304_has_the_vary_of_the_response_that_it_stands_for_and_the_etag_that
         ("\"abc-br4\"", "\"abc-br4\""),
         ("W/\"abc-br4\"", "W/\"abc-br4\""),
         ("\"abc-zstd3\", \"abc-br4\"", "\"abc-br4\""),
+        // What it has is not what it would get.
+        ("\"abc-zstd3\"", "\"abc\""),
         ("\"other-br4\", \"abc\"", "\"abc\""),
         ("*", "\"abc\""),
     ] {
@@ -103,6 +105,12 @@ async fn a_304_has_the_vary_of_the_response_that_it_stands_for_and_the_etag_that
     let answer = counted.ask(excluded, not_modified).await;
     assert_eq!(answer.header("etag"), Some("\"abc\""));
     assert_eq!(answer.header("vary"), None);
+    // It is left alone, but its client has what it has.
+    let request = get("br")
+        .insert_header(("cache-control", "no-transform"))
+        .insert_header(("if-none-match", "\"abc-br4\""));
+    let answer = counted.ask(request, not_modified).await;
+    assert_eq!(answer.header("etag"), Some("\"abc-br4\""));
 }
 
 /// What came of the conditions.
@@ -122,14 +130,18 @@ async fn handlers_see_conditions_as_they_know_them() {
         .default_service(web::to(conditions))
         .wrap(CompressionMiddleware::builder().build().unwrap());
     let app = test::init_service(app).await;
-    let request = get("br")
-        .append_header(("if-match", "\"a-br4\""))
+    let request = get("br, zstd")
+        .append_header(("if-match", "\"a-gzip4\""))
         .append_header(("if-none-match", "\"a-zstd3\",W/\"b\""))
         .append_header(("if-none-match", "\"c-gzip4\""))
         // Its parts are not to be had.
         .append_header(("if-range", "\"a-br4\""));
     let answer = ask(&app, request).await;
-    let expect = r#"["\"a\""] ["\"a\", W/\"b\", \"c\""] ["\"a-br4\""]"#;
+    let expect = concat!(
+        r#"["\"a-gzip4\", \"a\""] "#,
+        r#"["\"a-zstd3\", \"a\", W/\"b\", \"c-gzip4\""] "#,
+        r#"["\"a-br4\""]"#,
+    );
     assert_eq!(answer.body, expect);
     let request = get("br").insert_header(("if-none-match", "\"a\" ,nonsense"));
     let answer = ask(&app, request).await;

@@ -186,3 +186,56 @@ async fn what_a_dropped_stream_has_begun_is_in_no_other() {
         assert_eq!(there_is(&mut body).await, expect, "{coding}");
     }
 }
+
+#[actix_web::test]
+async fn beyond_the_limit_streams_are_sent_as_they_are() {
+    let middleware = CompressionMiddleware::builder().stream_limit(1).build();
+    let middleware = middleware.unwrap();
+    let (first, mut encoded) = events(&middleware, Coding::Gzip).await;
+    let (second, mut plain) = events(&middleware, Coding::Gzip).await;
+    for events in [&first, &second] {
+        events.send(Ok(text())).unwrap();
+    }
+    assert_ne!(there_is(&mut encoded).await, text());
+    assert_eq!(there_is(&mut plain).await, text());
+    drop(encoded);
+    let (third, mut encoded) = events(&middleware, Coding::Gzip).await;
+    third.send(Ok(text())).unwrap();
+    assert_ne!(there_is(&mut encoded).await, text());
+}
+
+#[actix_web::test]
+async fn what_shrinks_to_nothing_lets_others_have_their_turn() {
+    let counted = Counted::default();
+    let zeros = Bytes::from(vec![b' '; 4 << 20]);
+    let sent = zeros.clone();
+    let answer = counted.ask(get("zstd"), move || pieces(vec![sent.clone()]));
+    let mut polls = 0;
+    let mut answer = Box::pin(answer);
+    let answer = poll_fn(|context| {
+        polls += 1;
+        answer.as_mut().poll(context)
+    });
+    let answer = answer.await;
+    assert!(polls > 4, "{polls} polls");
+    let (mut encoder, mut expect) = (stream(Coding::Zstd), Vec::new());
+    encoder.write(&zeros, &mut expect).unwrap();
+    encoder.finish(&mut expect).unwrap();
+    assert_eq!(answer.body.len(), expect.len());
+}
+
+#[actix_web::test]
+async fn the_tag_of_a_stream_is_weak_and_its_length_is_nobodys() {
+    let counted = Counted::default();
+    let tagged = || {
+        let body = iter([Ok::<_, actix_web::Error>(text())]);
+        HttpResponse::Ok()
+            .content_type("application/json")
+            .insert_header(("etag", "\"abc\""))
+            .no_chunking(u64::try_from(text().len()).unwrap())
+            .streaming(body)
+    };
+    let answer = counted.ask(get("br"), tagged).await;
+    assert_eq!(answer.header("etag"), Some("W/\"abc-br4\""));
+    assert_eq!(answer.header("content-length"), None);
+}
