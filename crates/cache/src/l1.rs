@@ -141,6 +141,11 @@ impl Kept {
         self.rare.as_deref()
     }
 
+    /// Most have none.
+    fn tags(&self) -> Noted {
+        self.rare().map(|it| it.tags.clone()).unwrap_or_default()
+    }
+
     fn long_key(&self) -> Option<&Arc<str>> {
         self.rare()?.long_key.as_ref()
     }
@@ -197,7 +202,7 @@ impl L1 {
             span: self.span(&kept),
             encoded_bytes: kept.encoded_bytes.try_into().unwrap_or(usize::MAX),
             prefix: kept.prefix,
-            tags: kept.rare().map(|it| it.tags.clone()).unwrap_or_default(),
+            tags: kept.tags(),
             value: kept.value.downcast().ok()?,
         })
     }
@@ -251,7 +256,7 @@ impl L1 {
                 };
                 let entry = Entry {
                     encoded_bytes: kept.encoded_bytes.try_into().unwrap_or(usize::MAX),
-                    tags: kept.rare().map(|it| it.tags.clone()).unwrap_or_default(),
+                    tags: kept.tags(),
                     value: kept.value,
                     span,
                 };

@@ -34,8 +34,8 @@ use crate::{
     scripts::{self, LOAD_LEASE, ONLY_LEASE, WRITE_LEASE},
 };
 
-/// Names per page of a scan, and the most that one `UNLINK` of it carries: a page may have some more. A thousand are told
-/// as fast in all, but keep everybody else waiting seven times as long as without.
+/// Names per page of a scan, and the most that one `UNLINK` of it carries: a page may have some more. With a thousand all
+/// are told as fast, and everybody else waits for longer.
 const PAGE: u16 = 100;
 /// Scans of a cluster that changes meanwhile.
 const SCANS: usize = 3;

@@ -70,8 +70,8 @@ impl CacheManager {
 
     /// The value of a key. A Redis that is away is a miss, and so is a key out of bounds.
     ///
-    /// The future holds the driver's, of some five kilobytes: where it is moved often before it is awaited, it belongs
-    /// on the heap.
+    /// The future holds the driver's, which is large: where it is moved often before it is awaited, it belongs on the
+    /// heap.
     ///
     /// # Cancel safety
     ///

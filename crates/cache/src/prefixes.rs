@@ -102,6 +102,7 @@ impl Prefixes {
             Some(counts) => (*counts.name == *name).then_some(PrefixId(place)),
             None => Some(self.begin(place, name).unwrap_or_else(|| self.of(key))),
         });
+        // There are more places than prefixes: one is found, or a free one.
         found.unwrap_or_default()
     }
 

@@ -1,8 +1,7 @@
 //! Memory that brotli encodes in, one body after the other.
 //!
-//! Its encoder cannot be reset, and each new one asks for up to a few megabytes, which the system hands out page by page
-//! and clears. That costs a body of 100 KB more than encoding it does. An arena gives each encoder what the one
-//! before it had.
+//! Its encoder cannot be reset, and each new one asks for all its memory anew, which the system hands out page by page
+//! and clears. An arena gives each encoder what the one before it had.
 
 use std::{
     any::{Any, TypeId},

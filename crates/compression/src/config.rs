@@ -53,8 +53,8 @@ pub struct Config {
     /// zstd gives fewer bytes for less CPU.
     pub brotli_level: i32,
 
-    /// -7 to 19. Default: none, which is 3, and 1 for bodies of at most 32 KiB: for them 3 takes a third more CPU for
-    /// no fewer bytes to speak of.
+    /// -7 to 19. Default: none, which is 3, and 1 for bodies of at most 32 KiB: for them 3 takes more CPU for hardly fewer
+    /// bytes, as the example `compare` shows for a body of yours.
     ///
     /// Too high: 6 takes four times the CPU of 3 for 3 % fewer bytes. Too low: more bytes, for
     /// little CPU saved.

@@ -106,7 +106,7 @@ impl Encoder {
         match choice.coding {
             Coding::Brotli => self.brotli(choice.level, body),
             Coding::Zstd => self.zstd(choice.level, body),
-            Coding::Gzip => self.gzip(body),
+            Coding::Gzip => self.gzip(choice.level, body),
         }
         .map(Bytes::from)
     }
@@ -201,7 +201,7 @@ impl Encoder {
                 Some(state) => State::Zstd(state),
                 None => State::zstd(self.stream_level(coding))?,
             },
-            Coding::Gzip => State::Gzip(self.gzip_state()),
+            Coding::Gzip => State::Gzip(self.gzip_state(self.stream_level(coding))?),
         };
         Ok(StreamEncoder::new(Arc::clone(self), state))
     }
@@ -222,10 +222,13 @@ impl Encoder {
         }
     }
 
-    fn gzip_state(&self) -> Compress {
-        self.gzip.take().unwrap_or_else(|| {
-            Compress::new_gzip(Compression::new(self.gzip_level), GZIP_WINDOW_LOG)
-        })
+    fn gzip_state(&self, level: i32) -> Result<Compress, EncodeError> {
+        let level = Compression::new(level.unsigned_abs());
+        let Some(mut state) = self.gzip.take() else {
+            return Ok(Compress::new_gzip(level, GZIP_WINDOW_LOG));
+        };
+        state.set_level(level).map_err(EncodeError::Gzip)?;
+        Ok(state)
     }
 
     fn brotli(&self, level: i32, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
@@ -252,8 +255,8 @@ impl Encoder {
         Ok(encoded)
     }
 
-    fn gzip(&self, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
-        let mut state = self.gzip_state();
+    fn gzip(&self, level: i32, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        let mut state = self.gzip_state(level)?;
         let mut encoded = Vec::with_capacity(likely_size(body));
         let mut unread = body;
         loop {

@@ -1,6 +1,6 @@
 use std::{sync::Arc, thread};
 
-use ruleiq_compression::{Coding, Config};
+use ruleiq_compression::{Choice, Coding, Config, Encoder};
 
 use crate::content::{decode, encoder, json, noise};
 
@@ -23,6 +23,43 @@ fn a_state_that_was_used_before_gives_the_same_bytes() {
             );
         }
     }
+}
+
+/// One encoder's states go from level to level, by choice and by the budget.
+#[test]
+fn a_body_has_the_level_that_was_chosen_for_it() {
+    let at = |level: i32| Config {
+        brotli_level: level,
+        zstd_level: Some(level),
+        gzip_level: level,
+        ..Config::default()
+    };
+    let used = encoder(&at(6));
+    let body = json(30_000);
+    for level in [6, 4, 2, 6, 3, 4] {
+        let fresh = encoder(&at(level));
+        for coding in Coding::ALL {
+            let choice = Choice { coding, level };
+            let encoded = used.encode_at(choice, &body).unwrap();
+            let expect = fresh.encode(coding, &body).unwrap();
+            assert!(encoded == expect, "{coding} at {level}");
+        }
+    }
+    // Level 8 is beyond the budget for a large body, and above what a stream has.
+    let high = Arc::new(Encoder::new(&at(8)).unwrap());
+    let low = Encoder::new(&at(4)).unwrap();
+    let body = json(400_000);
+    let choice = high.choose(&[Coding::Gzip], Some(body.len())).unwrap();
+    assert_eq!(choice.level, 4);
+    let encoded = high.encode(Coding::Gzip, &body).unwrap();
+    assert!(encoded == low.encode(Coding::Gzip, &body).unwrap());
+    let streamed = |encoder: &Arc<Encoder>| {
+        let (mut stream, mut out) = (encoder.stream(Coding::Gzip).unwrap(), Vec::new());
+        stream.write(&body, &mut out).unwrap();
+        stream.finish(&mut out).unwrap();
+        out
+    };
+    assert!(streamed(&high) == streamed(&Arc::new(Encoder::new(&at(6)).unwrap())));
 }
 
 #[test]

@@ -71,8 +71,7 @@ impl CompressionBuilder {
 
     /// How many streams are encoded at once, in the whole process. Default: 64.
     ///
-    /// Too low: streams are sent as they are. Too high: memory, of which each takes up to a megabyte for as long as it
-    /// lasts.
+    /// Too low: streams are sent as they are. Too high: memory, which each has for as long as it lasts.
     pub fn stream_limit(mut self, stream_limit: usize) -> CompressionBuilder {
         self.stream_limit = stream_limit;
         self
