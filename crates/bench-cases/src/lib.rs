@@ -18,6 +18,7 @@ pub mod env;
 pub mod http_server;
 pub mod instructions;
 mod judged;
+mod nginx;
 mod paused;
 mod pgbench;
 pub mod plain_server;

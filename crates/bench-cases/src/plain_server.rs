@@ -1,4 +1,5 @@
-//! The plain control of HTTP cases: actix-web, and handlers that answer with bytes made before.
+//! The plain control of HTTP cases: handlers that answer with bytes made before, on actix-web or on hyper, and what
+//! compresses them, if anything does.
 //!
 //! It runs as a process of its own, so that its CPU time can be told from the load client's. It is
 //! this program once more, as `bench-cases plain`: it reads its [`PlainPlan`] as one line of JSON
@@ -6,6 +7,8 @@
 //! input is closed, which happens however its starter ends.
 
 mod handle;
+mod on_actix;
+mod on_hyper;
 
 use std::{
     io::{BufRead as _, Read as _, Write as _},
@@ -17,26 +20,25 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
+    HttpResponse,
     http::header::{CONTENT_TYPE, HeaderValue},
-    middleware::Compress,
-    web,
 };
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use ruleiq_compression::Config;
+use ruleiq_web::{CompressionMiddleware, ContentHash};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 pub use self::handle::PlainServer;
+pub(crate) use self::handle::program;
 
 /// The path of a handler that does nothing: status 200, no body. Always there.
 pub const NULL: &str = "/null";
 /// The path that answers, where requests are counted, how many its routes have answered.
 pub const SERVED: &str = "/served";
 
-/// Longer than any pause of an arm while others have their slices: nothing is reconnected.
-const KEEP_ALIVE: Duration = Duration::from_secs(600);
 /// The longest plan, in bytes.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
@@ -48,8 +50,37 @@ pub struct PlainPlan {
     pub workers: usize,
     /// Whether requests are counted.
     pub counts: bool,
+    /// What it stands on. Default: actix-web.
+    pub framework: Framework,
     /// Its routes, beside [`NULL`] and [`SERVED`].
     pub routes: Vec<PlainRoute>,
+}
+
+/// What a plain server stands on.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framework {
+    /// actix-web.
+    #[default]
+    Actix,
+    /// hyper on one thread; it has [`Compressor::Framework`] alone, which is tower-http's, around all routes.
+    Hyper,
+}
+
+/// What compresses an answer.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compressor {
+    /// Nothing does.
+    #[default]
+    Nothing,
+    /// What the framework's users take: actix-web's own, or tower-http's.
+    Framework,
+    /// Ours, at its defaults or at one level whatever the coding and the load.
+    Ruleiq {
+        /// The level.
+        level: Option<i32>,
+    },
 }
 
 /// A path and its answer.
@@ -62,9 +93,12 @@ pub struct PlainRoute {
     pub content_type: String,
     /// The answer's body.
     pub body_base64: String,
-    /// Whether actix-web's own `Compress` is around the handler.
+    /// What is around the handler.
     #[serde(default)]
-    pub compress: bool,
+    pub compressor: Compressor,
+    /// Whether the handler says what the body is made of.
+    #[serde(default)]
+    pub is_marked: bool,
     /// When the server stands still, if ever.
     #[serde(default)]
     pub stall: Option<Stall>,
@@ -85,6 +119,7 @@ impl Default for PlainPlan {
         PlainPlan {
             workers: 1,
             counts: false,
+            framework: Framework::default(),
             routes: Vec::new(),
         }
     }
@@ -101,10 +136,17 @@ impl PlainRoute {
         }
     }
 
-    /// The same behind actix-web's `Compress`.
+    /// The same, compressed.
     #[must_use]
-    pub fn compressed(mut self) -> PlainRoute {
-        self.compress = true;
+    pub fn compressed(mut self, compressor: Compressor) -> PlainRoute {
+        self.compressor = compressor;
+        self
+    }
+
+    /// The same, which says what the body is made of.
+    #[must_use]
+    pub fn marked(mut self, is_marked: bool) -> PlainRoute {
+        self.is_marked = is_marked;
         self
     }
 
@@ -119,14 +161,41 @@ impl PlainRoute {
 /// A route, ready to answer.
 struct Plain {
     path: String,
-    compress: bool,
+    around: Around,
     content_type: HeaderValue,
     body: Bytes,
+    content_hash: Option<ContentHash>,
     stall: Option<Stall>,
     /// Requests to this route, where anybody asks.
     served: Option<AtomicU64>,
     /// Held by who stands still; absent where no route ever does.
     gate: Option<Arc<RwLock<()>>>,
+}
+
+/// What is around its handler.
+enum Around {
+    Nothing,
+    Framework,
+    Ruleiq(CompressionMiddleware),
+}
+
+impl Around {
+    fn new(compressor: Compressor) -> anyhow::Result<Around> {
+        let level = match compressor {
+            Compressor::Nothing => return Ok(Around::Nothing),
+            Compressor::Framework => return Ok(Around::Framework),
+            Compressor::Ruleiq { level } => level,
+        };
+        let config = level.map_or_else(Config::default, |level| Config {
+            brotli_level: level,
+            zstd_level: Some(level),
+            gzip_level: level,
+            cpu_budget_us: u64::MAX,
+            ..Config::default()
+        });
+        let middleware = CompressionMiddleware::builder().config(config).build();
+        Ok(Around::Ruleiq(middleware.context("no such level")?))
+    }
 }
 
 impl Plain {
@@ -141,9 +210,12 @@ impl Plain {
             .with_context(|| format!("the body of `{path}` is no base64"))?;
         let content_type = HeaderValue::from_str(&route.content_type)
             .with_context(|| format!("the content type of `{path}` is no header"))?;
+        // Paths tell bodies apart.
+        let hash = xxhash_rust::xxh3::xxh3_128(path.as_bytes());
         Ok(Plain {
             path,
-            compress: route.compress,
+            around: Around::new(route.compressor)?,
+            content_hash: route.is_marked.then_some(ContentHash(hash)),
             content_type,
             body: Bytes::from(body),
             stall: route.stall,
@@ -158,9 +230,13 @@ impl Plain {
         if let Some(gate) = &self.gate {
             self.pass(gate, before);
         }
-        HttpResponse::Ok()
+        let mut response = HttpResponse::Ok()
             .insert_header((CONTENT_TYPE, self.content_type.clone()))
-            .body(self.body.clone())
+            .body(self.body.clone());
+        if let Some(hash) = self.content_hash {
+            response.extensions_mut().insert(hash);
+        }
+        response
     }
 
     /// Blocks the thread while the server stands still: that is what it is for.
@@ -188,6 +264,9 @@ pub fn main() -> anyhow::Result<()> {
         .read_line(&mut line)
         .context("failed to read the plan from standard input")?;
     let plan: PlainPlan = serde_json::from_str(&line).context("the plan is not understood")?;
+    if plan.framework == Framework::Hyper {
+        return on_hyper::serve(&plan.routes);
+    }
     let does_stall = plan.routes.iter().any(|it| it.stall.is_some());
     let gate = does_stall.then(Arc::default);
     let routes = plan
@@ -195,73 +274,15 @@ pub fn main() -> anyhow::Result<()> {
         .into_iter()
         .map(|it| Plain::new(it, gate.clone(), plan.counts).map(Arc::new))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    actix_web::rt::System::new().block_on(serve(plan.workers, routes))
+    actix_web::rt::System::new().block_on(on_actix::serve(plan.workers, routes))
 }
 
-async fn serve(workers: usize, routes: Vec<Arc<Plain>>) -> anyhow::Result<()> {
-    let server = HttpServer::new(move || {
-        let routes = routes.clone();
-        App::new()
-            .route(NULL, web::to(HttpResponse::Ok))
-            .route(SERVED, served(routes.clone()))
-            .configure(|app| routes.iter().for_each(|it| mount(app, it)))
-    })
-    .workers(workers.max(1))
-    .keep_alive(KEEP_ALIVE)
-    .tcp_nodelay(true)
-    .disable_signals()
-    .bind(("127.0.0.1", 0))
-    .context("failed to listen")?;
-    let address = *server
-        .addrs()
-        .first()
-        .context("no address is listened on")?;
-    let server = server.run();
-    let handle = server.handle();
-    let closed = when_closed();
+/// Tells its starter where it listens.
+fn tell(port: u16) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    writeln!(out, "{}", address.port())
+    writeln!(out, "{port}")
         .and_then(|()| out.flush())
-        .context("failed to tell the port")?;
-    tokio::select! {
-        ended = server => ended.context("the server failed"),
-        _ = closed => {
-            handle.stop(false).await;
-            Ok(())
-        }
-    }
-}
-
-/// Tells how many requests the routes have answered.
-fn served(routes: Vec<Arc<Plain>>) -> actix_web::Route {
-    web::get().to(move || {
-        let counts = routes.iter().filter_map(|it| it.served.as_ref());
-        let sum: u64 = counts.map(|it| it.load(Ordering::Relaxed)).sum();
-        async move { sum.to_string() }
-    })
-}
-
-fn mount(app: &mut web::ServiceConfig, plain: &Arc<Plain>) {
-    let handler = {
-        let plain = Arc::clone(plain);
-        move || {
-            let answer = plain.answer();
-            async move { answer }
-        }
-    };
-    let reading = {
-        let handler = handler.clone();
-        // A body that nobody reads costs the connection.
-        move |_: Bytes| handler()
-    };
-    let resource = web::resource(plain.path.as_str())
-        .route(web::post().to(reading))
-        .default_service(web::to(handler));
-    if plain.compress {
-        app.service(resource.wrap(Compress::default()));
-    } else {
-        app.service(resource);
-    }
+        .context("failed to tell the port")
 }
 
 /// Tells when standard input is closed.

@@ -47,6 +47,17 @@ pub struct Config {
     /// of many small ones.
     pub cpu_budget_us: u64,
 
+    /// What comes first among codings that the client likes as much as each other. Default: `order`.
+    pub preference: Preference,
+
+    /// Whether responses are encoded in cheaper ways, or not at all, while there is too much to do. Default: true.
+    ///
+    /// Without it a service that has too much to do answers less.
+    pub load_aware: bool,
+
+    /// What some paths have of their own. Default: nothing.
+    pub routes: Vec<Route>,
+
     /// 0 to 8, 10 or 11. Default: 4.
     ///
     /// Too high: 5 doubles the CPU of 4 for 4 % fewer bytes, 11 takes eighty times as much. Too low:
@@ -67,6 +78,45 @@ pub struct Config {
     pub gzip_level: i32,
 }
 
+/// What comes first among codings that a client likes as much as each other.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum Preference {
+    /// The order of [`Config::codings`].
+    #[default]
+    Order,
+    /// What takes least CPU at its level, as measured: on JSON zstd, which also gives fewer bytes than brotli up to its
+    /// level 4, as the example `compare` shows.
+    Cheapest,
+}
+
+/// What a path has of its own, with all below it. Of several, the longest counts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The path.
+    pub path: String,
+    /// What differs there.
+    #[serde(flatten)]
+    pub levels: Levels,
+}
+
+/// What may differ for a path. What is none is as everywhere.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Levels {
+    /// See [`Config::preference`].
+    pub preference: Option<Preference>,
+    /// See [`Config::cpu_budget_us`].
+    pub cpu_budget_us: Option<u64>,
+    /// See [`Config::brotli_level`].
+    pub brotli_level: Option<i32>,
+    /// See [`Config::zstd_level`].
+    pub zstd_level: Option<i32>,
+    /// See [`Config::gzip_level`].
+    pub gzip_level: Option<i32>,
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -77,6 +127,9 @@ impl Default for Config {
             codings: Coding::ALL.into(),
             memo_bytes: 16 * 1024 * 1024,
             cpu_budget_us: 2_000,
+            preference: Preference::default(),
+            load_aware: true,
+            routes: Vec::new(),
             brotli_level: 4,
             zstd_level: None,
             gzip_level: 4,
@@ -103,5 +156,22 @@ mod tests {
         let parse = serde_json::from_str::<Config>;
         assert!(parse(r#"{"minimal_size": 5}"#).is_err());
         assert!(parse(r#"{"codings": ["deflate"]}"#).is_err());
+        assert!(parse(r#"{"routes": [{"path": "/a", "brotli": 5}]}"#).is_err());
+        assert!(parse(r#"{"routes": [{"brotli_level": 5}]}"#).is_err());
+    }
+
+    #[test]
+    fn a_route_says_what_differs() {
+        let config: Config = serde_json::from_str(
+            r#"{"preference": "cheapest", "routes": [{"path": "/a", "preference": "order", "zstd_level": 6}]}"#,
+        )
+        .unwrap();
+        assert_eq!(config.preference, Preference::Cheapest);
+        let [Route { path, levels }] = &config.routes[..] else {
+            panic!("one route");
+        };
+        assert_eq!(path, "/a");
+        assert_eq!(levels.preference, Some(Preference::Order));
+        assert_eq!((levels.zstd_level, levels.brotli_level), (Some(6), None));
     }
 }

@@ -2,28 +2,42 @@
 //!
 //! The same body, coding and level give the same bytes, whatever the state was used for before.
 
-use std::{iter, sync::Arc, thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
 
 use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderStateStruct};
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use zstd::{
     bulk::Compressor,
-    stream::raw::{Encoder as ZstdEncoder, Operation as _},
+    stream::raw::{CParameter, Encoder as ZstdEncoder, Operation as _},
 };
 
 use crate::{
-    BuildError, Choice, Coding, Config, EncodeError, StreamEncoder,
+    Body, BuildError, Choice, Coding, CompressionMetrics, Config, Effort, EncodeError, Kind, Load,
+    Preferred, Reason, StreamEncoder,
     arena::Arena,
-    cost,
+    cost::CostModel,
+    load::thread_cpu,
     pool::Pool,
     stream::{self, State},
 };
 
 /// The window of gzip, 32 KiB, as an exponent. It has no larger one.
 const GZIP_WINDOW_LOG: u8 = 15;
-/// Bodies up to this size have zstd's level 1 by default.
-const SMALL_BYTES: usize = 32 * 1024;
+/// The shortest match that zstd's level 1 looks for, in bytes. Its own for the sizes of most responses is 5 or 7, which
+/// gives more bytes of JSON for the same CPU.
+const ZSTD_FAST_MIN_MATCH: u32 = 6;
+/// From this size on the CPU time of each body is measured; reading the clock costs what 100 bytes do.
+const MEASURED_BYTES: usize = 32 * 1024;
+/// Of smaller ones one in so many is.
+const MEASURED_ONE_IN: u32 = 16;
 /// A zstd state that one large body has blown up beyond this many bytes is not kept.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -32,11 +46,10 @@ const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// It keeps as many states per coding as the machine has cores; it is meant to be shared.
 #[derive(Debug)]
 pub struct Encoder {
-    brotli_level: i32,
-    /// None for one by the size.
-    zstd_level: Option<i32>,
-    gzip_level: u32,
-    budget: Duration,
+    effort: Effort,
+    costs: CostModel,
+    metrics: CompressionMetrics,
+    small: AtomicU32,
     brotli: Pool<Arena>,
     zstd: Pool<Compressor<'static>>,
     zstd_streams: Pool<ZstdEncoder<'static>>,
@@ -52,35 +65,24 @@ impl Encoder {
     /// has: brotli's 9, whose state takes 33 MB for the smallest body, and zstd's above 19, whose
     /// window is larger than the 8 MiB that clients must allow for (RFC 9659).
     pub fn new(config: &Config) -> Result<Encoder, BuildError> {
-        let level = |coding, level, choice, is_valid| match is_valid {
-            true => Ok(level),
-            false => Err(BuildError::Level {
-                coding,
-                level,
-                choice,
-            }),
-        };
-        let Config {
-            brotli_level,
-            zstd_level,
-            gzip_level,
-            ..
-        } = *config;
-        let is_brotli = matches!(brotli_level, 0..=8 | 10 | 11);
-        let is_gzip = matches!(gzip_level, 1..=9);
         let states = thread::available_parallelism().map_or(1, usize::from);
         Ok(Encoder {
-            brotli_level: level(Coding::Brotli, brotli_level, "0 to 8, 10, 11", is_brotli)?,
-            zstd_level: zstd_level
-                .map(|it| level(Coding::Zstd, it, "-7 to 19", matches!(it, -7..=19)))
-                .transpose()?,
-            gzip_level: level(Coding::Gzip, gzip_level, "1 to 9", is_gzip)?.unsigned_abs(),
-            budget: Duration::from_micros(config.cpu_budget_us),
+            effort: Effort::new(config)?,
+            costs: CostModel::new(),
+            metrics: CompressionMetrics::default(),
+            small: AtomicU32::new(0),
             brotli: Pool::new(states),
             zstd: Pool::new(states),
             zstd_streams: Pool::new(states),
             gzip: Pool::new(states),
         })
+    }
+
+    /// Counts there what CPU time it takes.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: CompressionMetrics) -> Encoder {
+        self.metrics = metrics;
+        self
     }
 
     /// Encodes a body, at the level that is [chosen](Encoder::choose) for its size. The result may be larger than the
@@ -93,97 +95,87 @@ impl Encoder {
     ///
     /// When a codec fails, for which there is no cause but a lack of memory.
     pub fn encode(&self, coding: Coding, body: &[u8]) -> Result<Bytes, EncodeError> {
-        let level = self.fitting(coding, body.len());
-        self.encode_at(Choice { coding, level }, body)
+        self.encode_at(self.fitting(coding, body.len()), Kind::default(), body)
     }
 
-    /// The same at a level that was chosen before, which must be one of this encoder's.
+    /// The same at a level that was chosen before, of what its content type says that it is like.
     ///
     /// # Errors
     ///
     /// Those of [`encode`](Encoder::encode).
-    pub fn encode_at(&self, choice: Choice, body: &[u8]) -> Result<Bytes, EncodeError> {
-        match choice.coding {
+    pub fn encode_at(&self, choice: Choice, kind: Kind, body: &[u8]) -> Result<Bytes, EncodeError> {
+        let encode = || match choice.coding {
             Coding::Brotli => self.brotli(choice.level, body),
             Coding::Zstd => self.zstd(choice.level, body),
             Coding::Gzip => self.gzip(choice.level, body),
-        }
-        .map(Bytes::from)
+        };
+        let encoded = self.measured(choice, kind, body.len(), encode);
+        encoded.map(Bytes::from)
+    }
+
+    /// Measures some of the work, which stands for the rest of it.
+    pub(crate) fn measured<T>(
+        &self,
+        choice: Choice,
+        kind: Kind,
+        size_bytes: usize,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        let stands_for = match size_bytes {
+            MEASURED_BYTES.. => 1,
+            _ if self
+                .small
+                .fetch_add(1, Relaxed)
+                .is_multiple_of(MEASURED_ONE_IN) =>
+            {
+                MEASURED_ONE_IN
+            }
+            _ => return work(),
+        };
+        let before = thread_cpu();
+        let done = work();
+        let cpu = thread_cpu().saturating_sub(before);
+        self.costs.learn(kind, choice, size_bytes, cpu);
+        self.metrics.record_cpu(choice.coding, cpu * stands_for);
+        done
     }
 
     /// The CPU time that a body of this many bytes is likely to take at a level.
-    pub fn predicted_cost_at(&self, choice: Choice, size_bytes: usize) -> Duration {
-        cost::predict(choice.coding, choice.level, size_bytes)
+    pub fn predicted_cost_at(&self, choice: Choice, kind: Kind, size_bytes: usize) -> Duration {
+        self.costs.predict(kind, choice, size_bytes)
     }
 
-    /// The same at the level that is chosen for its size.
+    /// The same of JSON at the level that is chosen for its size.
     pub fn predicted_cost(&self, coding: Coding, size_bytes: usize) -> Duration {
-        cost::predict(coding, self.fitting(coding, size_bytes), size_bytes)
+        let choice = self.fitting(coding, size_bytes);
+        self.predicted_cost_at(choice, Kind::default(), size_bytes)
     }
 
-    /// The first of these codings that has a level within the budget for a body of this size, and the highest such
-    /// level; or else what is cheapest. A body whose size is not known has the first coding. `None` without codings.
+    /// The first of these codings that has a level within the budget for JSON of this size, and the highest such level;
+    /// or else what is cheapest. A body whose size is not known has the first coding. `None` without codings.
     pub fn choose(&self, codings: &[Coding], size_bytes: Option<usize>) -> Option<Choice> {
-        let first = *codings.first()?;
-        let Some(size) = size_bytes else {
-            return Some(Choice {
-                coding: first,
-                level: self.stream_level(first),
-            });
+        let body = Body {
+            size_bytes,
+            ..Body::default()
         };
-        let all = codings.iter().flat_map(|coding| {
-            let rungs = self.rungs(*coding, size);
-            rungs.map(|level| Choice {
-                coding: *coding,
-                level,
-            })
-        });
-        let cost = |it: &Choice| cost::predict(it.coding, it.level, size);
-        let within = all.clone().find(|it| cost(it) <= self.budget);
-        within.or_else(|| all.min_by_key(cost))
+        let chosen = self.effort.choose(&self.costs, codings, body, Load::Normal);
+        chosen.map(|(choice, _)| choice)
     }
 
-    /// That of a stream, whose blocks are encoded where they come: at most what takes a block a few milliseconds.
-    fn stream_level(&self, coding: Coding) -> i32 {
-        match coding {
-            Coding::Brotli => self.brotli_level.min(5),
-            Coding::Zstd | Coding::Gzip => self.level(coding).min(6),
-        }
-    }
-
-    /// The level of a coding that is set.
-    fn level(&self, coding: Coding) -> i32 {
-        match coding {
-            Coding::Brotli => self.brotli_level,
-            Coding::Zstd => self.zstd_level(usize::MAX),
-            Coding::Gzip => self.gzip_level.cast_signed(),
-        }
-    }
-
-    fn zstd_level(&self, size_bytes: usize) -> i32 {
-        let by_size = if size_bytes <= SMALL_BYTES { 1 } else { 3 };
-        self.zstd_level.unwrap_or(by_size)
-    }
-
-    fn fitting(&self, coding: Coding, size_bytes: usize) -> i32 {
-        let choice = self.choose(&[coding], Some(size_bytes));
-        choice.map_or(self.level(coding), |it| it.level)
-    }
-
-    /// The levels for a body of this size, from the highest down.
-    fn rungs(
+    /// The same of any body, with an effort of its own, when there is so much to do; and why.
+    pub fn choose_for(
         &self,
-        coding: Coding,
-        size_bytes: usize,
-    ) -> impl Iterator<Item = i32> + Clone + use<> {
-        let (highest, lower): (i32, &[i32]) = match coding {
-            Coding::Brotli => (self.brotli_level, &[4, 3, 2]),
-            Coding::Zstd => (self.zstd_level(size_bytes), &[3, 1]),
-            // Its levels below that save little.
-            Coding::Gzip => (self.gzip_level.cast_signed(), &[4]),
-        };
-        let lower = lower.iter().copied().filter(move |it| *it < highest);
-        iter::once(highest).chain(lower)
+        effort: &Effort,
+        preferred: &Preferred,
+        body: Body,
+        load: Load,
+    ) -> Option<(Choice, Reason)> {
+        effort.choose(&self.costs, preferred.as_slice(), body, load)
+    }
+
+    fn fitting(&self, coding: Coding, size_bytes: usize) -> Choice {
+        let fitting = self.choose(&[coding], Some(size_bytes));
+        fitting.expect("there is one of one coding")
     }
 
     /// Begins to encode a body whose end is not known.
@@ -192,18 +184,25 @@ impl Encoder {
     ///
     /// When a codec fails, for which there is no cause but a lack of memory.
     pub fn stream(self: &Arc<Encoder>, coding: Coding) -> Result<StreamEncoder, EncodeError> {
-        let state = match coding {
-            Coding::Brotli => State::brotli(
-                self.brotli.take().unwrap_or_default(),
-                self.stream_level(coding),
-            ),
-            Coding::Zstd => match self.zstd_streams.take() {
-                Some(state) => State::Zstd(state),
-                None => State::zstd(self.stream_level(coding))?,
-            },
-            Coding::Gzip => State::Gzip(self.gzip_state(self.stream_level(coding))?),
+        self.stream_at(self.effort.of_stream(coding, Load::Normal), Kind::default())
+    }
+
+    /// The same at a level that was chosen before, of what its content type says that it is like.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`stream`](Encoder::stream).
+    pub fn stream_at(
+        self: &Arc<Encoder>,
+        choice: Choice,
+        kind: Kind,
+    ) -> Result<StreamEncoder, EncodeError> {
+        let state = match choice.coding {
+            Coding::Brotli => State::brotli(self.brotli.take().unwrap_or_default(), choice.level),
+            Coding::Zstd => State::zstd(self.zstd_streams.take(), choice.level)?,
+            Coding::Gzip => State::Gzip(self.gzip_state(choice.level)?),
         };
-        Ok(StreamEncoder::new(Arc::clone(self), state))
+        Ok(StreamEncoder::new(Arc::clone(self), state, choice, kind))
     }
 
     /// Takes back the state of a stream, wherever in it that is.
@@ -246,7 +245,10 @@ impl Encoder {
 
     fn zstd(&self, level: i32, body: &[u8]) -> Result<Vec<u8>, EncodeError> {
         let mut state = self.zstd.take().unwrap_or_default();
-        let leveled = state.set_compression_level(level);
+        let leveled = state.set_compression_level(level).and_then(|()| {
+            let min_match = if level == 1 { ZSTD_FAST_MIN_MATCH } else { 0 };
+            state.set_parameter(CParameter::MinMatch(min_match))
+        });
         leveled.map_err(EncodeError::Zstd)?;
         let encoded = state.compress(body).map_err(EncodeError::Zstd)?;
         if state.context_mut().sizeof() <= KEPT_BYTES {
@@ -294,38 +296,6 @@ fn brotli_window_log(size_bytes: usize) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_level_fits_the_size_and_the_budget() {
-        let encoder = Encoder::new(&Config::default()).unwrap();
-        let check = |codings: &[Coding], size, coding, level| {
-            let choice = encoder.choose(codings, size);
-            assert_eq!(
-                choice,
-                Some(Choice { coding, level }),
-                "{codings:?}, {size:?}"
-            );
-        };
-        let (all, gzip) = (&Coding::ALL, &[Coding::Gzip]);
-        check(all, Some(10_000), Coding::Brotli, 4);
-        check(all, Some(180_000), Coding::Brotli, 3);
-        check(all, Some(240_000), Coding::Brotli, 2);
-        check(all, Some(500_000), Coding::Zstd, 3);
-        check(all, Some(900_000), Coding::Zstd, 1);
-        // Beyond the budget the cheapest is taken.
-        check(all, Some(8_000_000), Coding::Zstd, 1);
-        check(gzip, Some(8_000_000), Coding::Gzip, 4);
-        check(
-            &[Coding::Zstd, Coding::Brotli],
-            Some(32 * 1024),
-            Coding::Zstd,
-            1,
-        );
-        check(&[Coding::Zstd], Some(32 * 1024 + 1), Coding::Zstd, 3);
-        check(all, None, Coding::Brotli, 4);
-        check(&[Coding::Zstd], None, Coding::Zstd, 3);
-        assert_eq!(encoder.choose(&[], Some(1)), None);
-    }
 
     fn encoder(zstd_level: i32) -> Encoder {
         let config = Config {

@@ -1,8 +1,8 @@
 //! Which responses are worth a coding.
 
-use crate::{Coding, Config};
+use crate::{BuildError, Coding, Config, Effort};
 
-/// Which responses are worth a coding, by path, content type and size.
+/// Which responses are worth a coding, by path, content type and size, and how hard those of a path are encoded.
 #[derive(Clone, Debug)]
 pub struct Policy {
     enabled: bool,
@@ -10,6 +10,9 @@ pub struct Policy {
     maximum_size: usize,
     exclude_paths: Box<[Box<str>]>,
     codings: Box<[Coding]>,
+    effort: Effort,
+    /// The longest paths first.
+    routes: Box<[(Box<str>, Effort)]>,
 }
 
 /// Why a response is sent as it is.
@@ -42,16 +45,30 @@ pub enum Skip {
     Digest,
     /// The encoded body was not smaller.
     NotSmaller,
-    /// As many bodies as allowed are being encoded off the caller's thread, or as many streams.
+    /// As many bodies as allowed wait to be encoded off the caller's thread, or as many streams are.
     Busy,
+    /// There is more to do than can be done.
+    Load,
     /// The encoder failed.
     Failed,
 }
 
 impl Policy {
     /// The policy of a configuration.
-    pub fn new(config: &Config) -> Policy {
-        Policy {
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::Level`] for a level, also of a route, that its coding does not have.
+    pub fn new(config: &Config) -> Result<Policy, BuildError> {
+        let mut routes = Vec::with_capacity(config.routes.len());
+        for route in &config.routes {
+            let path: Box<str> = route.path.trim_end_matches('/').into();
+            routes.push((path, Effort::of(config, &route.levels)?));
+        }
+        routes.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        Ok(Policy {
+            effort: Effort::new(config)?,
+            routes: routes.into(),
             enabled: config.enabled,
             minimum_size: config.minimum_size,
             maximum_size: config.maximum_size,
@@ -61,7 +78,7 @@ impl Policy {
                 .map(|path| path.trim_end_matches('/').into())
                 .collect(),
             codings: config.codings.clone().into(),
-        }
+        })
     }
 
     /// Whether anything is compressed at all.
@@ -78,10 +95,17 @@ impl Policy {
     ///
     /// Paths are compared as they are written, case and percent-encoding included.
     pub fn excludes(&self, path: &str) -> bool {
-        self.exclude_paths.iter().any(|excluded| {
-            path.strip_prefix(&**excluded)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        let mut excluded = self.exclude_paths.iter();
+        excluded.any(|it| covers(it, path))
+    }
+
+    /// How hard responses of a path are encoded.
+    ///
+    /// Paths are compared as those that are excluded.
+    pub fn effort(&self, path: &str) -> &Effort {
+        let mut routes = self.routes.iter();
+        let route = routes.find(|(covered, _)| covers(covered, path));
+        route.map_or(&self.effort, |(_, effort)| effort)
     }
 
     /// Whether a body of this `Content-Type` shrinks.
@@ -115,7 +139,7 @@ impl Policy {
 
 impl Skip {
     /// All of them.
-    pub const ALL: [Skip; 15] = [
+    pub const ALL: [Skip; 16] = [
         Skip::Path,
         Skip::OptOut,
         Skip::Identity,
@@ -130,6 +154,7 @@ impl Skip {
         Skip::Digest,
         Skip::NotSmaller,
         Skip::Busy,
+        Skip::Load,
         Skip::Failed,
     ];
 
@@ -150,9 +175,16 @@ impl Skip {
             Skip::Digest => "digest",
             Skip::NotSmaller => "not_smaller",
             Skip::Busy => "busy",
+            Skip::Load => "load",
             Skip::Failed => "failed",
         }
     }
+}
+
+/// Whether a path is this one or below it.
+fn covers(covered: &str, path: &str) -> bool {
+    path.strip_prefix(covered)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Text in all its forms. gRPC is left alone, since it compresses its messages itself.
@@ -195,9 +227,10 @@ fn shrinks(content_type: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Levels, Load, Route};
 
     fn policy() -> Policy {
-        Policy::new(&Config::default())
+        Policy::new(&Config::default()).unwrap()
     }
 
     #[test]
@@ -283,6 +316,39 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_route_that_covers_a_path_counts() {
+        let route = |path: &str, level| Route {
+            path: path.to_owned(),
+            levels: Levels {
+                gzip_level: Some(level),
+                ..Levels::default()
+            },
+        };
+        let config = Config {
+            routes: vec![route("/a", 2), route("/a/b/", 3)],
+            ..Config::default()
+        };
+        let policy = Policy::new(&config).unwrap();
+        let level = |path| {
+            policy
+                .effort(path)
+                .of_stream(Coding::Gzip, Load::Normal)
+                .level
+        };
+        assert_eq!(level("/a"), 2);
+        assert_eq!(level("/a/c"), 2);
+        assert_eq!(level("/a/b"), 3);
+        assert_eq!(level("/a/b/c"), 3);
+        assert_eq!(level("/ab"), 4);
+        assert_eq!(level("/"), 4);
+        let wrong = Config {
+            routes: vec![route("/a", 12)],
+            ..Config::default()
+        };
+        assert!(Policy::new(&wrong).is_err());
+    }
+
+    #[test]
     fn a_trailing_slash_of_an_excluded_path_does_not_matter() {
         let excludes = |excluded: &str, path| {
             let exclude_paths = vec![excluded.into()];
@@ -290,7 +356,7 @@ mod tests {
                 exclude_paths,
                 ..Config::default()
             };
-            Policy::new(&config).excludes(path)
+            Policy::new(&config).unwrap().excludes(path)
         };
         assert!(excludes("/docs/", "/docs"));
         assert!(excludes("/docs/", "/docs/a"));

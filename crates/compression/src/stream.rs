@@ -8,7 +8,7 @@ use brotli::enc::encode::{
 use flate2::{Compress, FlushCompress, Status};
 use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation as _, OutBuffer};
 
-use crate::{Coding, EncodeError, Encoder, arena::Arena};
+use crate::{Choice, EncodeError, Encoder, Kind, arena::Arena};
 
 /// The window of a brotli stream, 256 KiB, as an exponent: its end is not known, and the memory is there from its start.
 const BROTLI_WINDOW_LOG: i32 = 18;
@@ -26,6 +26,8 @@ pub struct StreamEncoder {
     encoder: Arc<Encoder>,
     /// It is there until the end.
     state: Option<State>,
+    choice: Choice,
+    kind: Kind,
 }
 
 /// Where a state has to go when it has done its work.
@@ -46,10 +48,17 @@ enum Until {
 }
 
 impl StreamEncoder {
-    pub(crate) fn new(encoder: Arc<Encoder>, state: State) -> StreamEncoder {
+    pub(crate) fn new(
+        encoder: Arc<Encoder>,
+        state: State,
+        choice: Choice,
+        kind: Kind,
+    ) -> StreamEncoder {
         StreamEncoder {
             encoder,
             state: Some(state),
+            choice,
+            kind,
         }
     }
 
@@ -77,16 +86,19 @@ impl StreamEncoder {
     ///
     /// Those of [`write`](Self::write).
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let mut state = self.state.take().ok_or(EncodeError::Ended)?;
-        state.run(&[], Until::End, out)?;
-        self.encoder.put_back(state);
+        self.run(&[], Until::End, out)?;
+        if let Some(state) = self.state.take() {
+            self.encoder.put_back(state);
+        }
         Ok(())
     }
 
     /// A state that fails or panics is lost.
     fn run(&mut self, piece: &[u8], until: Until, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let mut state = self.state.take().ok_or(EncodeError::Ended)?;
-        state.run(piece, until, out)?;
+        let run = || state.run(piece, until, out);
+        self.encoder
+            .measured(self.choice, self.kind, piece.len(), run)?;
         self.state = Some(state);
         Ok(())
     }
@@ -108,9 +120,17 @@ impl State {
         State::Brotli(Box::new(state))
     }
 
-    pub(crate) fn zstd(level: i32) -> Result<State, EncodeError> {
-        let mut state = ZstdEncoder::new(level).map_err(EncodeError::Zstd)?;
+    /// In a state that another stream has left, if there is one.
+    pub(crate) fn zstd(
+        used: Option<ZstdEncoder<'static>>,
+        level: i32,
+    ) -> Result<State, EncodeError> {
+        let mut state = match used {
+            Some(used) => used,
+            None => ZstdEncoder::new(level).map_err(EncodeError::Zstd)?,
+        };
         for parameter in [
+            CParameter::CompressionLevel(level),
             CParameter::WindowLog(ZSTD_WINDOW_LOG),
             CParameter::HashLog(ZSTD_TABLE_LOG),
             CParameter::ChainLog(ZSTD_TABLE_LOG),
@@ -244,13 +264,8 @@ fn gzip(
 
 impl fmt::Debug for StreamEncoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let coding = self.state.as_ref().map(|it| match it {
-            State::Brotli(_) => Coding::Brotli,
-            State::Zstd(_) => Coding::Zstd,
-            State::Gzip(_) => Coding::Gzip,
-        });
         f.debug_struct("StreamEncoder")
-            .field("coding", &coding)
+            .field("choice", &self.choice)
             .finish_non_exhaustive()
     }
 }

@@ -17,7 +17,9 @@
 //! there the header is disregarded, as RFC 9110 §12.1 allows.
 //!
 //! A body that is predicted to cost little is encoded where it is. Larger ones go to the blocking
-//! threads, a bounded number at once; what comes on top is sent as it is. A [stream](streamed) is encoded where it is,
+//! threads, a bounded number at once; of those that would wait too long, the ones that cost little in another coding are
+//! encoded in that one where they are, and the others are sent as they are. While there is too much to do, everything is
+//! encoded in the cheapest way, and then nothing is: [`Load`]. A [stream](streamed) is encoded where it is,
 //! piece by piece. What says of its body what it is made of is encoded once: [`ContentHash`].
 //!
 //! It stands inside of [`Timing`](crate::Timing), so that encoding is measured, and outside of all
@@ -31,9 +33,11 @@ mod encoding;
 mod etag;
 mod headers;
 mod streamed;
+mod worker;
 
 use std::{
     future::{Ready, ready},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -44,9 +48,18 @@ use actix_web::{
     http::StatusCode,
 };
 use bytes::Bytes;
-use ruleiq_compression::{Choice, CompressionMetrics, Memo, Policy, Skip, Variant};
+use ruleiq_compression::{
+    Body, Choice, CompressionMetrics, Kind, Load, Memo, Policy, Reason, Skip, Variant,
+};
+use tokio::task::spawn;
 
-use self::{answering::Answer, asked::Asked, encoding::Encoding, streamed::Streamed};
+use self::{
+    answering::Answer,
+    asked::Asked,
+    encoding::Encoding,
+    streamed::Streamed,
+    worker::{LoadPolicy, Worker},
+};
 pub use self::{answering::CompressionFuture, builder::CompressionBuilder};
 use crate::problem::Problem;
 
@@ -60,7 +73,7 @@ pub struct CompressionMiddleware(Arc<Shared>);
 #[derive(Debug)]
 pub struct CompressionService<S> {
     service: S,
-    shared: Arc<Shared>,
+    worker: Rc<Worker>,
 }
 
 /// Put into a response's extensions, it leaves that response uncompressed.
@@ -88,6 +101,7 @@ pub struct ContentHash(pub u128);
 #[derive(Debug)]
 struct Shared {
     policy: Policy,
+    load: LoadPolicy,
     encoding: Encoding,
     memo: Option<Memo>,
     metrics: CompressionMetrics,
@@ -114,7 +128,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(CompressionService {
             service,
-            shared: Arc::clone(&self.0),
+            worker: Rc::new(Worker::new(Arc::clone(&self.0))),
         }))
     }
 }
@@ -131,68 +145,71 @@ where
     forward_ready!(service);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let policy = &self.shared.policy;
+        let policy = &self.worker.shared.policy;
         let asked = policy.enabled().then(|| Asked::of(&mut request, policy));
         if asked.as_ref().is_some_and(Asked::is_not_acceptable) {
             let refusal = not_acceptable().map_into_right_body();
             return CompressionFuture::refused(request.into_response(refusal));
         }
         let asking = self.service.call(request);
-        CompressionFuture::asking(asking, asked, Arc::clone(&self.shared))
+        CompressionFuture::asking(asking, asked, Rc::clone(&self.worker))
     }
 }
 
 /// What is to be done of a response.
 enum Step<B> {
     Done(HttpResponse<EitherBody<B>>),
-    Encode(Choice, HttpResponse<()>, Bytes),
+    Encode(Box<Whole>),
 }
 
-impl Shared {
+/// A response whose body is there as a whole, to be encoded.
+struct Whole {
+    response: HttpResponse<()>,
+    bytes: Bytes,
+    kind: Kind,
+    choice: Choice,
+    reason: Reason,
+    /// What is remembered of it, if anything is.
+    variant: Option<Variant>,
+}
+
+impl Worker {
     fn answer<B: MessageBody + 'static>(
-        shared: &Arc<Shared>,
+        &self,
         asked: Asked,
         response: ServiceResponse<B>,
     ) -> Answer<B> {
+        let shared = &self.shared;
         let (request, response) = response.into_parts();
         let done = |request, response| Answer::Now(ServiceResponse::new(request, response));
-        let (choice, response, body) = match shared.begin(&asked, response) {
+        let whole = match self.begin(&asked, response) {
             Step::Done(response) => return done(request, response),
-            Step::Encode(choice, response, body) => (choice, response, body),
+            Step::Encode(whole) => whole,
         };
-        let memo = shared.memo.as_ref();
-        let variant = memo.and_then(|_| Shared::variant(choice, &response, &body));
-        if let (Some(memo), Some(variant)) = (memo, variant) {
+        let is_quick = || {
+            let encoding = &shared.encoding;
+            encoding.is_quick(whole.choice, whole.kind, whole.bytes.len())
+        };
+        if let (Some(memo), Some(variant)) = (&shared.memo, whole.variant) {
             let remembered = memo.get(variant);
             shared.metrics.record_memo(remembered.is_some());
             if let Some(encoded) = remembered {
-                let response = shared.end(&asked, choice, response, body, Ok(encoded));
-                return done(request, response);
+                return done(request, shared.end(&asked, *whole, Ok(encoded)));
             }
-        } else if shared.encoding.is_quick(choice, body.len()) {
-            let encoded = shared.encoding.encode_here(choice, &body);
-            return done(request, shared.end(&asked, choice, response, body, encoded));
+        } else if is_quick() {
+            let Whole { choice, kind, .. } = *whole;
+            let encoded = shared.encoding.encode_here(choice, kind, &whole.bytes);
+            return done(request, shared.end(&asked, *whole, encoded));
         }
         let shared = Arc::clone(shared);
         Answer::Later(Box::pin(async move {
-            let encoding = shared.encoding.encode(choice, &body);
-            let encoded = match (&shared.memo, variant) {
-                (Some(memo), Some(variant)) => memo.get_or_encode(variant, encoding).await,
-                _ => encoding.await,
-            };
-            let response = shared.end(&asked, choice, response, body, encoded);
-            ServiceResponse::new(request, response)
+            let mut whole = *whole;
+            let mut encoded = shared.encode(&whole).await;
+            if encoded == Err(Skip::Busy) {
+                encoded = shared.encode_lighter(&asked, &mut whole);
+            }
+            ServiceResponse::new(request, shared.end(&asked, whole, encoded))
         }))
-    }
-
-    /// What the encoded body of this response is made of, if its handler says so and others may have it, too.
-    fn variant(choice: Choice, response: &HttpResponse<()>, body: &Bytes) -> Option<Variant> {
-        let ContentHash(content) = *response.extensions().get()?;
-        headers::is_shared(response.headers()).then_some(Variant {
-            content,
-            size_bytes: body.len(),
-            choice,
-        })
     }
 
     fn begin<B: MessageBody + 'static>(
@@ -200,54 +217,163 @@ impl Shared {
         asked: &Asked,
         mut response: HttpResponse<B>,
     ) -> Step<B> {
+        let shared = &self.shared;
         if response.status() == StatusCode::NOT_MODIFIED {
             headers::confirm(response.headers_mut(), asked);
         }
-        if let Err(skip) = self.check(asked, &response) {
-            self.metrics.record_skip(skip);
+        if let Err(skip) = shared.check(asked, &response) {
+            shared.metrics.record_skip(skip);
             return Step::Done(response.map_into_left_body());
         }
         let (mut response, body) = response.into_parts();
         headers::vary(response.headers_mut());
+        let content_type = headers::content_type(response.headers());
+        let kind = content_type.map(Kind::of).unwrap_or_default();
         let body = body.try_into_bytes();
         let size = body.as_ref().ok().map(Bytes::len);
-        let chosen = self.encoding.choose(&asked.preferred, size);
+        let chosen = self.choose(asked, (size, kind), &response);
         let encoding = match (chosen, body) {
-            (Some(choice), _) if asked.is_head => {
+            (Ok((choice, ..)), _) if asked.is_head => {
                 headers::encode(response.headers_mut(), choice, size.is_none());
                 let no_body = EitherBody::right(BoxBody::new(NoBody::new()));
                 Err((Skip::Head, no_body))
             }
-            (Some(choice), Ok(body)) => return Step::Encode(choice, response, body),
-            (None, Ok(body)) => Err((Skip::Identity, EitherBody::right(BoxBody::new(body)))),
-            (None, Err(body)) => Err((Skip::Identity, EitherBody::left(body))),
-            (Some(choice), Err(body)) => match self.encoding.stream(choice.coding) {
+            (Ok((choice, reason, variant)), Ok(bytes)) => {
+                return Step::Encode(Box::new(Whole {
+                    response,
+                    bytes,
+                    kind,
+                    choice,
+                    reason,
+                    variant,
+                }));
+            }
+            (Err(skip), Ok(bytes)) => Err((skip, EitherBody::right(BoxBody::new(bytes)))),
+            (Err(skip), Err(body)) => Err((skip, EitherBody::left(body))),
+            (Ok((choice, reason, _)), Err(body)) => match shared.encoding.stream(choice, kind) {
                 Ok(encoder) => {
                     headers::encode(response.headers_mut(), choice, true);
                     // What its handler may have said of its length is not that of these bytes.
                     response.head_mut().no_chunking(false);
-                    let metrics = self.metrics.clone();
-                    let body = Streamed::new(body, encoder, choice.coding, metrics);
+                    let metrics = shared.metrics.clone();
+                    let body = Streamed::new(body, encoder, (choice.coding, reason), metrics);
                     Ok(EitherBody::right(BoxBody::new(body)))
                 }
                 Err(skip) => Err((skip, EitherBody::left(body))),
             },
         };
         Step::Done(response.set_body(encoding.unwrap_or_else(|(skip, body)| {
-            self.metrics.record_skip(skip);
+            shared.metrics.record_skip(skip);
             body
         })))
+    }
+
+    /// How a body is encoded, and what is remembered of it.
+    ///
+    /// What is remembered costs nothing, however much there is to do.
+    fn choose(
+        &self,
+        asked: &Asked,
+        (size_bytes, kind): (Option<usize>, Kind),
+        response: &HttpResponse<()>,
+    ) -> Result<(Choice, Reason, Option<Variant>), Skip> {
+        let shared = &self.shared;
+        let body = Body { size_bytes, kind };
+        let load = self.load();
+        let at = |load| {
+            let encoder = shared.encoding.encoder();
+            let chosen = encoder.choose_for(&asked.effort, &asked.preferred, body, load);
+            chosen.ok_or(Skip::Identity)
+        };
+        let (choice, reason) = at(Load::Normal)?;
+        let variant = |choice| {
+            let size_bytes = size_bytes.filter(|_| !asked.is_head)?;
+            shared.memo.as_ref()?;
+            Shared::variant(choice, response, size_bytes)
+        };
+        let usual = variant(choice);
+        let is_remembered = || {
+            let (memo, usual) = (shared.memo.as_ref()?, usual?);
+            memo.get(usual)
+        };
+        if load == Load::Normal || is_remembered().is_some() {
+            return Ok((choice, reason, usual));
+        }
+        if load == Load::Overload && !asked.refuses_identity {
+            return Err(Skip::Load);
+        }
+        let (choice, reason) = at(load)?;
+        Ok((choice, reason, variant(choice)))
+    }
+}
+
+impl Shared {
+    /// What the encoded body of this response is made of, if its handler says so and others may have it, too.
+    fn variant(choice: Choice, response: &HttpResponse<()>, size_bytes: usize) -> Option<Variant> {
+        let ContentHash(content) = *response.extensions().get()?;
+        headers::is_shared(response.headers()).then_some(Variant {
+            content,
+            size_bytes,
+            choice,
+        })
+    }
+
+    async fn encode(self: &Arc<Shared>, whole: &Whole) -> Result<Bytes, Skip> {
+        let (choice, kind, bytes) = (whole.choice, whole.kind, whole.bytes.clone());
+        let Some(variant) = whole.variant else {
+            return self.encoding.encode(choice, kind, &bytes).await;
+        };
+        let is_quick = self.encoding.is_quick(choice, kind, bytes.len());
+        let shared = Arc::clone(self);
+        let encoding = async move {
+            let memo = shared.memo.as_ref().ok_or(Skip::Failed)?;
+            let encoding = shared.encoding.encode(choice, kind, &bytes);
+            memo.get_or_encode(variant, encoding).await
+        };
+        if is_quick {
+            return encoding.await;
+        }
+        // Whoever asks first may leave, and others wait for the same.
+        match spawn(encoding).await {
+            Ok(encoded) => encoded,
+            // It panicked, or the runtime is going down.
+            Err(_) => Err(Skip::Failed),
+        }
+    }
+
+    /// In the cheapest way that the client accepts, where that costs little.
+    fn encode_lighter(&self, asked: &Asked, whole: &mut Whole) -> Result<Bytes, Skip> {
+        let body = Body {
+            size_bytes: Some(whole.bytes.len()),
+            kind: whole.kind,
+        };
+        let encoder = self.encoding.encoder();
+        let lighter = encoder.choose_for(&asked.effort, &asked.preferred, body, Load::High);
+        let (choice, _) = lighter.ok_or(Skip::Busy)?;
+        if !self
+            .encoding
+            .is_quick(choice, whole.kind, whole.bytes.len())
+        {
+            return Err(Skip::Busy);
+        }
+        (whole.choice, whole.reason) = (choice, Reason::Busy);
+        self.encoding.encode_here(choice, whole.kind, &whole.bytes)
     }
 
     /// The response with its body encoded, if that has made it smaller.
     fn end<B>(
         &self,
         asked: &Asked,
-        choice: Choice,
-        mut response: HttpResponse<()>,
-        body: Bytes,
+        whole: Whole,
         encoded: Result<Bytes, Skip>,
     ) -> HttpResponse<EitherBody<B>> {
+        let Whole {
+            mut response,
+            bytes: body,
+            choice,
+            reason,
+            ..
+        } = whole;
         let is_better = |it: &Bytes| it.len() < body.len() || asked.refuses_identity;
         let encoded = encoded.and_then(|it| match is_better(&it) {
             true => Ok(it),
@@ -256,7 +382,7 @@ impl Shared {
         let body = match encoded {
             Ok(encoded) => {
                 self.metrics
-                    .record_encoded(choice.coding, body.len(), encoded.len());
+                    .record_encoded(choice.coding, reason, body.len(), encoded.len());
                 headers::encode(response.headers_mut(), choice, false);
                 encoded
             }

@@ -1,17 +1,18 @@
-//! Compressed answers: RuleIQ's middleware against actix's, and against the bare codec.
+//! Compressed answers: RuleIQ's middleware against actix-web's and tower-http's, nginx beside them.
 //!
-//! Both sides are offered one coding, and each encodes at its own level: actix-web's cannot be set
-//! (brotli 3, zstd 3, gzip 1 in 4.18). What that means for the bytes stands in `bytes_out`.
+//! Each side is a server of one worker. All are offered one coding, and each encodes at its own level: actix-web's cannot
+//! be set (brotli 3, zstd 3, gzip 1 in 4.18), and tower-http's is its default. Ours is the one that is named, held
+//! against each of them: no more bytes, but for 1 %, and no more CPU.
 
-mod app;
 mod codec;
 mod corpus;
 mod encoder;
+mod served;
 
 use std::time::Duration;
 
-use ruleiq_bench::{Case, CaseBuilder, Target};
-use ruleiq_compression::{Coding, Config};
+use ruleiq_bench::{Case, CaseBuilder, Process, Target};
+use ruleiq_compression::Coding;
 use serde::Serialize;
 
 pub(crate) use self::codec::compare;
@@ -20,6 +21,7 @@ use crate::{Env, Options};
 /// The crate that is measured.
 const OURS: (&str, &str) = ("ruleiq-web", env!("CARGO_PKG_VERSION"));
 const ACTIX: (&str, &str) = ("actix-web Compress", "4.18");
+const TOWER: (&str, &str) = ("tower-http Compression", "0.6");
 
 /// Names of sizes, their bytes, and how many different bodies have them.
 const SIZES: [(&str, usize, usize); 4] = [
@@ -32,7 +34,10 @@ const SIZES: [(&str, usize, usize); 4] = [
 /// A body that is handed to another thread, and takes a test no time.
 const OFFLOADED: usize = 40_960;
 
-/// What both sides of a case are set up from.
+/// Requests under way at once.
+const CONNECTIONS: usize = 8;
+
+/// What all sides of a case are set up from.
 #[derive(Clone, Debug, Serialize)]
 struct Settings {
     /// The most that a body has.
@@ -44,31 +49,39 @@ struct Settings {
     content_type: &'static str,
     /// Whether the answer is encoded.
     is_eligible: bool,
-    /// The level of brotli on our side.
-    brotli_level: i32,
+    /// The level on our side; none: what the policy chooses.
+    level: Option<i32>,
     /// Whether the handler says what the body is made of.
     is_marked: bool,
-    /// Requests under way at once.
-    at_once: usize,
-    /// Threads of the application.
+    /// Requests under way at once, each on a connection of its own.
+    connections: usize,
+    /// Threads of the server that take requests.
     workers: usize,
-    /// Whether requests travel over a connection.
-    sockets: bool,
+}
+
+/// Whom ours is held against, and at which of its levels.
+#[derive(Clone, Copy, Debug)]
+enum Against {
+    Actix(i32),
+    Tower(i32),
 }
 
 impl Settings {
-    fn new(size_bytes: usize, bodies: usize, coding: Coding) -> Settings {
+    fn new(options: &Options, (size, bodies): (usize, usize), coding: Coding) -> Settings {
+        let (size_bytes, bodies) = match options.tiny {
+            true => (size.min(OFFLOADED), 1),
+            false => (size, bodies),
+        };
         Settings {
             size_bytes,
             bodies,
             accept_encoding: coding.as_str(),
             content_type: "application/json",
             is_eligible: true,
-            brotli_level: Config::default().brotli_level,
+            level: None,
             is_marked: false,
-            at_once: 1,
+            connections: options.concurrency.unwrap_or(CONNECTIONS).max(1),
             workers: 1,
-            sockets: false,
         }
     }
 
@@ -82,93 +95,102 @@ impl Settings {
 /// The cases of compression.
 pub fn cases(options: &Options) -> Vec<Case<Env>> {
     let [small, medium, large, _] = SIZES.map(|(_, size, bodies)| (size, bodies));
-    let zstd = compressed("json_10k_zstd", options, medium, Coding::Zstd)
-        .about("10 KB of JSON as zstd, a request at a time.")
-        .target(Target::ratio_at_most(0.4))
-        .target(Target::ratio_of_at_most("bytes_out", 1.01))
-        .quick();
+    let zstd = case(
+        "json_10k_zstd",
+        Settings::new(options, medium, Coding::Zstd),
+    )
+    .about("10 KB of JSON as zstd.")
+    .control(ACTIX.0, ACTIX.1, served::actix)
+    .target(Target::ratio_at_most(0.4))
+    .target(Target::ratio_of_at_most("bytes_out", 1.01))
+    .quick();
     // At actix-web's level, for equal bytes.
-    let br = at_level(3, "json_100k_br", options, large, Coding::Brotli)
-        .about("100 KB of JSON as brotli at level 3, a request at a time.")
+    let br = Settings {
+        level: Some(3),
+        ..Settings::new(options, large, Coding::Brotli)
+    };
+    let br = case("json_100k_br", br)
+        .about("100 KB of JSON as brotli at level 3.")
+        .control(ACTIX.0, ACTIX.1, served::actix)
         .target(Target::ratio_at_most(0.2));
     let mut cases = vec![zstd.build(), br.build()];
     for coding in Coding::ALL {
-        let word = coding.as_str();
-        cases.extend(SIZES.map(|(name, size, bodies)| {
-            let name = format!("{word}_{name}");
-            compressed(&name, options, (size, bodies), coding)
-                .about("JSON of this size in this coding, a request at a time.")
-                .build()
-        }));
+        for (name, size, bodies) in SIZES {
+            let name = format!("{}_{name}", coding.as_str());
+            let settings = Settings::new(options, (size, bodies), coding);
+            let all = against(coding, size);
+            cases.extend(all.map(|it| compressed(&name, settings.clone(), it)));
+        }
     }
-    cases.push(memo_hit(options, medium));
-    cases.push(not_eligible(options, small));
+    cases.push(memo_hit(Settings::new(options, medium, Coding::Brotli)));
+    cases.push(not_eligible(Settings::new(options, small, Coding::Brotli)));
     cases.extend(encoder::cases());
     cases
 }
 
-fn compressed(
-    name: &str,
-    options: &Options,
-    sizes: (usize, usize),
-    coding: Coding,
-) -> CaseBuilder<Env, Settings> {
-    let brotli_level = Config::default().brotli_level;
-    at_level(brotli_level, name, options, sizes, coding)
-}
-
-fn at_level(
-    brotli_level: i32,
-    name: &str,
-    options: &Options,
-    (size, bodies): (usize, usize),
-    coding: Coding,
-) -> CaseBuilder<Env, Settings> {
-    let (size, bodies) = match options.tiny {
-        true => (size.min(OFFLOADED), 1),
-        false => (size, bodies),
-    };
-    let settings = Settings {
-        brotli_level,
-        ..Settings::new(size, bodies, coding)
-    };
-    let case = Case::builder("compression", name, settings)
-        .on_one_thread()
-        .subject(OURS.0, OURS.1, app::ours)
-        .control(ACTIX.0, ACTIX.1, app::actix)
-        .control("the codec alone", "-", codec::raw);
-    match size {
-        // A few dozen requests, of tens of milliseconds each.
-        1_000_000.. => case.slice(Duration::from_secs(1)),
-        _ => case,
+/// At which of our levels it is no more bytes and no more CPU.
+fn against(coding: Coding, size_bytes: usize) -> [Against; 2] {
+    match coding {
+        Coding::Brotli => [Against::Actix(3), Against::Tower(4)],
+        Coding::Zstd if size_bytes <= 32 * 1024 => [Against::Actix(1), Against::Tower(1)],
+        Coding::Zstd => [Against::Actix(3), Against::Tower(3)],
+        Coding::Gzip => [Against::Actix(1), Against::Tower(6)],
     }
 }
 
-fn memo_hit(options: &Options, (size, bodies): (usize, usize)) -> Case<Env> {
+fn case(name: &str, settings: Settings) -> CaseBuilder<Env, Settings> {
+    let is_large = settings.size_bytes > 1_000_000;
+    let case = Case::builder("compression", name, settings)
+        .cpu_of([Process::Server])
+        .subject(OURS.0, OURS.1, served::ours);
+    match is_large {
+        // A few dozen requests, of tens of milliseconds each.
+        true => case.slice(Duration::from_secs(1)),
+        false => case,
+    }
+}
+
+fn compressed(name: &str, mut settings: Settings, against: Against) -> Case<Env> {
+    let (Against::Actix(level) | Against::Tower(level)) = against;
+    settings.level = Some(level);
+    let case = case(name, settings)
+        .about("JSON of this size in this coding.")
+        .target(Target::ratio_at_most(1.0))
+        .target(Target::ratio_of_at_most("bytes_out", 1.01));
+    match against {
+        Against::Actix(_) => case
+            .variant("against", "actix")
+            .control(ACTIX.0, ACTIX.1, served::actix)
+            .build(),
+        Against::Tower(_) => case
+            .variant("against", "tower-http")
+            .control(TOWER.0, TOWER.1, served::tower)
+            .peer("nginx", "Debian's", served::nginx)
+            .build(),
+    }
+}
+
+fn memo_hit(settings: Settings) -> Case<Env> {
     let settings = Settings {
         is_marked: true,
-        ..Settings::new(size, if options.tiny { 1 } else { bodies }, Coding::Brotli)
+        ..settings
     };
-    Case::builder("compression", "memo_hit", settings)
-        .on_one_thread()
+    case("memo_hit", settings)
         .about("An answer whose encoded body is remembered, against the same answer as it is.")
         .target(Target::ratio_at_most(1.05))
-        .subject(OURS.0, OURS.1, app::ours)
-        .control("the handler alone", ACTIX.1, app::identity)
+        .control("the handler alone", ACTIX.1, served::bare)
         .build()
 }
 
-fn not_eligible(options: &Options, (size, bodies): (usize, usize)) -> Case<Env> {
+fn not_eligible(settings: Settings) -> Case<Env> {
     let settings = Settings {
         content_type: "image/png",
         is_eligible: false,
-        ..Settings::new(size, if options.tiny { 1 } else { bodies }, Coding::Brotli)
+        ..settings
     };
-    Case::builder("compression", "not_eligible", settings)
-        .on_one_thread()
+    case("not_eligible", settings)
         .about("An answer that is left alone for its type: what the middleware costs by standing there.")
         .target(Target::ratio_at_most(1.1))
-        .subject(OURS.0, OURS.1, app::ours)
-        .control("the handler alone", ACTIX.1, app::bare)
+        .control("the handler alone", ACTIX.1, served::bare)
         .build()
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -108,4 +108,19 @@ impl Drop for PlainServer {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The program that is the plain server: this one, or the one beside it.
+///
+/// # Errors
+///
+/// When it is not there.
+pub(crate) fn program() -> Result<PathBuf, Fault> {
+    let current = std::env::current_exe().map_err(Fault::failed)?;
+    let beside = current.ancestors().skip(1).take(2);
+    let mut programs = beside.map(|it| it.join("bench-cases"));
+    programs.find(|it| it.is_file()).ok_or_else(|| {
+        let current = current.display();
+        Fault::Failed(format!("there is no `bench-cases` beside `{current}`"))
+    })
 }

@@ -11,7 +11,7 @@ use ruleiq_bench_cases::{
     client_check::{StallPlan, stall},
     curve::{CurvePlan, curve},
     http_server::fetch,
-    plain_server::{NULL, PlainPlan, PlainRoute, PlainServer, SERVED, Stall},
+    plain_server::{Compressor, NULL, PlainPlan, PlainRoute, PlainServer, SERVED, Stall},
 };
 
 const BODY: &[u8] = b"plainly plainly plainly plainly plainly plainly plainly plainly";
@@ -43,7 +43,7 @@ async fn answers(server: &PlainServer, request: PreparedRequest, expect: Expecta
 async fn the_plain_server_answers_with_what_it_was_given() {
     let server = start(&[
         PlainRoute::new("/a", "text/plain", BODY),
-        PlainRoute::new("/b", "text/plain", BODY).compressed(),
+        PlainRoute::new("/b", "text/plain", BODY).compressed(Compressor::Framework),
     ]);
     let get = |path| PreparedRequest::get(path).unwrap();
     answers(&server, get("/a?page=2"), Expectation::body(200, BODY)).await;

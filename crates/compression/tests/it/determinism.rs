@@ -1,6 +1,6 @@
 use std::{sync::Arc, thread};
 
-use ruleiq_compression::{Choice, Coding, Config, Encoder};
+use ruleiq_compression::{Choice, Coding, Config, Encoder, Kind};
 
 use crate::content::{decode, encoder, json, noise};
 
@@ -40,7 +40,7 @@ fn a_body_has_the_level_that_was_chosen_for_it() {
         let fresh = encoder(&at(level));
         for coding in Coding::ALL {
             let choice = Choice { coding, level };
-            let encoded = used.encode_at(choice, &body).unwrap();
+            let encoded = used.encode_at(choice, Kind::Json, &body).unwrap();
             let expect = fresh.encode(coding, &body).unwrap();
             assert!(encoded == expect, "{coding} at {level}");
         }

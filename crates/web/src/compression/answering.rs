@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -14,7 +14,7 @@ use actix_web::{
 };
 use pin_project_lite::pin_project;
 
-use super::{Shared, asked::Asked};
+use super::{asked::Asked, worker::Worker};
 
 pub(super) type Response<B> = ServiceResponse<EitherBody<B>>;
 
@@ -39,7 +39,7 @@ pin_project! {
         // The client accepts nothing that there is.
         Refused { response: Option<Response<B>> },
         // The handler works.
-        Asking { #[pin] asking: F, asked: Option<Asked>, shared: Arc<Shared> },
+        Asking { #[pin] asking: F, asked: Option<Asked>, worker: Rc<Worker> },
         // Its answer is encoded.
         Encoding { encoding: Pin<Box<dyn Future<Output = Response<B>>>> },
     }
@@ -57,12 +57,12 @@ impl<F, B> CompressionFuture<F, B> {
     pub(super) fn asking(
         asking: F,
         asked: Option<Asked>,
-        shared: Arc<Shared>,
+        worker: Rc<Worker>,
     ) -> CompressionFuture<F, B> {
         let state = State::Asking {
             asking,
             asked,
-            shared,
+            worker,
         };
         CompressionFuture { state }
     }
@@ -86,11 +86,11 @@ where
                 StateProjection::Asking {
                     asking,
                     asked,
-                    shared,
+                    worker,
                 } => {
                     let response = ready!(asking.poll(context))?;
                     let answer = match asked.take() {
-                        Some(asked) => Shared::answer(shared, asked, response),
+                        Some(asked) => worker.answer(asked, response),
                         None => Answer::Now(response.map_into_left_body()),
                     };
                     match answer {

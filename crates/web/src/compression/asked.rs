@@ -4,7 +4,7 @@ use actix_web::{
     dev::ServiceRequest,
     http::{Method, header},
 };
-use ruleiq_compression::{AcceptEncoding, Coding, Policy, Preferred, Skip};
+use ruleiq_compression::{AcceptEncoding, Coding, Effort, Policy, Preferred, Skip};
 
 use super::headers::{self, has_no_transform};
 
@@ -16,6 +16,8 @@ pub(super) struct Asked {
     pub(super) refuses_identity: bool,
     /// Whether the answer has no body.
     pub(super) is_head: bool,
+    /// How hard.
+    pub(super) effort: Effort,
     /// Why no response to this request is encoded.
     pub(super) skip: Option<Skip>,
     /// Those of `If-None-Match` that name a variant, as they came.
@@ -38,6 +40,7 @@ impl Asked {
         Asked {
             refuses_identity: has_some && !accepts.accepts_identity(),
             is_head: *request.method() == Method::HEAD,
+            effort: *policy.effort(request.path()),
             skip,
             refuses_all: preferred.is_err(),
             preferred: known,

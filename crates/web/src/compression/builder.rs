@@ -2,12 +2,21 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use ruleiq_compression::{BuildError, CompressionMetrics, Config, Encoder, Memo, Policy};
+use ruleiq_compression::{
+    BuildError, CompressionMetrics, Config, Encoder, LoadHandle, Memo, Policy,
+};
 
-use super::{CompressionMiddleware, Shared, encoding::Encoding};
+use super::{
+    CompressionMiddleware, Shared,
+    encoding::{Encoding, Limits},
+    worker::LoadPolicy,
+};
 
 /// A few times what it costs to hand a body to another thread and to get it back.
 const INLINE_COST: Duration = Duration::from_micros(250);
+
+/// Some turns of a worker: who waits longer has its answer sooner as it is.
+const OFFLOAD_WAIT: Duration = Duration::from_millis(20);
 
 const STREAMS: usize = 64;
 
@@ -17,9 +26,8 @@ const STREAMS: usize = 64;
 pub struct CompressionBuilder {
     config: Config,
     metrics: CompressionMetrics,
-    inline_cost: Duration,
-    offload_limit: usize,
-    stream_limit: usize,
+    limits: Limits,
+    load: Option<LoadHandle>,
 }
 
 impl CompressionBuilder {
@@ -56,16 +64,31 @@ impl CompressionBuilder {
     /// Too low: small bodies pay for a change of threads. Too high: a large one holds up all other
     /// requests of its worker.
     pub fn inline_cost(mut self, inline_cost: Duration) -> CompressionBuilder {
-        self.inline_cost = inline_cost;
+        self.limits.inline_cost = inline_cost;
         self
     }
 
     /// How many larger bodies are encoded at once, in the whole process. Default: the number of
     /// cores.
     ///
-    /// Too low: large bodies are sent as they are. Too high: encoders take the cores from handlers.
+    /// Too low: large bodies wait. Too high: encoders take the cores from handlers.
     pub fn offload_limit(mut self, offload_limit: usize) -> CompressionBuilder {
-        self.offload_limit = offload_limit;
+        self.limits.offloads = offload_limit;
+        self
+    }
+
+    /// How long a larger body may have to wait until it is encoded, as predicted. Default: 20 ms.
+    ///
+    /// One that would wait longer is encoded where it is, in the cheapest way that its client accepts, if that costs
+    /// little; otherwise it is sent as it is. Too low: large bodies are. Too high: they are late.
+    pub fn offload_wait(mut self, offload_wait: Duration) -> CompressionBuilder {
+        self.limits.offload_wait = offload_wait;
+        self
+    }
+
+    /// Has the application say how much there is to do, in place of what each worker measures of itself.
+    pub fn load(mut self, load: LoadHandle) -> CompressionBuilder {
+        self.load = Some(load);
         self
     }
 
@@ -73,7 +96,7 @@ impl CompressionBuilder {
     ///
     /// Too low: streams are sent as they are. Too high: memory, which each has for as long as it lasts.
     pub fn stream_limit(mut self, stream_limit: usize) -> CompressionBuilder {
-        self.stream_limit = stream_limit;
+        self.limits.streams = stream_limit;
         self
     }
 
@@ -81,17 +104,19 @@ impl CompressionBuilder {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Level`] for a level that its coding does not have.
+    /// [`BuildError::Level`] for a level, also of a route, that its coding does not have.
     pub fn build(self) -> Result<CompressionMiddleware, BuildError> {
-        let encoder = Encoder::new(&self.config)?;
+        let encoder = Encoder::new(&self.config)?.with_metrics(self.metrics.clone());
+        let load = match self.load {
+            _ if !self.config.load_aware => LoadPolicy::Ignored,
+            Some(handle) => LoadPolicy::Told(handle),
+            None => LoadPolicy::Measured,
+        };
         Ok(CompressionMiddleware(Arc::new(Shared {
-            policy: Policy::new(&self.config),
+            policy: Policy::new(&self.config)?,
+            load,
             memo: (self.config.memo_bytes > 0).then(|| Memo::new(self.config.memo_bytes)),
-            encoding: Encoding::new(
-                encoder,
-                self.inline_cost,
-                (self.offload_limit, self.stream_limit),
-            ),
+            encoding: Encoding::new(encoder, self.limits),
             metrics: self.metrics,
         })))
     }
@@ -102,9 +127,13 @@ impl Default for CompressionBuilder {
         CompressionBuilder {
             config: Config::default(),
             metrics: CompressionMetrics::default(),
-            inline_cost: INLINE_COST,
-            offload_limit: thread::available_parallelism().map_or(1, usize::from),
-            stream_limit: STREAMS,
+            limits: Limits {
+                inline_cost: INLINE_COST,
+                offloads: thread::available_parallelism().map_or(1, usize::from),
+                offload_wait: OFFLOAD_WAIT,
+                streams: STREAMS,
+            },
+            load: None,
         }
     }
 }

@@ -1,87 +1,157 @@
 //! Where a body is encoded: on this thread, or on one that may block.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
-use ruleiq_compression::{Choice, Coding, Encoder, Preferred, Skip, StreamEncoder};
+use ruleiq_compression::{Choice, Coding, Encoder, Kind, Skip, StreamEncoder};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::spawn_blocking,
+    time::timeout,
 };
+
+/// How long a body waits in fact until a thread begins with it, whatever was predicted: others may have all threads.
+const BEGIN_LIMIT: Duration = Duration::from_millis(500);
+
+/// Limits of what is encoded at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The predicted CPU time up to which a body is encoded where it is.
+    pub(super) inline_cost: Duration,
+    /// Bodies that other threads encode at once.
+    pub(super) offloads: usize,
+    /// How long a body may have to wait for that, as predicted.
+    pub(super) offload_wait: Duration,
+    /// Streams at once.
+    pub(super) streams: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Encoding {
     encoder: Arc<Encoder>,
-    inline_cost: Duration,
+    limits: Limits,
     offloads: Arc<Semaphore>,
+    /// What all bodies that were handed over are predicted to take, in microseconds.
+    ahead_us: Arc<AtomicU64>,
     streams: Arc<Semaphore>,
 }
 
+/// A body that was handed over and is not encoded yet.
+struct Ahead {
+    of_all: Arc<AtomicU64>,
+    cost_us: u64,
+}
+
 impl Encoding {
-    pub(super) fn new(
-        encoder: Encoder,
-        inline_cost: Duration,
-        (offload_limit, stream_limit): (usize, usize),
-    ) -> Encoding {
+    pub(super) fn new(encoder: Encoder, limits: Limits) -> Encoding {
+        let permits = |limit: usize| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
         Encoding {
             encoder: Arc::new(encoder),
-            inline_cost,
-            offloads: Arc::new(Semaphore::new(offload_limit.min(Semaphore::MAX_PERMITS))),
-            streams: Arc::new(Semaphore::new(stream_limit.min(Semaphore::MAX_PERMITS))),
+            limits,
+            offloads: permits(limits.offloads),
+            ahead_us: Arc::default(),
+            streams: permits(limits.streams),
         }
     }
 
-    /// How a body of this size is encoded for a client that likes these codings best.
-    pub(super) fn choose(
-        &self,
-        preferred: &Preferred,
-        size_bytes: Option<usize>,
-    ) -> Option<Choice> {
-        self.encoder.choose(preferred.as_slice(), size_bytes)
+    pub(super) fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// Whether a body of this size costs so little that it is encoded where it is.
-    pub(super) fn is_quick(&self, choice: Choice, size_bytes: usize) -> bool {
-        self.encoder.predicted_cost_at(choice, size_bytes) <= self.inline_cost
+    pub(super) fn is_quick(&self, choice: Choice, kind: Kind, size_bytes: usize) -> bool {
+        self.encoder.predicted_cost_at(choice, kind, size_bytes) <= self.limits.inline_cost
     }
 
-    pub(super) fn encode_here(&self, choice: Choice, body: &[u8]) -> Result<Bytes, Skip> {
-        let encoded = self.encoder.encode_at(choice, body);
+    pub(super) fn encode_here(
+        &self,
+        choice: Choice,
+        kind: Kind,
+        body: &[u8],
+    ) -> Result<Bytes, Skip> {
+        let encoded = self.encoder.encode_at(choice, kind, body);
         encoded.map_err(|error| failed(choice.coding, &error))
     }
 
     /// An encoder, and its place among those that there may be at once.
     pub(super) fn stream(
         &self,
-        coding: Coding,
+        choice: Choice,
+        kind: Kind,
     ) -> Result<(StreamEncoder, OwnedSemaphorePermit), Skip> {
         let place = Arc::clone(&self.streams).try_acquire_owned();
         let place = place.map_err(|_| Skip::Busy)?;
-        let stream = self.encoder.stream(coding);
-        Ok((stream.map_err(|error| failed(coding, &error))?, place))
+        let stream = self.encoder.stream_at(choice, kind);
+        Ok((
+            stream.map_err(|error| failed(choice.coding, &error))?,
+            place,
+        ))
     }
 
     /// # Cancel safety
     ///
-    /// A body that is being encoded off this thread is finished, and counts until then.
-    pub(super) async fn encode(&self, choice: Choice, body: &Bytes) -> Result<Bytes, Skip> {
-        if self.is_quick(choice, body.len()) {
-            return self.encode_here(choice, body);
+    /// A body that a thread has begun with is finished, and counts until then; of one that waits nothing is left.
+    pub(super) async fn encode(
+        &self,
+        choice: Choice,
+        kind: Kind,
+        body: &Bytes,
+    ) -> Result<Bytes, Skip> {
+        if self.is_quick(choice, kind, body.len()) {
+            return self.encode_here(choice, kind, body);
         }
-        let Ok(permit) = Arc::clone(&self.offloads).try_acquire_owned() else {
+        let ahead = self.hand_over(choice, kind, body.len()).ok_or(Skip::Busy)?;
+        let permit = timeout(BEGIN_LIMIT, Arc::clone(&self.offloads).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
             return Err(Skip::Busy);
         };
         let (encoder, body) = (Arc::clone(&self.encoder), body.clone());
+        let (begin, begun) = oneshot::channel();
         let encoding = spawn_blocking(move || {
-            let encoded = encoder.encode_at(choice, &body);
-            drop(permit);
-            encoded
+            let _held = (permit, ahead);
+            // Nobody may wait for it any more.
+            begin.send(()).ok()?;
+            Some(encoder.encode_at(choice, kind, &body))
         });
+        if timeout(BEGIN_LIMIT, begun).await.is_err() {
+            return Err(Skip::Busy);
+        }
         match encoding.await {
-            Ok(encoded) => encoded.map_err(|error| failed(choice.coding, &error)),
+            Ok(Some(encoded)) => encoded.map_err(|error| failed(choice.coding, &error)),
+            Ok(None) => Err(Skip::Busy),
             // It panicked, or the runtime is going down.
             Err(error) => Err(failed(choice.coding, &error)),
         }
+    }
+
+    /// A place among the bodies that other threads encode, unless so much is before it that it would wait too long.
+    fn hand_over(&self, choice: Choice, kind: Kind, size_bytes: usize) -> Option<Ahead> {
+        let micros = |it: Duration| u64::try_from(it.as_micros()).unwrap_or(u64::MAX);
+        let cost = self.encoder.predicted_cost_at(choice, kind, size_bytes);
+        // A tenth of all time there is: sums do not overflow.
+        let cost_us = micros(cost).min(u64::MAX / 1_000_000);
+        let threads = self.limits.offloads as u64;
+        let most = micros(self.limits.offload_wait).saturating_mul(threads);
+        let is_taken = |before: &u64| threads > 0 && *before <= most;
+        let before = self.ahead_us.fetch_add(cost_us, Relaxed);
+        let ahead = Ahead {
+            of_all: Arc::clone(&self.ahead_us),
+            cost_us,
+        };
+        is_taken(&before).then_some(ahead)
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.of_all.fetch_sub(self.cost_us, Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use pin_project_lite::pin_project;
-use ruleiq_compression::{Coding, CompressionMetrics, EncodeError, StreamEncoder};
+use ruleiq_compression::{Coding, CompressionMetrics, EncodeError, Reason, StreamEncoder};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How much is encoded before it is looked whether something can be sent.
@@ -50,10 +50,10 @@ impl<B> Streamed<B> {
     pub(super) fn new(
         body: B,
         (encoder, place): (StreamEncoder, OwnedSemaphorePermit),
-        coding: Coding,
+        (coding, reason): (Coding, Reason),
         metrics: CompressionMetrics,
     ) -> Streamed<B> {
-        metrics.record_stream(coding);
+        metrics.record_stream(coding, reason);
         Streamed {
             body,
             piece: Bytes::new(),

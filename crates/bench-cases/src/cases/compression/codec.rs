@@ -1,23 +1,13 @@
 //! The codecs themselves: one body after the other, with whatever state a codec lets its user keep.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Read as _},
-    sync::Arc,
-};
+use std::io::{self, Read as _};
 
 use brotli::enc::BrotliEncoderParams;
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
-use ruleiq_bench::{Arm, Fault, repeat};
+use ruleiq_bench::Fault;
 use ruleiq_compression::{Coding, Config, Encoder};
 use zstd::bulk::Compressor;
-
-use super::{Settings, corpus};
-use crate::{
-    Env,
-    judged::{Wrong, judged},
-};
 
 /// The window of gzip, as an exponent.
 const GZIP_WINDOW_LOG: u8 = 15;
@@ -76,54 +66,6 @@ impl Codec {
     }
 }
 
-/// A side that only encodes.
-pub(super) async fn raw(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
-    let coding = settings.coding();
-    let bodies = corpus::bodies(env.seed(), settings.size_bytes, settings.bodies);
-    let mut codec = Codec::new(coding, settings.size_bytes).map_err(Fault::failed)?;
-    let mut room = Vec::new();
-    let mut lengths = Vec::new();
-    for body in &bodies {
-        codec.encode(body, &mut room).map_err(Fault::failed)?;
-        lengths.push(room.len());
-    }
-    let counts = BTreeMap::from([("bytes_out".to_owned(), mean(&lengths))]);
-    let (wrong, right) = (Wrong::default(), bodies.clone());
-    let (judge, mut at) = (wrong.clone(), 0);
-    let operation = move || {
-        let number = at % bodies.len();
-        at += 1;
-        let is_encoded = codec.encode(&bodies[number], &mut room).is_ok();
-        judge.judge(is_encoded && room.len() == lengths[number]);
-        (number, Fingerprint::of(&room))
-    };
-    let mut again = Codec::new(coding, settings.size_bytes).map_err(Fault::failed)?;
-    let mut encoded = Vec::new();
-    let mut fingerprints = Vec::new();
-    for body in &right {
-        again.encode(body, &mut encoded).map_err(Fault::failed)?;
-        compare(coding, &encoded, body)?;
-        fingerprints.push(Fingerprint::of(&encoded));
-    }
-    let check = move |(number, found): &(usize, Fingerprint)| match fingerprints[*number] == *found
-    {
-        true => Ok(()),
-        false => Err(Fault::Wrong(format!("body {number} in other bytes"))),
-    };
-    Ok(judged(repeat(operation, check), wrong, counts))
-}
-
-/// Enough of an encoded body to tell it from another, at no cost: its length and its end.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Fingerprint(usize, [u8; 8]);
-
-impl Fingerprint {
-    fn of(encoded: &[u8]) -> Fingerprint {
-        let end = encoded.last_chunk().copied().unwrap_or_default();
-        Fingerprint(encoded.len(), end)
-    }
-}
-
 /// The mean of lengths.
 #[expect(clippy::cast_precision_loss, reason = "bytes of a few bodies")]
 pub(super) fn mean(lengths: &[usize]) -> f64 {
@@ -151,7 +93,7 @@ fn decode(coding: Coding, encoded: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::corpus, *};
 
     #[test]
     fn every_codec_gives_the_same_bytes_again_and_they_decode() {

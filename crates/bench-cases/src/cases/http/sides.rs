@@ -1,6 +1,6 @@
 //! The two sides: the server, and a handler that does nothing but answer.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use ruleiq_bench::{
     Arm, Budget, Doing, Fault, Process, Tally,
@@ -11,7 +11,7 @@ use super::{HttpSettings, answer::judge_coded, asked::Request, stored::ReadBack}
 use crate::{
     Env,
     http_server::{self, Fetched, HttpServer},
-    plain_server::{PlainPlan, PlainRoute, PlainServer},
+    plain_server::{Compressor, PlainPlan, PlainRoute, PlainServer, program},
     postgres::counted,
 };
 
@@ -120,7 +120,7 @@ pub(super) async fn load_plain(
     let typical = &typical(&asked);
     let mut route = PlainRoute::new(settings.endpoint.path, &typical.content_type, &typical.body);
     if settings.accept_encoding.is_some() {
-        route = route.compressed();
+        route = route.compressed(Compressor::Framework);
     }
     let plan = PlainPlan {
         workers: settings.workers.get(),
@@ -224,17 +224,6 @@ fn mean_bytes(asked: &[(Request, Fetched)]) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a count of bytes or requests")]
 fn count(n: usize) -> f64 {
     n as f64
-}
-
-/// The program that is the plain server: this one, or the one beside it.
-fn program() -> Result<PathBuf, Fault> {
-    let current = std::env::current_exe().map_err(Fault::failed)?;
-    let beside = current.ancestors().skip(1).take(2);
-    let mut programs = beside.map(|it| it.join("bench-cases"));
-    programs.find(|it| it.is_file()).ok_or_else(|| {
-        let current = current.display();
-        Fault::Failed(format!("there is no `bench-cases` beside `{current}`"))
-    })
 }
 
 impl Arm for Served {

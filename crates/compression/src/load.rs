@@ -1,0 +1,291 @@
+//! How much of its processor a worker wants, and what follows for what it encodes.
+//!
+//! Encoding is what a service can leave out first when it has too much to do: a response that is a few kilobytes larger
+//! is better than one that does not come. Two things are looked at every [`SAMPLE`]: the part of the time in which the
+//! worker's thread ran or waited for a processor, which tells its own overload and that of the machine, whoever causes
+//! it; and the part of all processors that the process has used, which tells what other threads encode.
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often is looked.
+const SAMPLE: Duration = Duration::from_millis(100);
+/// From this part of the time on, a worker has too much to do.
+const BUSY: f64 = 0.9;
+/// Below it, it has time again. What lies between changes nothing: what a step down has freed must not lead back up.
+const CALM: f64 = 0.6;
+/// So often one after the other it is seen to be busy before a step, so that one slow request is none.
+const BUSY_SAMPLES: u8 = 2;
+/// So often one after the other it is seen to be calm before a step back.
+const CALM_SAMPLES: u8 = 5;
+/// What has passed without a look at all is calm enough: nobody has asked.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Load {
+    /// What can be done: bodies are encoded as the configuration says.
+    #[default]
+    Normal,
+    /// Much: each body is encoded in the cheapest way that its client accepts.
+    High,
+    /// More than can be done: nothing is encoded, but for a client that refuses bodies as they are.
+    Overload,
+}
+
+/// A load that the application knows, in place of the measured one. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct LoadHandle(Arc<AtomicU8>);
+
+/// What a worker measures of itself. Each thread has its own.
+#[derive(Debug)]
+pub struct LoadMeter {
+    sampler: Sampler,
+    hysteresis: Hysteresis,
+    last: Option<Sample>,
+}
+
+#[derive(Debug, Default)]
+struct Hysteresis {
+    load: Load,
+    busy: u8,
+    calm: u8,
+}
+
+#[derive(Debug)]
+struct Sampler {
+    /// What the system tells of this thread, where it does.
+    thread: Option<File>,
+    processors: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Duration,
+    /// How long the thread has run or waited for a processor.
+    wanted: Duration,
+    /// How long the threads of the process have run.
+    process: Duration,
+}
+
+impl Load {
+    /// All of them.
+    pub const ALL: [Load; 3] = [Load::Normal, Load::High, Load::Overload];
+
+    /// Its name in the metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Load::Normal => "normal",
+            Load::High => "high",
+            Load::Overload => "overload",
+        }
+    }
+
+    fn higher(self) -> Load {
+        match self {
+            Load::Normal => Load::High,
+            Load::High | Load::Overload => Load::Overload,
+        }
+    }
+
+    fn lower(self) -> Load {
+        match self {
+            Load::Overload => Load::High,
+            Load::High | Load::Normal => Load::Normal,
+        }
+    }
+}
+
+impl LoadHandle {
+    /// Sets it.
+    pub fn set(&self, load: Load) {
+        self.0.store(load as u8, Relaxed);
+    }
+
+    /// What was set last; at first [`Load::Normal`].
+    pub fn get(&self) -> Load {
+        let found = usize::from(self.0.load(Relaxed));
+        Load::ALL.get(found).copied().unwrap_or_default()
+    }
+}
+
+impl LoadMeter {
+    /// That of the calling thread, which no other thread should ask.
+    pub fn of_this_thread() -> LoadMeter {
+        LoadMeter {
+            sampler: Sampler::of_this_thread(),
+            hysteresis: Hysteresis::default(),
+            last: None,
+        }
+    }
+
+    /// How much there is to do. Looks at the system where some time has passed since it did.
+    pub fn load(&mut self) -> Load {
+        let now = clock(ClockId::MonotonicCoarse);
+        let Some(last) = self.last else {
+            self.last = Some(self.sampler.sample(now));
+            return self.hysteresis.load;
+        };
+        let passed = now.saturating_sub(last.at);
+        if passed < SAMPLE {
+            return self.hysteresis.load;
+        }
+        let sample = self.sampler.sample(now);
+        self.last = Some(sample);
+        let busy = self.sampler.busy(last, sample);
+        match passed >= IDLE && busy < CALM {
+            true => self.hysteresis = Hysteresis::default(),
+            false => self.hysteresis.observe(busy),
+        }
+        self.hysteresis.load
+    }
+}
+
+impl Hysteresis {
+    /// Takes what part of the time was wanted.
+    fn observe(&mut self, busy: f64) {
+        self.busy = if busy >= BUSY { self.busy + 1 } else { 0 };
+        self.calm = if busy < CALM { self.calm + 1 } else { 0 };
+        if self.busy == BUSY_SAMPLES {
+            self.busy = 0;
+            self.load = self.load.higher();
+        }
+        if self.calm == CALM_SAMPLES {
+            self.calm = 0;
+            self.load = self.load.lower();
+        }
+    }
+}
+
+impl Sampler {
+    fn of_this_thread() -> Sampler {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Sampler {
+            thread: File::open("/proc/thread-self/schedstat").ok(),
+            processors: f64::from(u32::try_from(processors).unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn sample(&self, at: Duration) -> Sample {
+        let told = self.thread.as_ref().and_then(wanted);
+        Sample {
+            at,
+            wanted: told.unwrap_or_else(|| clock(ClockId::ThreadCPUTime)),
+            process: clock(ClockId::ProcessCPUTime),
+        }
+    }
+
+    /// The part of the time between two samples, at most a little more than 1.
+    fn busy(&self, earlier: Sample, later: Sample) -> f64 {
+        let passed = later.at.saturating_sub(earlier.at).as_secs_f64();
+        let of_it = |then: Duration, now: Duration| now.saturating_sub(then).as_secs_f64() / passed;
+        let process = of_it(earlier.process, later.process) / self.processors;
+        of_it(earlier.wanted, later.wanted).max(process)
+    }
+}
+
+/// How long a thread has run, and waited to run: the first two numbers of its `schedstat`, in nanoseconds.
+fn wanted(thread: &File) -> Option<Duration> {
+    let mut line = [0; 64];
+    let length = thread.read_at(&mut line, 0).ok()?;
+    let line = std::str::from_utf8(&line[..length]).ok()?;
+    let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
+    let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(Duration::from_nanos(ran.saturating_add(waited)))
+}
+
+/// How much CPU time the calling thread has used.
+pub(crate) fn thread_cpu() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let now = clock_gettime(id);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What it comes to after these parts of the time.
+    fn after(parts: impl IntoIterator<Item = f64>) -> Load {
+        let mut hysteresis = Hysteresis::default();
+        for part in parts {
+            hysteresis.observe(part);
+        }
+        hysteresis.load
+    }
+
+    fn times(n: usize, part: f64) -> impl Iterator<Item = f64> + Clone {
+        std::iter::repeat_n(part, n)
+    }
+
+    #[test]
+    fn it_rises_step_by_step_while_there_is_too_much_to_do() {
+        assert_eq!(after([]), Load::Normal);
+        assert_eq!(after(times(1, 1.0)), Load::Normal);
+        assert_eq!(after(times(2, 0.9)), Load::High);
+        assert_eq!(after(times(3, 1.0)), Load::High);
+        assert_eq!(after(times(4, 1.0)), Load::Overload);
+        assert_eq!(after(times(500, 1.0)), Load::Overload);
+        // One that was not busy is not counted over.
+        assert_eq!(after([1.0, 0.5, 1.0, 0.8, 1.0]), Load::Normal);
+    }
+
+    #[test]
+    fn what_lies_between_changes_nothing_and_calm_leads_back() {
+        let overload = || times(4, 1.0);
+        assert_eq!(after(overload().chain(times(100, 0.89))), Load::Overload);
+        assert_eq!(after(overload().chain(times(100, 0.6))), Load::Overload);
+        assert_eq!(after(overload().chain(times(4, 0.5))), Load::Overload);
+        assert_eq!(after(overload().chain(times(5, 0.5))), Load::High);
+        assert_eq!(after(overload().chain(times(9, 0.5))), Load::High);
+        assert_eq!(after(overload().chain(times(10, 0.0))), Load::Normal);
+        let disturbed = times(4, 0.1).chain([0.7]);
+        assert_eq!(
+            after(overload().chain(disturbed).chain(times(4, 0.1))),
+            Load::Overload
+        );
+    }
+
+    #[test]
+    fn a_thread_that_computes_wants_its_processor_and_one_that_sleeps_does_not() {
+        let part = |work: &dyn Fn()| {
+            let sampler = Sampler::of_this_thread();
+            let earlier = sampler.sample(clock(ClockId::Monotonic));
+            work();
+            let later = sampler.sample(clock(ClockId::Monotonic));
+            sampler.busy(earlier, later)
+        };
+        let computes = part(&|| {
+            let until = thread_cpu() + Duration::from_millis(50);
+            while thread_cpu() < until {}
+        });
+        // Waiting for a processor counts: this holds on a machine that has too much to do.
+        assert!(computes > 0.8, "{computes}");
+        let sleeps = part(&|| thread::sleep(Duration::from_millis(100)));
+        assert!(sleeps < 0.8, "{sleeps}");
+    }
+
+    #[test]
+    fn a_handle_tells_its_clones() {
+        let handle = LoadHandle::default();
+        assert_eq!(handle.clone().get(), Load::Normal);
+        for load in Load::ALL {
+            handle.clone().set(load);
+            assert_eq!(handle.get(), load);
+        }
+    }
+}
