@@ -71,7 +71,10 @@ fn is_conditional(request: &ServiceRequest) -> bool {
 }
 
 fn skip(request: &ServiceRequest, policy: &Policy) -> Option<Skip> {
-    if policy.excludes(request.path()) {
+    if *request.method() == Method::CONNECT {
+        // What follows is a tunnel's (RFC 9110 §9.3.6).
+        Some(Skip::Status)
+    } else if policy.excludes(request.path()) {
         Some(Skip::Path)
     } else if has_no_transform(request.headers()) {
         Some(Skip::NoTransform)

@@ -4,8 +4,13 @@ mod headers;
 mod memo;
 mod negotiation;
 mod offload;
+mod order;
 mod skips;
+mod sockets;
+mod statuses;
 mod streams;
+
+use std::iter;
 
 use actix_web::{
     App, HttpResponse,
@@ -24,6 +29,19 @@ use crate::answer::{Answer, ask};
 fn text() -> Bytes {
     let rows = (0..100).map(|n| format!(r#"{{"id":{n},"title":"Control {n}"}},"#));
     rows.collect::<String>().into()
+}
+
+/// Bytes that no coding can shrink.
+fn noise(size_bytes: usize) -> Bytes {
+    // Knuth's linear congruential generator, whose high bits are good.
+    let mut seed = 11_u64;
+    let bytes = iter::repeat_with(|| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        seed.to_be_bytes()[0]
+    });
+    bytes.take(size_bytes).collect()
 }
 
 fn json(body: impl MessageBody + 'static) -> HttpResponse {

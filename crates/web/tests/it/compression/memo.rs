@@ -1,15 +1,21 @@
 //! Bodies that say what they are made of.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use actix_web::HttpResponse;
+use futures_util::{future::join_all, poll};
 use ruleiq_compression::{Coding, Config};
 use ruleiq_web::{CompressionMiddleware, ContentHash};
 
-use super::{Counted, assert_encoded, get, json, text};
+use tokio::time::timeout;
+
+use super::{Counted, assert_encoded, assert_identity, get, json, noise, text};
 
 fn marked(header: Option<(&'static str, &'static str)>) -> HttpResponse {
     let mut response = json(text());
@@ -73,6 +79,55 @@ async fn what_one_client_alone_may_have_is_not_remembered() {
         let answer = counted.ask(get("br"), tagged).await;
         let body = format!("{n} {}", "x".repeat(2_000));
         assert_encoded(&answer, Coding::Brotli, body.as_bytes());
+    }
+}
+
+#[actix_web::test]
+async fn what_does_not_shrink_is_not_sent_from_the_memo_either() {
+    let counted = Counted::default();
+    let answer = || {
+        let mut response = json(noise(2_000));
+        response.extensions_mut().insert(ContentHash(7));
+        response
+    };
+    for _ in 0..2 {
+        assert_identity(&counted.ask(get("gzip"), answer).await, &noise(2_000));
+    }
+    assert_eq!(counted.skips(), [("not_smaller".into(), 2)]);
+    // But it is what somebody wants who refuses all else.
+    let answer = counted.ask(get("gzip, identity;q=0"), answer).await;
+    assert_encoded(&answer, Coding::Gzip, &noise(2_000));
+    let memo = counted.counts("memo");
+    assert_eq!(memo, [("hit".into(), 2), ("miss".into(), 1)]);
+}
+
+#[actix_web::test]
+async fn those_who_ask_for_one_body_at_once_take_one_place() {
+    let builder = CompressionMiddleware::builder()
+        .inline_cost(Duration::ZERO)
+        .offload_limit(1);
+    let counted = Counted::new(builder);
+    let asked = (0..20).map(|_| counted.ask(get("zstd"), || marked(None)));
+    for answer in join_all(asked).await {
+        assert_encoded(&answer, Coding::Zstd, &text());
+    }
+    assert!(counted.skips().is_empty());
+}
+
+#[actix_web::test]
+async fn one_who_leaves_while_others_wait_for_the_same_body_does_not_leave_them_alone() {
+    let builder = CompressionMiddleware::builder().inline_cost(Duration::ZERO);
+    let counted = Counted::new(builder);
+    let mut first = Box::pin(counted.ask(get("zstd"), || marked(None)));
+    let mut second = Box::pin(counted.ask(get("zstd"), || marked(None)));
+    assert!(poll!(first.as_mut()).is_pending());
+    assert!(poll!(second.as_mut()).is_pending());
+    drop(first);
+    let answer = timeout(Duration::from_secs(10), second).await.unwrap();
+    match answer.header("content-encoding") {
+        Some(_) => assert_encoded(&answer, Coding::Zstd, &text()),
+        // The first one's place is taken until its body is done.
+        None => assert_identity(&answer, &text()),
     }
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use actix_web::{App, test, web};
+use bytes::Bytes;
 use futures_util::{future::join_all, poll};
 use ruleiq_compression::Coding;
 use ruleiq_web::CompressionMiddleware;
 use tokio::time::timeout;
 
-use super::{Counted, assert_encoded, assert_identity, get, json, text};
+use super::{Counted, assert_encoded, assert_identity, get, json, noise, text};
 use crate::answer::ask;
 
 /// Nothing is cheap enough for the worker.
@@ -72,6 +73,27 @@ async fn many_at_once_are_all_answered_and_give_their_places_back() {
     );
     assert_encoded(&one, Coding::Zstd, &text());
     assert_encoded(&other, Coding::Zstd, &text());
+}
+
+#[actix_web::test]
+async fn large_bodies_at_once_all_come_right() {
+    let counted = offloading(12);
+    let bodies: Vec<Bytes> = (0..12_u8)
+        .map(|n| {
+            let (text, mark, noise) = (text(), [b'0' + n; 7], noise(1_000 + usize::from(n)));
+            let rows = (0..100).flat_map(|row| [&text[..], &mark, &noise[row..]]);
+            rows.flatten().copied().collect()
+        })
+        .collect();
+    let asked = bodies.iter().zip(Coding::ALL.iter().cycle());
+    let answers = asked.clone().map(|(body, coding)| {
+        let body = body.clone();
+        counted.ask(get(coding.as_str()), move || json(body.clone()))
+    });
+    for (answer, (body, coding)) in join_all(answers).await.iter().zip(asked) {
+        assert_encoded(answer, *coding, body);
+    }
+    assert!(counted.skips().is_empty());
 }
 
 #[actix_web::test]
