@@ -64,23 +64,29 @@ fn a_body_has_the_level_that_was_chosen_for_it() {
 
 #[test]
 fn gzip_tells_neither_a_time_nor_a_name() {
-    let encoded = encoder(&Config::default())
-        .encode(Coding::Gzip, &json(2000))
-        .unwrap();
-    let [
-        magic,
-        identification,
-        method,
-        flags,
-        time @ ..,
-        _extra,
-        _system,
-    ] = &encoded[..10]
-    else {
-        panic!("a gzip header has ten bytes, found {encoded:?}");
-    };
-    assert_eq!([*magic, *identification, *method], [0x1f, 0x8b, 8]);
-    assert_eq!((*flags, time), (0, &[0; 4][..]));
+    let encoder = Arc::new(encoder(&Config::default()));
+    let whole = encoder.encode(Coding::Gzip, &json(2000)).unwrap();
+    let (mut stream, mut streamed) = (encoder.stream(Coding::Gzip).unwrap(), Vec::new());
+    stream.write(&json(2000), &mut streamed).unwrap();
+    stream.finish(&mut streamed).unwrap();
+    for encoded in [&whole[..], &streamed] {
+        let [
+            magic,
+            identification,
+            method,
+            flags,
+            time @ ..,
+            _extra,
+            system,
+        ] = &encoded[..10]
+        else {
+            panic!("a gzip header has ten bytes, found {encoded:?}");
+        };
+        assert_eq!([*magic, *identification, *method], [0x1f, 0x8b, 8]);
+        assert_eq!((*flags, time), (0, &[0; 4][..]));
+        // RFC 1952 §2.3.1: Unix, or not known. Two machines of one kind give the same bytes.
+        assert!([3, 255].contains(system), "system {system}");
+    }
 }
 
 #[test]
