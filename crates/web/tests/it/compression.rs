@@ -1,5 +1,7 @@
 //! What [`CompressionMiddleware`] makes of a handler's response.
 
+mod back_pressure;
+mod breaking_off;
 mod headers;
 mod memo;
 mod negotiation;

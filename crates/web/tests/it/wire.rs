@@ -114,6 +114,17 @@ async fn the_length_is_that_of_the_encoded_body() {
     server.handle.stop(false).await;
 }
 
+/// One of them that held the request would make the change of its condition a panic.
+#[actix_web::test]
+async fn a_condition_passes_all_middlewares() {
+    let server = Server::start(LIMIT);
+    let asked = "GET /text HTTP/1.1\r\nif-none-match: \"x-gzip4\"\r\nx-rest:";
+    let (head, body) = server.ask(asked).await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert_eq!(body[..2], [0x1f, 0x8b]);
+    server.handle.stop(false).await;
+}
+
 #[actix_web::test]
 async fn a_head_has_neither_a_body_nor_the_length_of_another_one() {
     let server = Server::start(LIMIT);

@@ -15,7 +15,7 @@ use ruleiq_web::{CompressionMiddleware, ContentHash};
 
 use tokio::time::timeout;
 
-use super::{Counted, assert_encoded, assert_identity, get, json, noise, text};
+use super::{Counted, assert_encoded, assert_identity, encoded, get, json, noise, text};
 
 fn marked(header: Option<(&'static str, &'static str)>) -> HttpResponse {
     let mut response = json(text());
@@ -129,6 +129,32 @@ async fn one_who_leaves_while_others_wait_for_the_same_body_does_not_leave_them_
         // The first one's place is taken until its body is done.
         None => assert_identity(&answer, &text()),
     }
+}
+
+#[actix_web::test]
+async fn as_much_is_remembered_as_there_is_room_for() {
+    let room = 10_000;
+    let config = Config {
+        memo_bytes: room,
+        ..Config::default()
+    };
+    let counted = Counted::new(CompressionMiddleware::builder().config(config));
+    for content in (0..100).chain(0..100) {
+        let answer = move || {
+            let mut response = marked(None);
+            response.extensions_mut().insert(ContentHash(content));
+            response
+        };
+        let answer = counted.ask(get("gzip"), answer).await;
+        assert_encoded(&answer, Coding::Gzip, &text());
+    }
+    let memo = counted.counts("memo");
+    let hits = memo
+        .iter()
+        .find(|(name, _)| name == "hit")
+        .map_or(0, |it| it.1);
+    let remembered = usize::try_from(hits).unwrap() * encoded(Coding::Gzip, &text()).len();
+    assert!(remembered <= room, "{hits} hits");
 }
 
 #[actix_web::test]

@@ -14,7 +14,7 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::stream::iter;
 use ruleiq_compression::{Coding, Config};
-use ruleiq_web::{CompressionMiddleware, ContentHash};
+use ruleiq_web::{CompressionMiddleware, ContentHash, Uncompressed};
 
 use super::{
     Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json,
@@ -129,6 +129,25 @@ async fn what_the_inner_one_leaves_the_outer_one_encodes() {
     );
     let answer = ask(&app, get("identity").uri("/inner/x")).await;
     assert_identity(&answer, &text());
+}
+
+#[actix_web::test]
+async fn what_must_not_be_encoded_is_left_by_both() {
+    let (inner, outer) = (Counted::default(), Counted::default());
+    let marked = || async {
+        let mut response = json(text());
+        response.extensions_mut().insert(Uncompressed);
+        response
+    };
+    let scope = web::scope("/inner")
+        .default_service(web::to(marked))
+        .wrap(inner.middleware.clone());
+    let app = App::new().service(scope).wrap(outer.middleware.clone());
+    let app = test::init_service(app).await;
+    let answer = ask(&app, get("br").uri("/inner/x")).await;
+    assert_untouched(&answer, &text());
+    assert_eq!(inner.skips(), [("opt_out".into(), 1)]);
+    assert_eq!(outer.skips(), [("opt_out".into(), 1)]);
 }
 
 #[actix_web::test]

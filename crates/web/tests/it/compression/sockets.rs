@@ -1,4 +1,4 @@
-//! How bodies are framed on a connection, and what is left of those that break off.
+//! How bodies are framed on a connection.
 
 use std::{fmt::Write as _, io, net::SocketAddr, time::Duration};
 
@@ -9,37 +9,33 @@ use actix_web::{
     web,
 };
 use bytes::Bytes;
-use futures_util::{
-    StreamExt as _,
-    stream::{iter, unfold},
-};
+use futures_util::stream::iter;
 use ruleiq_compression::Coding;
 use ruleiq_web::CompressionMiddleware;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
 };
 
-use super::{encoded, json, noise, streams::stream, text};
+use super::{encoded, json, streams::stream, text};
 
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
-struct Server {
+pub(super) struct Server {
     address: SocketAddr,
-    handle: ServerHandle,
+    pub(super) handle: ServerHandle,
 }
 
 /// A response as it came.
-struct Received {
+pub(super) struct Received {
     /// In lower case.
     head: String,
     body: Vec<u8>,
 }
 
 impl Server {
-    fn start(
+    pub(super) fn start(
         middleware: CompressionMiddleware,
         answer: impl Fn() -> HttpResponse + Clone + Send + 'static,
     ) -> Server {
@@ -66,11 +62,11 @@ impl Server {
         Server { address, handle }
     }
 
-    fn default(answer: impl Fn() -> HttpResponse + Clone + Send + 'static) -> Server {
+    pub(super) fn default(answer: impl Fn() -> HttpResponse + Clone + Send + 'static) -> Server {
         Server::start(CompressionMiddleware::builder().build().unwrap(), answer)
     }
 
-    async fn send(&self, version: &str, accepts: &[u8]) -> TcpStream {
+    pub(super) async fn send(&self, version: &str, accepts: &[u8]) -> TcpStream {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         let head = format!("GET / {version}\r\nhost: x\r\nconnection: close\r\naccept-encoding: ");
         let request = [head.as_bytes(), accepts, b"\r\n\r\n"].concat();
@@ -86,7 +82,7 @@ impl Server {
 }
 
 impl Received {
-    fn of(mut received: Vec<u8>) -> Received {
+    pub(super) fn of(mut received: Vec<u8>) -> Received {
         let mut windows = received.windows(4);
         let end = windows.position(|it| it == b"\r\n\r\n").unwrap() + 4;
         let body = received.split_off(end);
@@ -94,13 +90,13 @@ impl Received {
         Received { head, body }
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     /// What the chunks hold, and whether the last one is there.
-    fn chunks(&self) -> (Vec<u8>, bool) {
+    pub(super) fn chunks(&self) -> (Vec<u8>, bool) {
         assert_eq!(self.header("transfer-encoding"), Some("chunked"));
         assert_eq!(self.header("content-length"), None);
         let (mut content, mut rest) = (Vec::new(), &self.body[..]);
@@ -119,7 +115,7 @@ impl Received {
     }
 }
 
-async fn rest(connection: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn rest(connection: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     let reading = connection.read_to_end(&mut rest);
     // A server that gives up may also say so by a reset.
@@ -131,7 +127,7 @@ async fn rest(connection: &mut TcpStream) -> Vec<u8> {
 }
 
 /// Reads on until all of this was there.
-async fn read_until(connection: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+pub(super) async fn read_until(connection: &mut TcpStream, end: &[u8]) -> Vec<u8> {
     let mut read = Vec::new();
     while !read.windows(end.len()).any(|it| it == end) {
         let reading = connection.read_buf(&mut read);
@@ -203,79 +199,6 @@ async fn whatever_stands_in_a_header_what_it_says_of_a_coding_counts() {
         let received = server.ask("HTTP/1.1", accepts).await;
         assert_eq!(received.header("content-encoding"), Some("zstd"));
         assert_eq!(received.body, encoded(Coding::Zstd, &text()));
-    }
-    server.handle.stop(false).await;
-}
-
-type Event = io::Result<Bytes>;
-
-/// A handler whose bodies are what is sent to them, and those to whom it is to be sent.
-fn live() -> (
-    impl Fn() -> HttpResponse + Clone + Send + 'static,
-    UnboundedReceiver<UnboundedSender<Event>>,
-) {
-    let (begun, streams) = unbounded_channel();
-    let answer = move || {
-        let (events, received) = unbounded_channel::<Event>();
-        begun.send(events).unwrap();
-        let events = unfold(received, |mut it| async { Some((it.recv().await?, it)) });
-        HttpResponse::Ok()
-            .content_type("text/event-stream")
-            .body(BodyStream::new(events.boxed_local()))
-    };
-    (answer, streams)
-}
-
-#[actix_web::test]
-async fn a_stream_that_fails_is_never_taken_for_a_whole_one() {
-    for coding in Coding::ALL {
-        let (answer, mut streams) = live();
-        let server = Server::default(answer);
-        let mut connection = server.send("HTTP/1.1", coding.as_str().as_bytes()).await;
-        let events = timeout(LIMIT, streams.recv()).await.unwrap().unwrap();
-        events.send(Ok(text())).unwrap();
-        let (mut encoder, mut expect) = (stream(coding), Vec::new());
-        encoder.write(&text(), &mut expect).unwrap();
-        encoder.flush(&mut expect).unwrap();
-        let mut received = read_until(&mut connection, &expect).await;
-        events
-            .send(Err(io::Error::other("the source is gone")))
-            .unwrap();
-        received.append(&mut rest(&mut connection).await);
-        assert_eq!(Received::of(received).chunks(), (expect, false), "{coding}");
-        server.handle.stop(false).await;
-    }
-}
-
-#[actix_web::test]
-async fn a_client_that_leaves_gives_the_place_of_its_stream_back() {
-    let middleware = CompressionMiddleware::builder().stream_limit(1).build();
-    let (answer, mut streams) = live();
-    let server = Server::start(middleware.unwrap(), answer);
-    for _ in 0..3 {
-        let is_encoded = async |events: &UnboundedSender<Event>, connection: &mut TcpStream| {
-            events.send(Ok(noise(100))).unwrap();
-            let head = read_until(connection, b"\r\n\r\n").await;
-            Received::of(head).header("content-encoding").is_some()
-        };
-        // The place of the one before comes back when the server has seen that its client is gone.
-        let begun = async {
-            loop {
-                let mut connection = server.send("HTTP/1.1", b"br").await;
-                let events = streams.recv().await.unwrap();
-                if is_encoded(&events, &mut connection).await {
-                    return (events, connection);
-                }
-            }
-        };
-        let (events, connection) = timeout(LIMIT, begun).await.unwrap();
-        // It is the only one.
-        let mut other = server.send("HTTP/1.1", b"br").await;
-        let others = timeout(LIMIT, streams.recv()).await.unwrap().unwrap();
-        assert!(!is_encoded(&others, &mut other).await);
-        drop((connection, other));
-        timeout(LIMIT, events.closed()).await.unwrap();
-        timeout(LIMIT, others.closed()).await.unwrap();
     }
     server.handle.stop(false).await;
 }
