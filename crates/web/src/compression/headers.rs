@@ -1,5 +1,7 @@
 //! The headers that a content coding reads and writes.
 
+use std::borrow::Cow;
+
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH, SET_COOKIE, VARY,
@@ -63,7 +65,7 @@ pub(super) fn encode(headers: &mut HeaderMap, choice: Choice, is_stream: bool) {
     headers.remove(CONTENT_LENGTH);
     // A range of the encoded bytes is not to be had: handlers cut the others.
     headers.remove(ACCEPT_RANGES);
-    if let Some(tag) = tag(headers).and_then(|it| etag::of_variant(it, choice)) {
+    if let Some(tag) = tag(headers).and_then(|it| etag::of_variant(&it, choice)) {
         match is_stream && !tag.starts_with("W/") {
             true => set_tag(headers, &format!("W/{tag}")),
             false => set_tag(headers, &tag),
@@ -76,7 +78,7 @@ pub(super) fn confirm(headers: &mut HeaderMap, asked: &Asked) {
     if asked.skip.is_none() {
         vary(headers);
     }
-    let variant = tag(headers).and_then(|it| etag::of_client(&asked.variants, it, asked.coding()));
+    let variant = tag(headers).and_then(|it| etag::of_client(&asked.variants, &it, asked.coding()));
     if let Some(variant) = variant {
         set_tag(headers, variant);
     }
@@ -90,30 +92,41 @@ pub(super) fn confirm(headers: &mut HeaderMap, asked: &Asked) {
 /// (RFC 9110 §13.1.2).
 pub(super) fn forget_variants(headers: &mut HeaderMap, preferred: &[Coding]) -> Vec<Box<str>> {
     let mut forget = |name: HeaderName, codings: &[Coding]| {
-        let lines: Vec<&str> = headers
-            .get_all(&name)
-            .filter_map(|line| line.to_str().ok())
-            .collect();
+        let lines: Vec<_> = headers.get_all(&name).map(as_text).collect();
         let found = etag::of_handler(&lines.join(","), codings);
         let Some((list, variants)) = found else {
             return Vec::new();
         };
-        if let Ok(list) = HeaderValue::from_str(&list) {
-            headers.insert(name, list);
-        }
+        headers.insert(name, of_text(&list));
         variants
     };
     forget(IF_MATCH, &Coding::ALL);
     forget(IF_NONE_MATCH, preferred)
 }
 
-fn tag(headers: &HeaderMap) -> Option<&str> {
-    headers.get(ETAG)?.to_str().ok()
+fn tag(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    headers.get(ETAG).map(as_text)
 }
 
 fn set_tag(headers: &mut HeaderMap, tag: &str) {
-    let tag = HeaderValue::from_str(tag).expect("it is made of another header");
-    headers.insert(ETAG, tag);
+    headers.insert(ETAG, of_text(tag));
+}
+
+/// Each byte as a character, since tags may have others than ASCII (RFC 9110 §8.8.3).
+fn as_text(value: &HeaderValue) -> Cow<'_, str> {
+    match value.to_str() {
+        Ok(text) => text.into(),
+        Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+    }
+}
+
+fn of_text(text: &str) -> HeaderValue {
+    let bytes = text
+        .chars()
+        .map(u8::try_from)
+        .collect::<Result<Vec<_>, _>>();
+    let bytes = bytes.expect("each character was a byte");
+    HeaderValue::from_bytes(&bytes).expect("it is made of other headers")
 }
 
 /// Whether one of a list's members is this token, whatever its argument.

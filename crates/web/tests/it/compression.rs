@@ -11,6 +11,7 @@ mod skips;
 mod sockets;
 mod statuses;
 mod streams;
+mod tags;
 
 use std::iter;
 
