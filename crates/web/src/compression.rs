@@ -8,7 +8,7 @@
 //! request's conditions are given to the handler as it knows them, and a 304 has the tag that the client has. The answer
 //! to a HEAD has the headers of the encoded GET but the length, which only encoding would tell.
 //!
-//! Left alone are: statuses without a body, 206, and whatever has a `Content-Range`, a
+//! Left alone are: statuses without a body, 206, answers to a CONNECT, and whatever has a `Content-Range`, a
 //! `Content-Encoding` or a digest of its bytes; `no-transform` in either `Cache-Control`; and requests for a range.
 //!
 //! A client that refuses `identity` gets every body encoded, also a small one and an image. One
@@ -45,7 +45,7 @@ use actix_web::{
     Error, HttpResponse, ResponseError as _,
     body::{BodySize, BoxBody, EitherBody, MessageBody, None as NoBody},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    http::StatusCode,
+    http::{ConnectionType, StatusCode},
 };
 use bytes::Bytes;
 use ruleiq_compression::{
@@ -253,8 +253,13 @@ impl Worker {
             (Ok((choice, reason, _)), Err(body)) => match shared.encoding.stream(choice, kind) {
                 Ok(encoder) => {
                     headers::encode(response.headers_mut(), choice, true);
-                    // What its handler may have said of its length is not that of these bytes.
-                    response.head_mut().no_chunking(false);
+                    // What its handler may have said of its length is not that of these bytes. Before HTTP/1.1 there are
+                    // no chunks either (RFC 9112 §6.1): the end of the connection is that of the body.
+                    response.head_mut().no_chunking(asked.is_old);
+                    if asked.is_old {
+                        let close = ConnectionType::Close;
+                        response.head_mut().set_connection_type(close);
+                    }
                     let metrics = shared.metrics.clone();
                     let body = Streamed::new(body, encoder, (choice.coding, reason), metrics);
                     Ok(EitherBody::right(BoxBody::new(body)))

@@ -2,7 +2,7 @@
 
 use actix_web::{
     dev::ServiceRequest,
-    http::{Method, header},
+    http::{Method, Version, header},
 };
 use ruleiq_compression::{AcceptEncoding, Coding, Effort, Policy, Preferred, Skip};
 
@@ -14,6 +14,8 @@ pub(super) struct Asked {
     pub(super) preferred: Preferred,
     /// Whether the client refuses a body without a coding, and there is one that it accepts.
     pub(super) refuses_identity: bool,
+    /// Whether the client knows no chunks.
+    pub(super) is_old: bool,
     /// Whether the answer has no body.
     pub(super) is_head: bool,
     /// How hard.
@@ -39,6 +41,7 @@ impl Asked {
         let known = preferred.unwrap_or_default();
         Asked {
             refuses_identity: has_some && !accepts.accepts_identity(),
+            is_old: request.version() < Version::HTTP_11,
             is_head: *request.method() == Method::HEAD,
             effort: *policy.effort(request.path()),
             skip,

@@ -202,3 +202,35 @@ async fn whatever_stands_in_a_header_what_it_says_of_a_coding_counts() {
     }
     server.handle.stop(false).await;
 }
+
+#[actix_web::test]
+async fn an_old_client_gets_a_stream_up_to_the_end_of_the_connection() {
+    let body = || iter([text(), text()].map(Ok::<_, io::Error>));
+    let length = 2 * u64::try_from(text().len()).unwrap();
+    let answers: [fn(_, _) -> HttpResponse; 2] = [
+        |body, _| json(BodyStream::new(body)),
+        |body, length| json(SizedStream::new(length, body)),
+    ];
+    for answer in answers {
+        let server = Server::default(move || answer(body(), length));
+        for coding in Coding::ALL {
+            let mut connection = TcpStream::connect(server.address).await.unwrap();
+            let request = format!(
+                "GET / HTTP/1.0\r\nconnection: keep-alive\r\naccept-encoding: {coding}\r\n\r\n"
+            );
+            connection.write_all(request.as_bytes()).await.unwrap();
+            let received = Received::of(rest(&mut connection).await);
+            assert_eq!(received.header("content-encoding"), Some(coding.as_str()));
+            // RFC 9112 §6.1: it knows no chunks.
+            assert_eq!(received.header("transfer-encoding"), None);
+            assert_eq!(received.header("content-length"), None);
+            let (mut encoder, mut expect) = (stream(coding), Vec::new());
+            for _ in 0..2 {
+                encoder.write(&text(), &mut expect).unwrap();
+            }
+            encoder.finish(&mut expect).unwrap();
+            assert_eq!(received.body, expect);
+        }
+        server.handle.stop(false).await;
+    }
+}
