@@ -4,6 +4,7 @@
 //! development, from `.env.local`, else it is the default. Nothing else in the program reads the
 //! environment. All faults are collected, so that one start reports every one of them.
 
+mod compression;
 mod connections;
 mod listing;
 mod reader;
@@ -44,7 +45,7 @@ pub(crate) struct Settings {
     pub(crate) cache: Cache,
     pub(crate) auth: Auth,
     pub(crate) monitoring: Monitoring,
-    pub(crate) compression: bool,
+    pub(crate) compression: ruleiq_compression::Config,
 }
 
 /// How requests are served and how serving ends.
@@ -146,11 +147,7 @@ impl Settings {
         let auth = Auth::read(from);
         connections::check(from, database.as_ref(), redis.as_ref());
         let monitoring = Monitoring::read(from, environment);
-        let compression = from.value(
-            "ENABLE_COMPRESSION",
-            true,
-            "Whether responses are compressed",
-        );
+        let compression = compression::read(from);
         Some(Settings {
             environment,
             log_filter,

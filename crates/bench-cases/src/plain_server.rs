@@ -186,13 +186,21 @@ impl Around {
             Compressor::Framework => return Ok(Around::Framework),
             Compressor::Ruleiq { level } => level,
         };
-        let config = level.map_or_else(Config::default, |level| Config {
-            brotli_level: level,
-            zstd_level: Some(level),
-            gzip_level: level,
-            cpu_budget_us: u64::MAX,
+        // The load of a benchmark is all that can be done, at the level that is named.
+        let default = Config {
+            load_aware: false,
             ..Config::default()
-        });
+        };
+        let config = level.map_or_else(
+            || default.clone(),
+            |level| Config {
+                brotli_level: level,
+                zstd_level: Some(level),
+                gzip_level: level,
+                cpu_budget_us: u64::MAX,
+                ..default.clone()
+            },
+        );
         let middleware = CompressionMiddleware::builder().config(config).build();
         Ok(Around::Ruleiq(middleware.context("no such level")?))
     }

@@ -110,12 +110,8 @@ fn cache(
 }
 
 fn compression(settings: &Settings, registry: &Registry) -> anyhow::Result<CompressionMiddleware> {
-    let config = ruleiq_compression::Config {
-        enabled: settings.compression,
-        ..ruleiq_compression::Config::default()
-    };
     let middleware = CompressionMiddleware::builder()
-        .config(config)
+        .config(settings.compression.clone())
         .metrics(CompressionMetrics::register(registry)?)
         .build();
     middleware.context("failed to set compression up")

@@ -455,6 +455,7 @@ macro_rules! from_str {
 }
 
 from_str! {
+    i32: "a whole number",
     NonZeroU32: "a whole number above 0",
     NonZeroUsize: "a whole number above 0",
     SocketAddr: "an address with a port, such as 127.0.0.1:8080",

@@ -55,7 +55,7 @@ fn the_defaults_are_those_of_the_guide() {
         Duration::from_secs(1)
     );
     assert!(settings.database.pool_autosize);
-    assert!(settings.compression);
+    assert!(settings.compression.enabled && settings.compression.load_aware);
     assert!(settings.monitoring.enabled);
 }
 
@@ -88,7 +88,7 @@ fn the_guides_production_file_works_as_written() {
         settings.monitoring.slow_request_threshold,
         Duration::from_secs(1)
     );
-    assert!(settings.monitoring.enabled && settings.compression);
+    assert!(settings.monitoring.enabled && settings.compression.enabled);
 }
 
 #[test]
@@ -257,4 +257,29 @@ fn the_owners_commands_need_no_more_than_a_database() {
             .to_string()
             .contains("DATABASE_URL is not set")
     );
+}
+
+#[test]
+fn compression_is_set_in_its_own_words_and_a_level_that_is_none_is_a_fault() {
+    let settings = load(&format!(
+        "{SECRETS} COMPRESSION_PREFERENCE=cheapest COMPRESSION_CPU_BUDGET=0.0005 \
+         COMPRESSION_ZSTD_LEVEL=6 COMPRESSION_MEMO_BYTES=0 COMPRESSION_LOAD_AWARE=off"
+    ))
+    .unwrap();
+    let compression = settings.compression;
+    assert_eq!(
+        compression.preference,
+        ruleiq_compression::Preference::Cheapest
+    );
+    assert_eq!(compression.cpu_budget_us, 500);
+    assert_eq!(compression.zstd_level, Some(6));
+    assert_eq!(compression.memo_bytes, 0);
+    assert!(!compression.load_aware);
+
+    let faults = load(&format!(
+        "{SECRETS} COMPRESSION_BROTLI_LEVEL=9 COMPRESSION_PREFERENCE=best"
+    ));
+    let told = faults.unwrap_err().to_string();
+    assert!(told.contains("br has no level `9`"), "{told}");
+    assert!(told.contains("COMPRESSION_PREFERENCE is `best`"), "{told}");
 }

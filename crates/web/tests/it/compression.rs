@@ -3,6 +3,7 @@
 mod back_pressure;
 mod breaking_off;
 mod headers;
+mod load;
 mod memo;
 mod negotiation;
 mod offload;
@@ -119,6 +120,27 @@ impl Counted {
             })
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+
+    /// How many responses were encoded so, for this reason.
+    fn responses(&self, coding: &str, reason: &str) -> u64 {
+        let of_it = [("coding", coding), ("reason", reason)];
+        self.value("ruleiq_compression_responses_total", &of_it)
+    }
+
+    /// How many workers have so much to do.
+    fn workers(&self, load: &str) -> u64 {
+        self.value("ruleiq_compression_workers", &[("load", load)])
+    }
+
+    /// One value, as a scraper reads it.
+    fn value(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let text = prometheus::TextEncoder::new();
+        let text = text.encode_to_string(&self.registry.gather()).unwrap();
+        let labels: Vec<_> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();
+        let start = format!("{name}{{{}}} ", labels.join(","));
+        let value = text.lines().find_map(|line| line.strip_prefix(&start));
+        value.unwrap().parse().unwrap()
     }
 
     /// The reasons for which responses were not encoded.

@@ -170,3 +170,30 @@ async fn without_room_nothing_is_remembered() {
     }
     assert!(counted.counts("memo").is_empty());
 }
+
+#[actix_web::test]
+async fn what_was_begun_for_one_who_leaves_is_remembered() {
+    let builder = CompressionMiddleware::builder().inline_cost(Duration::ZERO);
+    let counted = Counted::new(builder);
+    let mut leaving = Box::pin(counted.ask(get("br"), || marked(None)));
+    // Until a thread has begun with it.
+    while counted.counts("memo").is_empty() {
+        assert!(poll!(&mut leaving).is_pending());
+    }
+    drop(leaving);
+    let remembered = async {
+        while counted
+            .counts("memo")
+            .iter()
+            .all(|(outcome, _)| outcome != "hit")
+        {
+            let answer = counted.ask(get("br"), || marked(None)).await;
+            assert_encoded(&answer, Coding::Brotli, &text());
+        }
+    };
+    timeout(Duration::from_secs(10), remembered).await.unwrap();
+    assert_eq!(
+        counted.responses("br", "first"),
+        counted.counts("memo").iter().map(|it| it.1).sum::<u64>() - 1
+    );
+}

@@ -1,6 +1,6 @@
 //! Bodies that are too large for the worker's own thread.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use actix_web::{App, test, web};
 use bytes::Bytes;
@@ -50,6 +50,64 @@ async fn beyond_the_limit_bodies_are_sent_as_they_are() {
     let answer = counted.ask(get("br"), || json(text())).await;
     assert_identity(&answer, &text());
     assert_eq!(counted.skips(), [("busy".into(), 1)]);
+}
+
+#[actix_web::test]
+async fn one_that_costs_little_in_another_coding_is_encoded_in_that_one_instead() {
+    let builder = CompressionMiddleware::builder()
+        .inline_cost(Duration::from_micros(20))
+        .offload_limit(0);
+    let counted = Counted::new(builder);
+    let answer = counted.ask(get("br, zstd"), || json(text())).await;
+    assert_encoded(&answer, Coding::Zstd, &text());
+    assert_eq!(counted.responses("zstd", "busy"), 1);
+    assert!(counted.skips().is_empty());
+}
+
+#[actix_web::test]
+async fn what_would_wait_too_long_does_not_wait() {
+    let builder = CompressionMiddleware::builder()
+        .inline_cost(Duration::ZERO)
+        .offload_limit(1)
+        .offload_wait(Duration::ZERO);
+    let counted = Counted::new(builder);
+    let app = App::new()
+        .default_service(web::to(|| async { json(text()) }))
+        .wrap(counted.middleware.clone());
+    let app = test::init_service(app).await;
+    let mut first = ask(&app, get("gzip"));
+    assert!(poll!(&mut first).is_pending());
+    // The first is before it, which is more than nothing.
+    let mut second = ask(&app, get("gzip"));
+    let Poll::Ready(second) = poll!(&mut second) else {
+        panic!("it waits");
+    };
+    assert_identity(&second, &text());
+    assert_encoded(&first.await, Coding::Gzip, &text());
+    assert_encoded(&ask(&app, get("gzip")).await, Coding::Gzip, &text());
+}
+
+/// Others have all threads that may block, for longer than anybody waits.
+#[core::prelude::v1::test]
+fn where_no_thread_begins_with_it_a_body_is_sent_as_it_is() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (end, held) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || held.recv());
+    let all = tokio::task::LocalSet::new();
+    all.block_on(&runtime, async {
+        let counted = offloading(1);
+        let answer = counted.ask(get("br"), || json(text())).await;
+        assert_identity(&answer, &text());
+        assert_eq!(counted.skips(), [("busy".into(), 1)]);
+        end.send(()).unwrap();
+        // Nothing of it is left: the next one has the place.
+        let answer = counted.ask(get("br"), || json(text())).await;
+        assert_encoded(&answer, Coding::Brotli, &text());
+    });
 }
 
 #[actix_web::test]
