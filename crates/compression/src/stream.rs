@@ -106,8 +106,10 @@ impl StreamEncoder {
 
 impl Drop for StreamEncoder {
     fn drop(&mut self) {
-        if let Some(state) = self.state.take() {
-            self.encoder.put_back(state);
+        match self.state.take() {
+            // Reset halfway at level 1, zlib-rs 0.6.8 takes its block for an open one: what came next would not decode.
+            None | Some(State::Gzip(_)) => {}
+            Some(state) => self.encoder.put_back(state),
         }
     }
 }

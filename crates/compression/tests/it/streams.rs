@@ -125,6 +125,29 @@ fn a_body_without_an_end_is_no_body() {
 }
 
 #[test]
+fn what_was_left_halfway_is_in_no_body_that_follows() {
+    for level in 0..=8 {
+        let config = Config {
+            brotli_level: level,
+            zstd_level: Some(level),
+            gzip_level: level + 1,
+            ..Config::default()
+        };
+        let encoder = shared(&config);
+        for coding in Coding::ALL {
+            let mut left = encoder.stream(coding).unwrap();
+            left.write(&json(3_000), &mut Vec::new()).unwrap();
+            drop(left);
+            let (mut stream, mut out) = (encoder.stream(coding).unwrap(), Vec::new());
+            stream.finish(&mut out).unwrap();
+            assert!(decode(coding, &out).is_empty(), "{coding} at {level}");
+            let whole = encoder.encode(coding, &json(3_000)).unwrap();
+            assert_eq!(decode(coding, &whole), json(3_000));
+        }
+    }
+}
+
+#[test]
 fn the_window_of_a_zstd_stream_is_one_that_every_client_has() {
     for zstd_level in [-7, 1, 3, 19] {
         let config = Config {
