@@ -11,5 +11,7 @@ mod log;
 mod problem;
 mod request_id;
 mod request_scope;
+mod soak;
+mod storm;
 mod timing;
 mod wire;

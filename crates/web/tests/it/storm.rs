@@ -1,0 +1,3 @@
+//! Real clients on a real server.
+
+mod foreign_decoders;
