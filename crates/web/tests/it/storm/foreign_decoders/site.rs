@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{LazyLock, mpsc},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use actix_web::{
@@ -184,14 +185,15 @@ impl Site {
         let families = self.registry.gather();
         let name = "ruleiq_compression_responses_total";
         let family = families.iter().find(|it| it.name() == name).unwrap();
-        let mut metrics = family.get_metric().iter();
-        let metric = metrics.find(|it| it.get_label()[0].value() == coding.as_str());
+        let metrics = family.get_metric().iter();
+        let of_it = metrics.filter(|it| it.get_label()[0].value() == coding.as_str());
+        let count: f64 = of_it.map(|it| it.get_counter().get_value()).sum();
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "few"
         )]
-        let count = metric.unwrap().get_counter().get_value() as u64;
+        let count = count as u64;
         count
     }
 }
@@ -254,6 +256,7 @@ fn middleware(
     metrics: CompressionMetrics,
 ) -> CompressionMiddleware {
     let mut config = Config {
+        load_aware: false,
         codings,
         ..Config::default()
     };
@@ -267,7 +270,9 @@ fn middleware(
         };
     }
     let builder = CompressionMiddleware::builder().config(config);
-    let builder = builder.metrics(metrics).offload_limit(100);
+    let builder = builder
+        .metrics(metrics)
+        .offload_wait(Duration::from_secs(60));
     builder.build().unwrap()
 }
 
