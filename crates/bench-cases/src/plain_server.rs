@@ -39,6 +39,8 @@ pub const NULL: &str = "/null";
 /// The path that answers, where requests are counted, how many its routes have answered.
 pub const SERVED: &str = "/served";
 
+/// As long as a request may take: none is sent as it is because others are before it.
+const OFFLOAD_WAIT: Duration = Duration::from_secs(60);
 /// The longest plan, in bytes.
 const LONGEST: u64 = 256 * 1024 * 1024;
 
@@ -201,7 +203,10 @@ impl Around {
                 ..default.clone()
             },
         );
-        let middleware = CompressionMiddleware::builder().config(config).build();
+        let middleware = CompressionMiddleware::builder()
+            .config(config)
+            .offload_wait(OFFLOAD_WAIT)
+            .build();
         Ok(Around::Ruleiq(middleware.context("no such level")?))
     }
 }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use ruleiq_compression::{AcceptEncoding, Coding, Config, Encoder, NotAcceptable};
+use ruleiq_compression::{AcceptEncoding, Coding, Config, Encoder, Kind, NotAcceptable};
 
 /// How large a body may get, in bytes: several blocks of every coding, and more than the window of a stream.
 const MOST_BYTES: usize = 300_000;
@@ -196,9 +196,11 @@ fn encoder(coding: Coding, level: u8) -> Arc<Encoder> {
 
 /// A state that was used before encodes as a fresh one does, and what it encodes decodes.
 fn check_whole(used: &Arc<Encoder>, coding: Coding, level: u8, body: &[u8]) {
-    let encoded = used.encode(coding, body).expect("memory");
+    // What was learned of its cost may have another level chosen.
+    let choice = used.choose(&[coding], Some(body.len())).expect("a coding");
+    let encoded = used.encode_at(choice, Kind::Json, body).expect("memory");
     assert_same(&decode(coding, &encoded), body, coding);
-    let fresh = encoder(coding, level).encode(coding, body);
+    let fresh = encoder(coding, level).encode_at(choice, Kind::Json, body);
     assert!(fresh.expect("memory") == encoded, "{coding}: a used state");
 }
 

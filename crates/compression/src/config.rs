@@ -42,9 +42,8 @@ pub struct Config {
     /// The CPU time that a body is likely to take at most, in microseconds. Default: 2000.
     ///
     /// Where the level of a coding takes more, a lower one is taken, and where none is low enough, the next coding that
-    /// the client likes as much; where none is, the cheapest. Streams have none, and brotli's level 5 and the others' 6 at
-    /// most. Too low: more bytes. Too high: a large body takes the time
-    /// of many small ones.
+    /// the client likes as much; where none is, the cheapest. Streams have none, and brotli's level 3 and the others' 6 at
+    /// most. Too low: more bytes. Too high: a large body takes the time of many small ones.
     pub cpu_budget_us: u64,
 
     /// What comes first among codings that the client likes as much as each other. Default: `order`.

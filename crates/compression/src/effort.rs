@@ -103,13 +103,16 @@ impl Effort {
         let mut order = [first; Coding::ALL.len()];
         let order = &mut order[..codings.len().min(Coding::ALL.len())];
         order.copy_from_slice(&codings[..order.len()]);
-        if self.preference == Preference::Cheapest || (load > Load::Normal) {
-            let level = |coding: Coding| Choice {
-                coding,
-                level: self.highest(coding, body.size_bytes),
+        if self.preference == Preference::Cheapest || load > Load::Normal {
+            let at = |coding: Coding| match body.size_bytes {
+                None => self.of_stream(coding, load),
+                Some(size) => Choice {
+                    coding,
+                    level: self.highest(coding, Some(size)),
+                },
             };
             // Stable: those that cost the same keep their order.
-            order.sort_by_key(|it| cost(&level(*it)));
+            order.sort_by_key(|it| cost(&at(*it)));
         }
         let Some(size) = body.size_bytes else {
             let choice = self.of_stream(order[0], load);
@@ -145,12 +148,12 @@ impl Effort {
         Some((choice, reason))
     }
 
-    /// What a coding's streams are encoded at. Their blocks are encoded where they come: at most what takes a block a few
-    /// milliseconds.
+    /// What a coding's streams are encoded at. Their blocks are encoded where they come, and they last: at most what takes a
+    /// block a few milliseconds, and a stream a megabyte. Brotli's level 4 takes three times the memory of 3.
     pub(crate) fn of_stream(&self, coding: Coding, load: Load) -> Choice {
         let highest = self.highest(coding, None);
         let level = match (coding, load) {
-            (Coding::Brotli, Load::Normal) => highest.min(5),
+            (Coding::Brotli, Load::Normal) => highest.min(3),
             // Level 1 does not look back beyond a flush.
             (Coding::Brotli, _) => highest.min(2),
             (Coding::Zstd | Coding::Gzip, Load::Normal) => highest.min(6),
@@ -244,7 +247,7 @@ mod tests {
             first,
         );
         check(ZSTD, Some(32 * 1024 + 1), Coding::Zstd, 3, first);
-        check(ALL, None, Coding::Brotli, 4, first);
+        check(ALL, None, Coding::Brotli, 3, first);
         check(ZSTD, None, Coding::Zstd, 3, first);
         assert_eq!(choose(&config, &[], Some(1), Load::Normal), None);
         assert_eq!(choose(&config, &[], None, Load::High), None);
@@ -306,26 +309,52 @@ mod tests {
     #[test]
     fn what_was_learned_of_the_cost_decides() {
         let costs = CostModel::new();
-        let brotli = Choice {
-            coding: Coding::Brotli,
-            level: 4,
-        };
         let body = Body {
             size_bytes: Some(100_000),
             ..Body::default()
         };
         let effort = Effort::new(&Config::default()).unwrap();
-        let choose = |body| effort.choose(&costs, ALL, body, Load::Normal);
-        assert_eq!(choose(body), chosen(Coding::Brotli, 4, Reason::First));
-        for _ in 0..100 {
-            costs.learn(body.kind, brotli, 100_000, Duration::from_millis(4));
-        }
-        assert_eq!(choose(body), chosen(Coding::Brotli, 3, Reason::Budget));
+        let choose = |body, load| effort.choose(&costs, ALL, body, load);
+        let brotli = |level, reason| chosen(Coding::Brotli, level, reason);
+        let learn = |level, millis| {
+            let coding = Coding::Brotli;
+            let cpu = Duration::from_millis(millis);
+            for _ in 0..200 {
+                costs.learn(body.kind, Choice { coding, level }, 100_000, cpu);
+            }
+        };
+        assert_eq!(choose(body, Load::Normal), brotli(4, Reason::First));
+        learn(4, 3);
+        assert_eq!(choose(body, Load::Normal), brotli(3, Reason::Budget));
         let markup = Body {
             kind: crate::Kind::Markup,
             ..body
         };
-        assert_eq!(choose(markup), chosen(Coding::Brotli, 4, Reason::First));
+        assert_eq!(choose(markup, Load::Normal), brotli(4, Reason::First));
+        // What is in its place tells when it is cheap enough again.
+        learn(3, 1);
+        assert_eq!(choose(body, Load::Normal), brotli(4, Reason::First));
+        // However cheap one level was found to be, a lower one is cheaper.
+        learn(4, 0);
+        let under_load = effort.choose(&costs, &[Coding::Brotli], body, Load::High);
+        assert_eq!(under_load, brotli(2, Reason::Load));
+    }
+
+    #[test]
+    fn of_streams_under_load_what_they_would_be_encoded_at_is_compared() {
+        let found = choose(
+            &Config::default(),
+            &[Coding::Brotli, Coding::Gzip],
+            None,
+            Load::High,
+        );
+        assert_eq!(found, chosen(Coding::Brotli, 2, Reason::Load));
+        let config = Config {
+            zstd_level: Some(19),
+            ..Config::default()
+        };
+        let found = choose(&config, ALL, None, Load::High);
+        assert_eq!(found, chosen(Coding::Zstd, 1, Reason::Load));
     }
 
     #[test]

@@ -36,7 +36,7 @@ const GZIP_WINDOW_LOG: u8 = 15;
 const ZSTD_FAST_MIN_MATCH: u32 = 6;
 /// From this size on the CPU time of each body is measured; reading the clock costs what 100 bytes do.
 const MEASURED_BYTES: usize = 32 * 1024;
-/// Of smaller ones one in so many is.
+/// Of smaller ones, and of streams, one in so many is.
 const MEASURED_ONE_IN: u32 = 16;
 /// A zstd state that one large body has blown up beyond this many bytes is not kept.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
@@ -50,6 +50,7 @@ pub struct Encoder {
     costs: CostModel,
     metrics: CompressionMetrics,
     small: AtomicU32,
+    streams: AtomicU32,
     brotli: Pool<Arena>,
     zstd: Pool<Compressor<'static>>,
     zstd_streams: Pool<ZstdEncoder<'static>>,
@@ -71,6 +72,7 @@ impl Encoder {
             costs: CostModel::new(),
             metrics: CompressionMetrics::default(),
             small: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
             brotli: Pool::new(states),
             zstd: Pool::new(states),
             zstd_streams: Pool::new(states),
@@ -114,7 +116,7 @@ impl Encoder {
     }
 
     /// Measures some of the work, which stands for the rest of it.
-    pub(crate) fn measured<T>(
+    fn measured<T>(
         &self,
         choice: Choice,
         kind: Kind,
@@ -123,13 +125,7 @@ impl Encoder {
     ) -> T {
         let stands_for = match size_bytes {
             MEASURED_BYTES.. => 1,
-            _ if self
-                .small
-                .fetch_add(1, Relaxed)
-                .is_multiple_of(MEASURED_ONE_IN) =>
-            {
-                MEASURED_ONE_IN
-            }
+            _ if self.is_one_in(&self.small) => MEASURED_ONE_IN,
             _ => return work(),
         };
         let before = thread_cpu();
@@ -138,6 +134,20 @@ impl Encoder {
         self.costs.learn(kind, choice, size_bytes, cpu);
         self.metrics.record_cpu(choice.coding, cpu * stands_for);
         done
+    }
+
+    /// The same of a stream's work: all of it or none. Of costs nothing is learned, as what is written is worked on later.
+    pub(crate) fn measured_stream<T>(&self, coding: Coding, work: impl FnOnce() -> T) -> T {
+        let before = thread_cpu();
+        let done = work();
+        let cpu = thread_cpu().saturating_sub(before);
+        self.metrics.record_cpu(coding, cpu * MEASURED_ONE_IN);
+        done
+    }
+
+    fn is_one_in(&self, counter: &AtomicU32) -> bool {
+        let before = counter.fetch_add(1, Relaxed);
+        before.is_multiple_of(MEASURED_ONE_IN)
     }
 
     /// The CPU time that a body of this many bytes is likely to take at a level.
@@ -184,25 +194,27 @@ impl Encoder {
     ///
     /// When a codec fails, for which there is no cause but a lack of memory.
     pub fn stream(self: &Arc<Encoder>, coding: Coding) -> Result<StreamEncoder, EncodeError> {
-        self.stream_at(self.effort.of_stream(coding, Load::Normal), Kind::default())
+        self.stream_at(self.effort.of_stream(coding, Load::Normal))
     }
 
-    /// The same at a level that was chosen before, of what its content type says that it is like.
+    /// The same at a level that was chosen before.
     ///
     /// # Errors
     ///
     /// Those of [`stream`](Encoder::stream).
-    pub fn stream_at(
-        self: &Arc<Encoder>,
-        choice: Choice,
-        kind: Kind,
-    ) -> Result<StreamEncoder, EncodeError> {
+    pub fn stream_at(self: &Arc<Encoder>, choice: Choice) -> Result<StreamEncoder, EncodeError> {
         let state = match choice.coding {
             Coding::Brotli => State::brotli(self.brotli.take().unwrap_or_default(), choice.level),
             Coding::Zstd => State::zstd(self.zstd_streams.take(), choice.level)?,
             Coding::Gzip => State::Gzip(self.gzip_state(choice.level)?),
         };
-        Ok(StreamEncoder::new(Arc::clone(self), state, choice, kind))
+        let is_measured = self.is_one_in(&self.streams);
+        Ok(StreamEncoder::new(
+            Arc::clone(self),
+            state,
+            choice,
+            is_measured,
+        ))
     }
 
     /// Takes back the state of a stream, wherever in it that is.

@@ -1,9 +1,9 @@
 //! How much of its processor a worker wants, and what follows for what it encodes.
 //!
 //! Encoding is what a service can leave out first when it has too much to do: a response that is a few kilobytes larger
-//! is better than one that does not come. Two things are looked at every [`SAMPLE`]: the part of the time in which the
-//! worker's thread ran or waited for a processor, which tells its own overload and that of the machine, whoever causes
-//! it; and the part of all processors that the process has used, which tells what other threads encode.
+//! is better than one that does not come. What is looked at every [`SAMPLE`] is the part of the time in which the worker's
+//! thread ran or waited for a processor. That tells its own overload and that of the machine, whoever causes it, and a
+//! container's limit, too: a thread that may not run waits.
 
 use std::{
     fs::File,
@@ -12,7 +12,6 @@ use std::{
         Arc,
         atomic::{AtomicU8, Ordering::Relaxed},
     },
-    thread,
     time::Duration,
 };
 
@@ -27,7 +26,11 @@ const CALM: f64 = 0.6;
 /// So often one after the other it is seen to be busy before a step, so that one slow request is none.
 const BUSY_SAMPLES: u8 = 2;
 /// So often one after the other it is seen to be calm before a step back.
-const CALM_SAMPLES: u8 = 5;
+const CALM_SAMPLES: u32 = 5;
+/// A step that comes so soon after one back says that it was too early: the next one back takes twice as many.
+const SOON_SAMPLES: u32 = 20;
+/// But no more than these, which are 16 seconds.
+const MOST_CALM_SAMPLES: u32 = 160;
 /// What has passed without a look at all is calm enough: nobody has asked.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -37,9 +40,9 @@ pub enum Load {
     /// What can be done: bodies are encoded as the configuration says.
     #[default]
     Normal,
-    /// Much: each body is encoded in the cheapest way that its client accepts.
+    /// Much: each body is encoded in the cheapest of the ways that its client likes best.
     High,
-    /// More than can be done: nothing is encoded, but for a client that refuses bodies as they are.
+    /// More than can be done: nothing is encoded, but for a client that refuses bodies as they are, and what has begun.
     Overload,
 }
 
@@ -55,18 +58,20 @@ pub struct LoadMeter {
     last: Option<Sample>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Hysteresis {
     load: Load,
     busy: u8,
-    calm: u8,
+    calm: u32,
+    /// How many of them a step back takes.
+    patience: u32,
+    since_back: u32,
 }
 
 #[derive(Debug)]
 struct Sampler {
     /// What the system tells of this thread, where it does.
     thread: Option<File>,
-    processors: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +79,6 @@ struct Sample {
     at: Duration,
     /// How long the thread has run or waited for a processor.
     wanted: Duration,
-    /// How long the threads of the process have run.
-    process: Duration,
 }
 
 impl Load {
@@ -131,7 +134,7 @@ impl LoadMeter {
 
     /// How much there is to do. Looks at the system where some time has passed since it did.
     pub fn load(&mut self) -> Load {
-        let now = clock(ClockId::MonotonicCoarse);
+        let now = clock(ClockId::Monotonic);
         let Some(last) = self.last else {
             self.last = Some(self.sampler.sample(now));
             return self.hysteresis.load;
@@ -142,7 +145,7 @@ impl LoadMeter {
         }
         let sample = self.sampler.sample(now);
         self.last = Some(sample);
-        let busy = self.sampler.busy(last, sample);
+        let busy = busy(last, sample);
         match passed >= IDLE && busy < CALM {
             true => self.hysteresis = Hysteresis::default(),
             false => self.hysteresis.observe(busy),
@@ -151,17 +154,42 @@ impl LoadMeter {
     }
 }
 
+impl Default for Hysteresis {
+    fn default() -> Hysteresis {
+        Hysteresis {
+            load: Load::Normal,
+            busy: 0,
+            calm: 0,
+            patience: CALM_SAMPLES,
+            since_back: SOON_SAMPLES,
+        }
+    }
+}
+
 impl Hysteresis {
     /// Takes what part of the time was wanted.
     fn observe(&mut self, busy: f64) {
+        self.since_back = self.since_back.saturating_add(1);
         self.busy = if busy >= BUSY { self.busy + 1 } else { 0 };
-        self.calm = if busy < CALM { self.calm + 1 } else { 0 };
+        self.calm = if busy < CALM {
+            self.calm.saturating_add(1)
+        } else {
+            0
+        };
         if self.busy == BUSY_SAMPLES {
             self.busy = 0;
             self.load = self.load.higher();
+            self.patience = match self.since_back {
+                ..SOON_SAMPLES => (2 * self.patience).min(MOST_CALM_SAMPLES),
+                _ => self.patience,
+            };
         }
-        if self.calm == CALM_SAMPLES {
+        if self.load == Load::Normal && self.since_back > MOST_CALM_SAMPLES {
+            self.patience = CALM_SAMPLES;
+        }
+        if self.load > Load::Normal && self.calm >= self.patience {
             self.calm = 0;
+            self.since_back = 0;
             self.load = self.load.lower();
         }
     }
@@ -169,10 +197,8 @@ impl Hysteresis {
 
 impl Sampler {
     fn of_this_thread() -> Sampler {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
         Sampler {
             thread: File::open("/proc/thread-self/schedstat").ok(),
-            processors: f64::from(u32::try_from(processors).unwrap_or(u32::MAX)),
         }
     }
 
@@ -180,18 +206,15 @@ impl Sampler {
         let told = self.thread.as_ref().and_then(wanted);
         Sample {
             at,
-            wanted: told.unwrap_or_else(|| clock(ClockId::ThreadCPUTime)),
-            process: clock(ClockId::ProcessCPUTime),
+            wanted: told.unwrap_or_else(thread_cpu),
         }
     }
+}
 
-    /// The part of the time between two samples, at most a little more than 1.
-    fn busy(&self, earlier: Sample, later: Sample) -> f64 {
-        let passed = later.at.saturating_sub(earlier.at).as_secs_f64();
-        let of_it = |then: Duration, now: Duration| now.saturating_sub(then).as_secs_f64() / passed;
-        let process = of_it(earlier.process, later.process) / self.processors;
-        of_it(earlier.wanted, later.wanted).max(process)
-    }
+/// The part of the time between two samples.
+fn busy(earlier: Sample, later: Sample) -> f64 {
+    let wanted = later.wanted.saturating_sub(earlier.wanted);
+    wanted.as_secs_f64() / later.at.saturating_sub(earlier.at).as_secs_f64()
 }
 
 /// How long a thread has run, and waited to run: the first two numbers of its `schedstat`, in nanoseconds.
@@ -261,13 +284,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_step_has_freed_leads_back_less_and_less_often() {
+        let mut hysteresis = Hysteresis::default();
+        let (mut steps, mut late) = (0, 0);
+        // Ten minutes of a load that encoding makes too much, and without it is little.
+        for sample in 0..6_000 {
+            let before = hysteresis.load;
+            hysteresis.observe(if before == Load::Normal { 0.95 } else { 0.45 });
+            if hysteresis.load != before {
+                steps += 1;
+                late += u32::from(sample >= 3_000);
+            }
+        }
+        assert!((4..100).contains(&steps), "{steps}");
+        // Each 16 seconds one there and one back.
+        assert!((2..45).contains(&late), "{late}");
+        // When it is over, the patience is, too.
+        for _ in 0..1_000 {
+            hysteresis.observe(0.1);
+        }
+        assert_eq!(
+            (hysteresis.load, hysteresis.patience),
+            (Load::Normal, CALM_SAMPLES)
+        );
+    }
+
+    #[test]
     fn a_thread_that_computes_wants_its_processor_and_one_that_sleeps_does_not() {
         let part = |work: &dyn Fn()| {
             let sampler = Sampler::of_this_thread();
             let earlier = sampler.sample(clock(ClockId::Monotonic));
             work();
             let later = sampler.sample(clock(ClockId::Monotonic));
-            sampler.busy(earlier, later)
+            busy(earlier, later)
         };
         let computes = part(&|| {
             let until = thread_cpu() + Duration::from_millis(50);
@@ -275,7 +324,7 @@ mod tests {
         });
         // Waiting for a processor counts: this holds on a machine that has too much to do.
         assert!(computes > 0.8, "{computes}");
-        let sleeps = part(&|| thread::sleep(Duration::from_millis(100)));
+        let sleeps = part(&|| std::thread::sleep(Duration::from_millis(100)));
         assert!(sleeps < 0.8, "{sleeps}");
     }
 

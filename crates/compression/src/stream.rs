@@ -8,12 +8,12 @@ use brotli::enc::encode::{
 use flate2::{Compress, FlushCompress, Status};
 use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation as _, OutBuffer};
 
-use crate::{Choice, EncodeError, Encoder, Kind, arena::Arena};
+use crate::{Choice, EncodeError, Encoder, arena::Arena};
 
-/// The window of a brotli stream, 256 KiB, as an exponent: its end is not known, and the memory is there from its start.
-const BROTLI_WINDOW_LOG: i32 = 18;
-/// That of a zstd stream, 128 KiB.
-const ZSTD_WINDOW_LOG: u32 = 17;
+/// The window of a brotli stream, 128 KiB, as an exponent: its end is not known, and there is memory for several of them.
+const BROTLI_WINDOW_LOG: i32 = 17;
+/// That of a zstd stream, 64 KiB. Its blocks are as large, and it has room for some of them.
+const ZSTD_WINDOW_LOG: u32 = 16;
 /// The tables of a zstd stream, as exponents of their entries.
 const ZSTD_TABLE_LOG: u32 = 14;
 /// Room for what comes out, at least, in bytes.
@@ -27,7 +27,7 @@ pub struct StreamEncoder {
     /// It is there until the end.
     state: Option<State>,
     choice: Choice,
-    kind: Kind,
+    is_measured: bool,
 }
 
 /// Where a state has to go when it has done its work.
@@ -52,13 +52,13 @@ impl StreamEncoder {
         encoder: Arc<Encoder>,
         state: State,
         choice: Choice,
-        kind: Kind,
+        is_measured: bool,
     ) -> StreamEncoder {
         StreamEncoder {
             encoder,
             state: Some(state),
             choice,
-            kind,
+            is_measured,
         }
     }
 
@@ -96,9 +96,11 @@ impl StreamEncoder {
     /// A state that fails or panics is lost.
     fn run(&mut self, piece: &[u8], until: Until, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let mut state = self.state.take().ok_or(EncodeError::Ended)?;
-        let run = || state.run(piece, until, out);
-        self.encoder
-            .measured(self.choice, self.kind, piece.len(), run)?;
+        let mut run = || state.run(piece, until, out);
+        match self.is_measured {
+            true => self.encoder.measured_stream(self.choice.coding, run)?,
+            false => run()?,
+        }
         self.state = Some(state);
         Ok(())
     }

@@ -11,7 +11,8 @@
 //! Left alone are: statuses without a body, 206, answers to a CONNECT, and whatever has a `Content-Range`, a
 //! `Content-Encoding` or a digest of its bytes; `no-transform` in either `Cache-Control`; and requests for a range.
 //!
-//! A client that refuses `identity` gets every body encoded, also a small one and an image. One
+//! A client that refuses `identity` gets every body encoded, also a small one and an image, and however much there is to
+//! do; but for a stream beyond the limit, and where an encoder fails. One
 //! that refuses all codings as well gets 406 for its GET or HEAD, before the handler runs. Other
 //! methods have an effect that a 406 would hide, and what cannot be encoded is better than nothing:
 //! there the header is disregarded, as RFC 9110 §12.1 allows.
@@ -19,7 +20,7 @@
 //! A body that is predicted to cost little is encoded where it is. Larger ones go to the blocking
 //! threads, a bounded number at once; of those that would wait too long, the ones that cost little in another coding are
 //! encoded in that one where they are, and the others are sent as they are. While there is too much to do, everything is
-//! encoded in the cheapest way, and then nothing is: [`Load`]. A [stream](streamed) is encoded where it is,
+//! encoded in the cheapest way, and then nothing is but what is remembered: [`Load`]. A [stream](streamed) is encoded where it is,
 //! piece by piece. What says of its body what it is made of is encoded once: [`ContentHash`].
 //!
 //! It stands inside of [`Timing`](crate::Timing), so that encoding is measured, and outside of all
@@ -39,6 +40,7 @@ use std::{
     future::{Ready, ready},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -51,7 +53,7 @@ use bytes::Bytes;
 use ruleiq_compression::{
     Body, Choice, CompressionMetrics, Kind, Load, Memo, Policy, Reason, Skip, Variant,
 };
-use tokio::task::spawn;
+use tokio::{task::spawn, time::timeout};
 
 use self::{
     answering::Answer,
@@ -62,6 +64,9 @@ use self::{
 };
 pub use self::{answering::CompressionFuture, builder::CompressionBuilder};
 use crate::problem::Problem;
+
+/// How long a body takes to be encoded once a thread has begun with it, for those who wait for somebody else's.
+const REMEMBERED_LIMIT: Duration = Duration::from_secs(1);
 
 /// Compresses responses.
 ///
@@ -145,6 +150,7 @@ where
     forward_ready!(service);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        self.worker.recover();
         let policy = &self.worker.shared.policy;
         let asked = policy.enabled().then(|| Asked::of(&mut request, policy));
         if asked.as_ref().is_some_and(Asked::is_not_acceptable) {
@@ -250,7 +256,7 @@ impl Worker {
             }
             (Err(skip), Ok(bytes)) => Err((skip, EitherBody::right(BoxBody::new(bytes)))),
             (Err(skip), Err(body)) => Err((skip, EitherBody::left(body))),
-            (Ok((choice, reason, _)), Err(body)) => match shared.encoding.stream(choice, kind) {
+            (Ok((choice, reason, _)), Err(body)) => match shared.encoding.stream(choice) {
                 Ok(encoder) => {
                     headers::encode(response.headers_mut(), choice, true);
                     // What its handler may have said of its length is not that of these bytes. Before HTTP/1.1 there are
@@ -292,23 +298,23 @@ impl Worker {
         };
         let (choice, reason) = at(Load::Normal)?;
         let variant = |choice| {
-            let size_bytes = size_bytes.filter(|_| !asked.is_head)?;
             shared.memo.as_ref()?;
-            Shared::variant(choice, response, size_bytes)
+            Shared::variant(choice, response, size_bytes?)
+        };
+        let is_remembered = |variant: Option<Variant>| match (&shared.memo, variant) {
+            (Some(memo), Some(variant)) => memo.get(variant).is_some(),
+            _ => false,
         };
         let usual = variant(choice);
-        let is_remembered = || {
-            let (memo, usual) = (shared.memo.as_ref()?, usual?);
-            memo.get(usual)
-        };
-        if load == Load::Normal || is_remembered().is_some() {
+        if load == Load::Normal || is_remembered(usual) {
             return Ok((choice, reason, usual));
         }
-        if load == Load::Overload && !asked.refuses_identity {
+        let (choice, reason) = at(load)?;
+        let cheaper = variant(choice);
+        if load == Load::Overload && !asked.refuses_identity && !is_remembered(cheaper) {
             return Err(Skip::Load);
         }
-        let (choice, reason) = at(load)?;
-        Ok((choice, reason, variant(choice)))
+        Ok((choice, reason, cheaper))
     }
 }
 
@@ -338,15 +344,19 @@ impl Shared {
         if is_quick {
             return encoding.await;
         }
-        // Whoever asks first may leave, and others wait for the same.
-        match spawn(encoding).await {
-            Ok(encoded) => encoded,
+        // Whoever asks first may leave, and others wait for the same: each as long as for a thread of its own, and as it
+        // takes to encode.
+        let limit = self.encoding.begin_limit() + REMEMBERED_LIMIT;
+        match timeout(limit, spawn(encoding)).await {
+            Ok(Ok(encoded)) => encoded,
             // It panicked, or the runtime is going down.
-            Err(_) => Err(Skip::Failed),
+            Ok(Err(_)) => Err(Skip::Failed),
+            Err(_) => Err(Skip::Busy),
         }
     }
 
-    /// In the cheapest way that the client accepts, where that costs little.
+    /// In the cheapest of the ways that the client likes best, where that costs little; and whatever it costs for one that
+    /// refuses the body as it is.
     fn encode_lighter(&self, asked: &Asked, whole: &mut Whole) -> Result<Bytes, Skip> {
         let body = Body {
             size_bytes: Some(whole.bytes.len()),
@@ -355,10 +365,11 @@ impl Shared {
         let encoder = self.encoding.encoder();
         let lighter = encoder.choose_for(&asked.effort, &asked.preferred, body, Load::High);
         let (choice, _) = lighter.ok_or(Skip::Busy)?;
-        if !self
-            .encoding
-            .is_quick(choice, whole.kind, whole.bytes.len())
-        {
+        let is_quick = || {
+            let size = whole.bytes.len();
+            self.encoding.is_quick(choice, whole.kind, size)
+        };
+        if !asked.refuses_identity && !is_quick() {
             return Err(Skip::Busy);
         }
         (whole.choice, whole.reason) = (choice, Reason::Busy);

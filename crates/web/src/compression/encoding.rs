@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -14,10 +14,11 @@ use ruleiq_compression::{Choice, Coding, Encoder, Kind, Skip, StreamEncoder};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     task::spawn_blocking,
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
-/// How long a body waits in fact until a thread begins with it, whatever was predicted: others may have all threads.
+/// How long a body waits in fact until a thread begins with it, whatever was predicted, unless more is allowed: others may
+/// have all threads.
 const BEGIN_LIMIT: Duration = Duration::from_millis(500);
 
 /// Limits of what is encoded at once.
@@ -48,6 +49,10 @@ struct Ahead {
     of_all: Arc<AtomicU64>,
     cost_us: u64,
 }
+
+/// The place of a body among those that are encoded at once: its thread's as soon as that begins, and nobody's when who
+/// waits for that leaves before.
+struct Ticket(Arc<Mutex<Option<(OwnedSemaphorePermit, Ahead)>>>);
 
 impl Encoding {
     pub(super) fn new(encoder: Encoder, limits: Limits) -> Encoding {
@@ -84,11 +89,10 @@ impl Encoding {
     pub(super) fn stream(
         &self,
         choice: Choice,
-        kind: Kind,
     ) -> Result<(StreamEncoder, OwnedSemaphorePermit), Skip> {
         let place = Arc::clone(&self.streams).try_acquire_owned();
         let place = place.map_err(|_| Skip::Busy)?;
-        let stream = self.encoder.stream_at(choice, kind);
+        let stream = self.encoder.stream_at(choice);
         Ok((
             stream.map_err(|error| failed(choice.coding, &error))?,
             place,
@@ -108,19 +112,22 @@ impl Encoding {
             return self.encode_here(choice, kind, body);
         }
         let ahead = self.hand_over(choice, kind, body.len()).ok_or(Skip::Busy)?;
-        let permit = timeout(BEGIN_LIMIT, Arc::clone(&self.offloads).acquire_owned()).await;
+        let begins = Instant::now() + self.begin_limit();
+        let permit = timeout_at(begins, Arc::clone(&self.offloads).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             return Err(Skip::Busy);
         };
+        let ticket = Ticket(Arc::new(Mutex::new(Some((permit, ahead)))));
         let (encoder, body) = (Arc::clone(&self.encoder), body.clone());
         let (begin, begun) = oneshot::channel();
+        let taken = Ticket(Arc::clone(&ticket.0));
         let encoding = spawn_blocking(move || {
-            let _held = (permit, ahead);
-            // Nobody may wait for it any more.
-            begin.send(()).ok()?;
+            let _held = taken.take()?;
+            // Who waits for it may have left in this moment.
+            begin.send(()).ok();
             Some(encoder.encode_at(choice, kind, &body))
         });
-        if timeout(BEGIN_LIMIT, begun).await.is_err() {
+        if timeout_at(begins, begun).await.is_err() && ticket.take().is_some() {
             return Err(Skip::Busy);
         }
         match encoding.await {
@@ -131,11 +138,16 @@ impl Encoding {
         }
     }
 
+    /// How long it takes at most until a thread begins with a body.
+    pub(super) fn begin_limit(&self) -> Duration {
+        BEGIN_LIMIT.max(self.limits.offload_wait)
+    }
+
     /// A place among the bodies that other threads encode, unless so much is before it that it would wait too long.
     fn hand_over(&self, choice: Choice, kind: Kind, size_bytes: usize) -> Option<Ahead> {
         let micros = |it: Duration| u64::try_from(it.as_micros()).unwrap_or(u64::MAX);
         let cost = self.encoder.predicted_cost_at(choice, kind, size_bytes);
-        // A tenth of all time there is: sums do not overflow.
+        // Sums do not overflow.
         let cost_us = micros(cost).min(u64::MAX / 1_000_000);
         let threads = self.limits.offloads as u64;
         let most = micros(self.limits.offload_wait).saturating_mul(threads);
@@ -146,6 +158,18 @@ impl Encoding {
             cost_us,
         };
         is_taken(&before).then_some(ahead)
+    }
+}
+
+impl Ticket {
+    fn take(&self) -> Option<(OwnedSemaphorePermit, Ahead)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 

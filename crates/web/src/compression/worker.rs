@@ -49,6 +49,13 @@ impl Worker {
         }
     }
 
+    /// Looks whether there is less to do, where there was too much: whatever is asked for then.
+    pub(super) fn recover(&self) {
+        if self.last.get() > Load::Normal {
+            self.load();
+        }
+    }
+
     pub(super) fn load(&self) -> Load {
         let load = match &self.source {
             Source::Ignored => Load::Normal,

@@ -24,7 +24,7 @@ use actix_web::{
 };
 use bytes::Bytes;
 use prometheus::Registry;
-use ruleiq_compression::{Coding, CompressionMetrics, Config, Encoder};
+use ruleiq_compression::{Coding, CompressionMetrics, Config, Encoder, LoadHandle};
 use ruleiq_web::{CompressionBuilder, CompressionMiddleware};
 
 use crate::answer::{Answer, ask};
@@ -82,7 +82,8 @@ impl Counted {
     }
 
     fn default() -> Counted {
-        Counted::new(CompressionMiddleware::builder())
+        // Whatever else this machine has to do.
+        Counted::new(CompressionMiddleware::builder().load(LoadHandle::default()))
     }
 
     async fn ask(

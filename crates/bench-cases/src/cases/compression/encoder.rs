@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use ruleiq_bench::{Arm, Case, Fault, repeat};
-use ruleiq_compression::{Coding, Config, Encoder};
+use ruleiq_compression::{Coding, Config, Encoder, Kind};
 use ruleiq_performance::benchmark::{ENCODER_CASES, EncoderCase};
 use serde::Serialize;
 
@@ -41,8 +41,12 @@ pub(super) fn cases() -> impl Iterator<Item = Case<Env>> {
 
 async fn ours(_: Arc<Env>, settings: Arc<EncoderSettings>) -> Result<Box<dyn Arm>, Fault> {
     let encoder = Encoder::new(&Config::default()).map_err(Fault::failed)?;
-    let coding = settings.coding;
-    encoding(*settings, move |body| encoder.encode(coding, body).ok())
+    // Chosen once: what is learned of its cost must not change what is measured.
+    let choice = encoder.choose(&[settings.coding], Some(settings.body_bytes));
+    let choice = choice.ok_or_else(|| Fault::Failed("no level".to_owned()))?;
+    encoding(*settings, move |body| {
+        encoder.encode_at(choice, Kind::Json, body).ok()
+    })
 }
 
 async fn raw(_: Arc<Env>, settings: Arc<EncoderSettings>) -> Result<Box<dyn Arm>, Fault> {

@@ -52,6 +52,7 @@ pub(super) async fn tower(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<
 pub(super) async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<dyn Arm>, Fault> {
     let settings = Settings {
         is_eligible: false,
+        is_marked: false,
         ..Settings::clone(&settings)
     };
     plain(env, &settings, Framework::Actix, Compressor::Nothing).await

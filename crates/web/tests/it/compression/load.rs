@@ -65,6 +65,23 @@ async fn a_head_is_answered_as_its_get_would_be() {
         let answer = counted.ask(head, || json(text())).await;
         assert_eq!(answer.header("content-encoding"), coding, "{load:?}");
     }
+    let load = LoadHandle::default();
+    let counted = told(&load, Config::default());
+    counted.ask(get("br, zstd"), marked).await;
+    load.set(Load::Overload);
+    let head = get("br, zstd").method(Method::HEAD);
+    let answer = counted.ask(head, marked).await;
+    assert_eq!(
+        answer.header("content-encoding"),
+        Some("br"),
+        "it is remembered"
+    );
+}
+
+fn marked() -> HttpResponse {
+    let mut response = json(text());
+    response.extensions_mut().insert(ContentHash(7));
+    response
 }
 
 #[actix_web::test]
@@ -90,11 +107,6 @@ async fn a_stream_that_begins_under_load_is_cheaper_or_left_alone() {
 async fn what_is_remembered_is_sent_however_much_there_is_to_do() {
     let load = LoadHandle::default();
     let counted = told(&load, Config::default());
-    let marked = || {
-        let mut response = json(text());
-        response.extensions_mut().insert(ContentHash(7));
-        response
-    };
     let accept = "br, zstd";
     // Nothing is remembered yet.
     load.set(Load::Overload);
@@ -113,11 +125,24 @@ async fn what_is_remembered_is_sent_however_much_there_is_to_do() {
             &text(),
         );
     }
-    // Of a client without brotli there is nothing, until it was encoded for one.
+    // Of a client without brotli there is nothing, until it was encoded for one, be it in the cheapest way.
+    let plain = "gzip, zstd";
+    assert_identity(&counted.ask(get("gzip"), marked).await, &text());
+    assert_identity(&counted.ask(get(plain), marked).await, &text());
+    load.set(Load::High);
+    assert_encoded(
+        &counted.ask(get(plain), marked).await,
+        Coding::Zstd,
+        &text(),
+    );
     load.set(Load::Overload);
-    assert_identity(&counted.ask(get("zstd"), marked).await, &text());
+    assert_encoded(
+        &counted.ask(get(plain), marked).await,
+        Coding::Zstd,
+        &text(),
+    );
     let memo = counted.counts("memo");
-    assert_eq!(memo, [("hit".into(), 2), ("miss".into(), 1)]);
+    assert_eq!(memo, [("hit".into(), 3), ("miss".into(), 2)]);
 }
 
 #[actix_web::test]

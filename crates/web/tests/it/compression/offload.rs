@@ -6,7 +6,7 @@ use actix_web::{App, test, web};
 use bytes::Bytes;
 use futures_util::{future::join_all, poll};
 use ruleiq_compression::Coding;
-use ruleiq_web::CompressionMiddleware;
+use ruleiq_web::{CompressionMiddleware, ContentHash};
 use tokio::time::timeout;
 
 use super::{Counted, assert_encoded, assert_identity, get, json, noise, text};
@@ -103,6 +103,20 @@ fn where_no_thread_begins_with_it_a_body_is_sent_as_it_is() {
         let answer = counted.ask(get("br"), || json(text())).await;
         assert_identity(&answer, &text());
         assert_eq!(counted.skips(), [("busy".into(), 1)]);
+        // Who cannot have it so gets it encoded.
+        let answer = counted.ask(get("gzip, *;q=0"), || json(text())).await;
+        assert_encoded(&answer, Coding::Gzip, &text());
+        // One after the other they would wait for the same; they do so together.
+        let marked = || {
+            let mut response = json(text());
+            response.extensions_mut().insert(ContentHash(7));
+            response
+        };
+        let asked = (0..10).map(|_| counted.ask(get("br"), marked));
+        let answers = timeout(Duration::from_secs(4), join_all(asked)).await;
+        for answer in answers.unwrap() {
+            assert_identity(&answer, &text());
+        }
         end.send(()).unwrap();
         // Nothing of it is left: the next one has the place.
         let answer = counted.ask(get("br"), || json(text())).await;

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::server::Server;
+use super::server::{Role, Server};
 use crate::soak::{is_full, report};
 
 const CONNECTIONS: usize = 64;
@@ -18,6 +18,10 @@ const MOST_MIB: u64 = 12;
 
 fn mib(kib: u64) -> u64 {
     kib.div_ceil(1024)
+}
+
+fn asked() -> u64 {
+    if is_full() { 10_000 } else { 1_000 }
 }
 
 /// Lists of 1 to 100 KB in all codings, 64 at once.
@@ -34,20 +38,22 @@ async fn ask_for_lists(server: &Server) {
         expect: Expectation::status(200),
     };
     let client = Client::connect(target, CONNECTIONS, Limits::default()).await;
-    let asked = if is_full() { 10_000 } else { 1_000 };
-    let budget = Budget::Operations(asked);
+    let budget = Budget::Operations(asked());
     let tally = client.unwrap().closed_loop(budget).await.unwrap();
-    assert_eq!((tally.operations, tally.errors.len()), (asked, 0));
+    assert_eq!((tally.operations, tally.errors.len()), (asked(), 0));
 }
 
 #[tokio::test]
 async fn lists_at_once_take_little_memory() {
-    let (plain, ours) = (Server::start(false), Server::start(true));
+    let (plain, ours) = (Server::start(Role::Plain), Server::start(Role::Steady));
     let mut peaks = [0; 2];
     for (peak, server) in peaks.iter_mut().zip([&plain, &ours]) {
         ask_for_lists(server).await;
         *peak = server.memory_kib("VmHWM");
     }
+    // Of the lists of 1 KB none is large enough.
+    let encoded = ours.count("ruleiq_compression_responses_total").await;
+    assert!(encoded >= asked() * 3 / 5, "{encoded}");
     let more = mib(peaks[1].saturating_sub(peaks[0]));
     let bar = format!("<={MOST_MIB}");
     report("memory_64_connections", more, "MiB", &bar, more <= MOST_MIB);
@@ -76,9 +82,13 @@ async fn open_streams(server: &Server, coding: Coding) -> Vec<TcpStream> {
 async fn streams_at_once_are_bounded_in_memory() {
     for coding in Coding::ALL {
         let mut open = [0; 2];
-        for (is_ours, open) in [false, true].into_iter().zip(&mut open) {
-            let server = Server::start(is_ours);
+        for (role, open) in [Role::Plain, Role::Steady].into_iter().zip(&mut open) {
+            let server = Server::start(role);
             let _streams = open_streams(&server, coding).await;
+            if role == Role::Steady {
+                let encoded = server.count("ruleiq_compression_responses_total").await;
+                assert_eq!(encoded, CONNECTIONS as u64);
+            }
             *open = server.memory_kib("VmRSS");
         }
         let more = mib(open[1].saturating_sub(open[0]));

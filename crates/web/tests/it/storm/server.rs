@@ -15,12 +15,31 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use prometheus::{Registry, TextEncoder};
-use ruleiq_compression::CompressionMetrics;
+use ruleiq_compression::{CompressionMetrics, Config};
 use ruleiq_web::CompressionMiddleware;
 use serde_json::{Value, json};
 
 /// Whether the process is to serve, and whether compressed.
 const ROLE: &str = "RULEIQ_STORM_SERVER";
+
+/// What is around its handlers.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Role {
+    Plain,
+    Ours,
+    /// Ours, which encodes however much there is to do.
+    Steady,
+}
+
+impl Role {
+    fn word(self) -> &'static str {
+        match self {
+            Role::Plain => "plain",
+            Role::Ours => "ours",
+            Role::Steady => "steady",
+        }
+    }
+}
 
 /// A running one, killed when dropped.
 pub(super) struct Server {
@@ -29,15 +48,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// One worker, with our middleware or without.
-    pub(super) fn start(is_ours: bool) -> Server {
+    /// One worker.
+    pub(super) fn start(role: Role) -> Server {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
                 "storm::server::serves_for_a_storm",
                 "--nocapture",
             ])
-            .env(ROLE, if is_ours { "ours" } else { "plain" })
+            .env(ROLE, role.word())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -52,6 +71,16 @@ impl Server {
         // What else it prints, nobody reads; it must not wait for that.
         std::thread::spawn(move || told.for_each(drop));
         Server { child, address }
+    }
+
+    /// The sum of all counts of one family.
+    pub(super) async fn count(&self, family: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.address);
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let start = format!("{family}{{");
+        let lines = text.lines().filter(|line| line.starts_with(&start));
+        let counts = lines.map(|line| line.rsplit(' ').next().unwrap());
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
     }
 
     /// One figure of `/proc/PID/status`, in KiB.
@@ -106,19 +135,30 @@ fn serves_for_a_storm() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
-    System::new().block_on(serve(role == "ours"));
+    let all = [Role::Plain, Role::Ours, Role::Steady];
+    let role = all.into_iter().find(|it| it.word() == role);
+    System::new().block_on(serve(role.unwrap()));
 }
 
-async fn serve(is_ours: bool) {
+async fn serve(role: Role) {
     let registry = Registry::new();
-    let middleware = CompressionMiddleware::builder()
+    let config = Config {
+        load_aware: role == Role::Ours,
+        ..Config::default()
+    };
+    let mut builder = CompressionMiddleware::builder();
+    if role == Role::Steady {
+        builder = builder.offload_wait(Duration::from_secs(60));
+    }
+    let middleware = builder
+        .config(config)
         .metrics(CompressionMetrics::register(&registry).unwrap())
         .build()
         .unwrap();
     let server = HttpServer::new(move || {
         let registry = registry.clone();
         App::new()
-            .wrap(Condition::new(is_ours, middleware.clone()))
+            .wrap(Condition::new(role != Role::Plain, middleware.clone()))
             .route(
                 "/metrics",
                 web::get().to(move || {
@@ -152,9 +192,9 @@ async fn whole(rows: web::Path<u32>) -> HttpResponse {
         .body(list(rows.into_inner()))
 }
 
-/// Begins with a piece, and has nothing more to say.
+/// Begins with more than any window holds, and has nothing more to say.
 async fn events() -> HttpResponse {
-    let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(list(200))) });
+    let first = stream::once(async { Ok::<_, std::io::Error>(Bytes::from(list(4_000))) });
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .body(BodyStream::new(first.chain(stream::pending())))
