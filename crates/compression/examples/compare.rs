@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         rows.push(measure(Coding::Brotli, brotli_level, &config, &body)?);
     }
-    for zstd_level in [-5, -1, 1, 2, 3, 4, 6, 7, 9, 12, 15, 19] {
+    for zstd_level in [-7, -5, -1, 1, 2, 3, 4, 6, 7, 9, 12, 15, 19] {
         let config = Config {
             zstd_level: Some(zstd_level),
             ..Config::default()

@@ -28,6 +28,9 @@ pub struct Config {
     /// and not `/docsearch`. Default: `/health`, `/metrics`, `/docs`.
     pub exclude_paths: Vec<String>,
 
+    /// Content types that shrink, beside text in all its forms. Default: none.
+    pub content_types: Vec<String>,
+
     /// The codings on offer, in the order that breaks ties. Default: `br`, `zstd`, `gzip`.
     ///
     /// Without one of them, clients that know no other get more bytes. Without any, all get them.
@@ -100,7 +103,8 @@ pub struct Route {
     pub levels: Levels,
 }
 
-/// What may differ for a path. What is none is as everywhere.
+/// What may differ for a path. What is none is as everywhere: a level that costs more than the budget is not used without
+/// a budget to go with it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Levels {
@@ -123,6 +127,7 @@ impl Default for Config {
             minimum_size: 1000,
             maximum_size: 8 * 1024 * 1024,
             exclude_paths: ["/health", "/metrics", "/docs"].map(String::from).into(),
+            content_types: Vec::new(),
             codings: Coding::ALL.into(),
             memo_bytes: 16 * 1024 * 1024,
             cpu_budget_us: 2_000,

@@ -18,6 +18,13 @@ pub enum BuildError {
         /// The levels that there are.
         choice: &'static str,
     },
+
+    /// A path that no request has.
+    #[error("the path `{path}` covers nothing; a path begins with `/`")]
+    Path {
+        /// The path.
+        path: Box<str>,
+    },
 }
 
 /// Why a body was not encoded.

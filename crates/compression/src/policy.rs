@@ -1,5 +1,7 @@
 //! Which responses are worth a coding.
 
+use std::borrow::Cow;
+
 use crate::{BuildError, Coding, Config, Effort};
 
 /// Which responses are worth a coding, by path, content type and size, and how hard those of a path are encoded.
@@ -9,6 +11,7 @@ pub struct Policy {
     minimum_size: usize,
     maximum_size: usize,
     exclude_paths: Box<[Box<str>]>,
+    content_types: Box<[Box<str>]>,
     codings: Box<[Coding]>,
     effort: Effort,
     /// The longest paths first.
@@ -58,12 +61,13 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// [`BuildError::Level`] for a level, also of a route, that its coding does not have.
+    /// [`BuildError::Level`] for a level, also of a route, that its coding does not have; [`BuildError::Path`] for a path
+    /// that does not begin with `/`, which would cover nothing.
     pub fn new(config: &Config) -> Result<Policy, BuildError> {
         let mut routes = Vec::with_capacity(config.routes.len());
         for route in &config.routes {
-            let path: Box<str> = route.path.trim_end_matches('/').into();
-            routes.push((path, Effort::of(config, &route.levels)?));
+            let effort = Effort::of(config, &route.levels)?;
+            routes.push((covered(&route.path)?, effort));
         }
         routes.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         Ok(Policy {
@@ -75,7 +79,12 @@ impl Policy {
             exclude_paths: config
                 .exclude_paths
                 .iter()
-                .map(|path| path.trim_end_matches('/').into())
+                .map(|path| covered(path))
+                .collect::<Result<_, _>>()?,
+            content_types: config
+                .content_types
+                .iter()
+                .map(|it| it.trim().into())
                 .collect(),
             codings: config.codings.clone().into(),
         })
@@ -93,18 +102,24 @@ impl Policy {
 
     /// Whether a path is an excluded one or below one.
     ///
-    /// Paths are compared as they are written, case and percent-encoding included.
+    /// Paths are compared byte by byte, percent-encoding undone as a router does it: `/%64ocs` is `/docs`, while `%2F` is
+    /// part of a name.
     pub fn excludes(&self, path: &str) -> bool {
+        let path = decoded(path);
         let mut excluded = self.exclude_paths.iter();
-        excluded.any(|it| covers(it, path))
+        excluded.any(|it| covers(it, &path))
     }
 
     /// How hard responses of a path are encoded.
     ///
     /// Paths are compared as those that are excluded.
     pub fn effort(&self, path: &str) -> &Effort {
+        if self.routes.is_empty() {
+            return &self.effort;
+        }
+        let path = decoded(path);
         let mut routes = self.routes.iter();
-        let route = routes.find(|(covered, _)| covers(covered, path));
+        let route = routes.find(|(covered, _)| covers(covered, &path));
         route.map_or(&self.effort, |(_, effort)| effort)
     }
 
@@ -115,9 +130,17 @@ impl Policy {
     /// With the reason why not.
     pub fn check_content_type(&self, content_type: Option<&[u8]>) -> Result<(), Skip> {
         match content_type {
-            Some(content_type) if shrinks(content_type) => Ok(()),
+            Some(content_type) if shrinks(content_type) || self.lists(content_type) => Ok(()),
             _ => Err(Skip::ContentType),
         }
+    }
+
+    /// Whether the configuration names this type.
+    fn lists(&self, content_type: &[u8]) -> bool {
+        let essence = content_type.split(|byte| *byte == b';').next();
+        let essence = essence.unwrap_or_default().trim_ascii();
+        let mut listed = self.content_types.iter();
+        listed.any(|it| it.as_bytes().eq_ignore_ascii_case(essence))
     }
 
     /// Whether a body of this size, in bytes, is worth it.
@@ -181,10 +204,43 @@ impl Skip {
     }
 }
 
+/// A path of the configuration, which covers all below it.
+fn covered(path: &str) -> Result<Box<str>, BuildError> {
+    match path.starts_with('/') {
+        true => Ok(path.trim_end_matches('/').into()),
+        false => Err(BuildError::Path { path: path.into() }),
+    }
+}
+
 /// Whether a path is this one or below it.
-fn covers(covered: &str, path: &str) -> bool {
-    path.strip_prefix(covered)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+fn covers(covered: &str, path: &[u8]) -> bool {
+    path.strip_prefix(covered.as_bytes())
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// A path without percent-encoding, but for `%2F`, which separates nothing, and for what is none.
+fn decoded(path: &str) -> Cow<'_, [u8]> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path.as_bytes());
+    }
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
+    let mut rest = path.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let Some((first, others)) = rest.split_first() {
+        let pair = digit(others.first()).zip(digit(others.get(1)));
+        let byte = pair.and_then(|(high, low)| u8::try_from(16 * high + low).ok());
+        match byte.filter(|it| *first == b'%' && *it != b'/') {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = &others[2..];
+            }
+            None => {
+                decoded.push(*first);
+                rest = others;
+            }
+        }
+    }
+    Cow::Owned(decoded)
 }
 
 /// Text in all its forms. gRPC is left alone, since it compresses its messages itself.
@@ -300,6 +356,19 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_is_named_shrinks_too() {
+        let config = Config {
+            content_types: vec!["application/wasm".to_owned()],
+            ..Config::default()
+        };
+        let policy = Policy::new(&config).unwrap();
+        let check = |content_type: &str| policy.check_content_type(Some(content_type.as_bytes()));
+        assert_eq!(check("Application/Wasm; a=b"), Ok(()));
+        assert_eq!(check("application/json"), Ok(()));
+        assert_eq!(check("application/wasm2"), Err(Skip::ContentType));
+    }
+
+    #[test]
     fn a_path_is_excluded_with_all_below_it_and_nothing_beside_it() {
         let check = |path, expect| assert_eq!(policy().excludes(path), expect, "for {path}");
         check("/health", true);
@@ -309,6 +378,10 @@ mod tests {
         check("/Health", false);
         check("/docs/openapi.json", true);
         check("/docs%2fopenapi.json", false);
+        check("/%64ocs", true);
+        check("/%64oc%73/%zz", true);
+        check("/docs%", false);
+        check("/%25docs", false);
         check("/api/docs", false);
         check("/metrics", true);
         check("/", false);
@@ -341,11 +414,23 @@ mod tests {
         assert_eq!(level("/a/b/c"), 3);
         assert_eq!(level("/ab"), 4);
         assert_eq!(level("/"), 4);
+        assert_eq!(level("/%61/%62"), 3);
+        for wrong in [route("/a", 12), route("a", 4), route("", 4)] {
+            let wrong = Config {
+                routes: vec![wrong],
+                ..Config::default()
+            };
+            assert!(Policy::new(&wrong).is_err());
+        }
         let wrong = Config {
-            routes: vec![route("/a", 12)],
+            exclude_paths: vec!["docs".to_owned()],
             ..Config::default()
         };
-        assert!(Policy::new(&wrong).is_err());
+        let told = Policy::new(&wrong).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "the path `docs` covers nothing; a path begins with `/`"
+        );
     }
 
     #[test]

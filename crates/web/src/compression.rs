@@ -98,7 +98,7 @@ pub struct Uncompressed;
 /// Put into a response's extensions, it says what the body is: a hash of it, of at least 128 bits, that nobody can make
 /// collide. Its encoded forms are remembered by it, unless the response sets a cookie or is private.
 ///
-/// [`Cached`](crate::Cached) says it of what a cache keeps. An entity tag is none: it may say less than the body. A
+/// `Cached` says it of what a cache keeps. An entity tag is none: it may say less than the body. A
 /// middleware that changes the body on its way must take it out of the extensions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ContentHash(pub u128);
@@ -228,6 +228,9 @@ impl Worker {
             headers::confirm(response.headers_mut(), asked);
         }
         if let Err(skip) = shared.check(asked, &response) {
+            if shared.varies(asked, &response, skip) {
+                headers::vary(response.headers_mut());
+            }
             shared.metrics.record_skip(skip);
             return Step::Done(response.map_into_left_body());
         }
@@ -410,11 +413,37 @@ impl Shared {
         response.set_body(EitherBody::right(BoxBody::new(body)))
     }
 
+    /// Whether another request would have got a response encoded that this one gets as it is.
+    fn varies<B: MessageBody>(
+        &self,
+        asked: &Asked,
+        response: &HttpResponse<B>,
+        skip: Skip,
+    ) -> bool {
+        let asks_otherwise = matches!(asked.skip, Some(Skip::Range | Skip::NoTransform));
+        let is_part = response.status() == StatusCode::PARTIAL_CONTENT && skip == Skip::Status;
+        if is_part || (asks_otherwise && response.status() == StatusCode::PARTIAL_CONTENT) {
+            // The size of the whole is not that of a part.
+            let content_type = headers::content_type(response.headers());
+            return self.policy.check_content_type(content_type).is_ok()
+                && headers::check_part(response.headers()).is_ok();
+        }
+        asks_otherwise && self.check_response(asked, response).is_ok()
+    }
+
     /// Whether a response can be encoded, for whatever client.
     fn check<B: MessageBody>(&self, asked: &Asked, response: &HttpResponse<B>) -> Result<(), Skip> {
-        if let Some(skip) = asked.skip {
-            return Err(skip);
+        match asked.skip {
+            Some(skip) => Err(skip),
+            None => self.check_response(asked, response),
         }
+    }
+
+    fn check_response<B: MessageBody>(
+        &self,
+        asked: &Asked,
+        response: &HttpResponse<B>,
+    ) -> Result<(), Skip> {
         if response.extensions().contains::<Uncompressed>() {
             return Err(Skip::OptOut);
         }

@@ -34,6 +34,14 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Skip> {
     }
 }
 
+/// The same of a part of a response.
+pub(super) fn check_part(headers: &HeaderMap) -> Result<(), Skip> {
+    match check(headers) {
+        Err(Skip::Range) if !has_no_transform(headers) => Ok(()),
+        verdict => verdict,
+    }
+}
+
 pub(super) fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes)
 }

@@ -232,7 +232,7 @@ async fn what_a_log_inside_of_it_counts_is_encoded_as_a_stream() {
 }
 
 #[actix_web::test]
-async fn in_a_scope_paths_are_those_of_the_whole_app_as_they_are_written() {
+async fn in_a_scope_paths_are_those_of_the_whole_app_however_they_are_written() {
     let builder = CompressionMiddleware::builder().exclude_paths(["/api/raw", "/text"]);
     let counted = Counted::new(builder);
     let scope = web::scope("/api")
@@ -246,6 +246,8 @@ async fn in_a_scope_paths_are_those_of_the_whole_app_as_they_are_written() {
         "/api/raw/x",
         "/api/raw?x=/api",
         "/api/raw/x%2f?y",
+        "/api/r%61w",
+        "/%61pi/raw/x",
         "http://host/api/raw",
     ] {
         let answer = ask(&app, get("br").uri(uri)).await;
@@ -255,7 +257,6 @@ async fn in_a_scope_paths_are_those_of_the_whole_app_as_they_are_written() {
         "/api/text",
         "/api/rawer",
         "/api/raw%2fx",
-        "/api/r%61w",
         "/api//raw",
         "/api/?x=/api/raw",
     ] {

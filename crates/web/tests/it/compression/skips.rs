@@ -85,7 +85,10 @@ async fn a_status_without_a_body_or_with_a_part_of_one_is_left_alone() {
     for code in [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT] {
         check("status", status(code)).await;
     }
-    check("status", status(StatusCode::PARTIAL_CONTENT)).await;
+    let counted = Counted::default();
+    let part = status(StatusCode::PARTIAL_CONTENT);
+    assert_identity(&counted.ask(get("br"), part).await, &text());
+    assert_skipped(&counted, "status");
     check("range", with("content-range", "bytes 0-99/200")).await;
 }
 
@@ -138,11 +141,41 @@ async fn a_request_for_a_range_or_without_changes_is_left_alone() {
         (("cache-control", "no-transform"), "no_transform"),
     ] {
         let counted = Counted::default();
-        let answer = counted
-            .ask(get("br").insert_header(header), || json(text()))
-            .await;
-        assert_untouched(&answer, &text());
+        let ask = || get("br").insert_header(header);
+        let answer = counted.ask(ask(), || json(text())).await;
+        // Who asks otherwise gets it encoded.
+        assert_identity(&answer, &text());
         assert_skipped(&counted, reason);
+        for same_for_all in [with("content-encoding", "gzip"), with("x-other", "1")] {
+            let is_encoded = same_for_all().headers().contains_key("content-encoding");
+            let answer = counted.ask(ask(), same_for_all).await;
+            let vary = answer.header("vary");
+            assert_eq!(vary.is_some(), !is_encoded, "{header:?}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_part_says_that_the_whole_would_have_been_encoded() {
+    let part = |content_type: &'static str| {
+        move || {
+            let mut response = HttpResponse::PartialContent()
+                .content_type(content_type)
+                .body("some");
+            let range = "bytes 0-3/20000".parse().unwrap();
+            response
+                .headers_mut()
+                .insert("content-range".parse().unwrap(), range);
+            response
+        }
+    };
+    for (content_type, vary) in [("text/html", Some("Accept-Encoding")), ("image/png", None)] {
+        for request in [get("br").insert_header(("range", "bytes=0-3")), get("br")] {
+            let answer = Counted::default().ask(request, part(content_type)).await;
+            assert_eq!(answer.header("vary"), vary, "{content_type}");
+            assert_eq!(answer.header("content-encoding"), None);
+            assert_eq!(answer.body, "some");
+        }
     }
 }
 
