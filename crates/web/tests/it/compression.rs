@@ -60,6 +60,11 @@ fn encoded(coding: Coding, body: &[u8]) -> Bytes {
     encoder.encode(coding, body).unwrap()
 }
 
+/// A middleware that compresses as it does when there is little to do, whatever else this machine has to do.
+pub(crate) fn unhurried() -> CompressionBuilder {
+    CompressionMiddleware::builder().load(LoadHandle::default())
+}
+
 /// A GET that accepts these codings.
 fn get(accept_encoding: &str) -> TestRequest {
     TestRequest::get().insert_header(("accept-encoding", accept_encoding))
@@ -82,8 +87,7 @@ impl Counted {
     }
 
     fn default() -> Counted {
-        // Whatever else this machine has to do.
-        Counted::new(CompressionMiddleware::builder().load(LoadHandle::default()))
+        Counted::new(unhurried())
     }
 
     async fn ask(

@@ -4,7 +4,7 @@ use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use ruleiq_metrics::Metrics;
-use ruleiq_web::{CompressionMiddleware, RequestId, RequestScope, Timing};
+use ruleiq_web::{RequestId, RequestScope, Timing};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -27,7 +27,7 @@ impl Server {
     fn start(deadline: Duration) -> Server {
         let metrics = Metrics::new();
         let timing = Timing::new(metrics.clone());
-        let compression = CompressionMiddleware::builder().build().unwrap();
+        let compression = crate::compression::unhurried().build().unwrap();
         let stuck = Arc::new(Notify::new());
         let begun = Arc::clone(&stuck);
         let server = HttpServer::new(move || {

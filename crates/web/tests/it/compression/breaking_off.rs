@@ -6,7 +6,6 @@ use actix_web::{HttpResponse, body::BodyStream};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::unfold};
 use ruleiq_compression::Coding;
-use ruleiq_web::CompressionMiddleware;
 use tokio::{
     net::TcpStream,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -17,7 +16,7 @@ use super::{
     noise,
     sockets::{LIMIT, Received, Server, read_until, rest},
     streams::stream,
-    text,
+    text, unhurried,
 };
 
 type Event = io::Result<Bytes>;
@@ -62,7 +61,7 @@ async fn a_stream_that_fails_is_never_taken_for_a_whole_one() {
 
 #[actix_web::test]
 async fn a_client_that_leaves_gives_the_place_of_its_stream_back() {
-    let middleware = CompressionMiddleware::builder().stream_limit(1).build();
+    let middleware = unhurried().stream_limit(1).build();
     let (answer, mut streams) = live();
     let server = Server::start(middleware.unwrap(), answer);
     for _ in 0..3 {

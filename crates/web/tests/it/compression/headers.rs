@@ -11,9 +11,8 @@ use actix_web::{
     web,
 };
 use ruleiq_compression::Coding;
-use ruleiq_web::CompressionMiddleware;
 
-use super::{Counted, assert_encoded, encoded, get, json, text};
+use super::{Counted, assert_encoded, encoded, get, json, text, unhurried};
 use crate::answer::ask;
 
 fn with(headers: &'static [(&'static str, &'static str)]) -> impl Fn() -> HttpResponse + Clone {
@@ -128,7 +127,7 @@ async fn conditions(request: HttpRequest) -> HttpResponse {
 async fn handlers_see_conditions_as_they_know_them() {
     let app = App::new()
         .default_service(web::to(conditions))
-        .wrap(CompressionMiddleware::builder().build().unwrap());
+        .wrap(unhurried().build().unwrap());
     let app = test::init_service(app).await;
     let request = get("br, zstd")
         .append_header(("if-match", "\"a-gzip4\""))
@@ -170,7 +169,7 @@ async fn conditional(request: HttpRequest) -> HttpResponse {
 async fn a_client_finds_its_encoded_response_not_modified() {
     let app = App::new()
         .default_service(web::to(conditional))
-        .wrap(CompressionMiddleware::builder().build().unwrap());
+        .wrap(unhurried().build().unwrap());
     let app = test::init_service(app).await;
     for accepts in ["br", "identity"] {
         let first = ask(&app, get(accepts)).await;

@@ -5,7 +5,7 @@ use futures_util::stream;
 use ruleiq_compression::{Coding, Config, Load, LoadHandle, Preference};
 use ruleiq_web::{CompressionMiddleware, ContentHash};
 
-use super::{Counted, assert_encoded, assert_identity, get, json, text};
+use super::{Counted, assert_encoded, assert_identity, get, json, text, unhurried};
 
 /// A middleware that is told how much there is to do.
 fn told(load: &LoadHandle, config: Config) -> Counted {
@@ -184,7 +184,7 @@ async fn a_path_has_levels_and_a_preference_of_its_own() {
             {"path": "/reports/live", "preference": "cheapest"},
         ]
     }));
-    let counted = Counted::new(CompressionMiddleware::builder().config(config.unwrap()));
+    let counted = Counted::new(unhurried().config(config.unwrap()));
     let tagged = || {
         let mut response = json(text());
         let tag = "\"a\"".parse().unwrap();
@@ -212,7 +212,7 @@ async fn the_cheapest_comes_first_where_that_is_preferred() {
         preference: Preference::Cheapest,
         ..Config::default()
     };
-    let counted = Counted::new(CompressionMiddleware::builder().config(config));
+    let counted = Counted::new(unhurried().config(config));
     let all = coding(&counted, "br, zstd, gzip").await;
     assert_eq!(all.as_deref(), Some("zstd"));
     let liked = coding(&counted, "br, zstd;q=0.9").await;

@@ -11,11 +11,11 @@ use std::{
 use actix_web::HttpResponse;
 use futures_util::{future::join_all, poll};
 use ruleiq_compression::{Coding, Config};
-use ruleiq_web::{CompressionMiddleware, ContentHash};
+use ruleiq_web::ContentHash;
 
 use tokio::time::timeout;
 
-use super::{Counted, assert_encoded, assert_identity, encoded, get, json, noise, text};
+use super::{Counted, assert_encoded, assert_identity, encoded, get, json, noise, text, unhurried};
 
 fn marked(header: Option<(&'static str, &'static str)>) -> HttpResponse {
     let mut response = json(text());
@@ -103,7 +103,7 @@ async fn what_does_not_shrink_is_not_sent_from_the_memo_either() {
 
 #[actix_web::test]
 async fn those_who_ask_for_one_body_at_once_take_one_place() {
-    let builder = CompressionMiddleware::builder()
+    let builder = unhurried()
         .inline_cost(Duration::ZERO)
         .offload_limit(1);
     let counted = Counted::new(builder);
@@ -116,7 +116,7 @@ async fn those_who_ask_for_one_body_at_once_take_one_place() {
 
 #[actix_web::test]
 async fn one_who_leaves_while_others_wait_for_the_same_body_does_not_leave_them_alone() {
-    let builder = CompressionMiddleware::builder().inline_cost(Duration::ZERO);
+    let builder = unhurried().inline_cost(Duration::ZERO);
     let counted = Counted::new(builder);
     let mut first = Box::pin(counted.ask(get("zstd"), || marked(None)));
     let mut second = Box::pin(counted.ask(get("zstd"), || marked(None)));
@@ -138,7 +138,7 @@ async fn as_much_is_remembered_as_there_is_room_for() {
         memo_bytes: room,
         ..Config::default()
     };
-    let counted = Counted::new(CompressionMiddleware::builder().config(config));
+    let counted = Counted::new(unhurried().config(config));
     for content in (0..100).chain(0..100) {
         let answer = move || {
             let mut response = marked(None);
@@ -163,7 +163,7 @@ async fn without_room_nothing_is_remembered() {
         memo_bytes: 0,
         ..Config::default()
     };
-    let counted = Counted::new(CompressionMiddleware::builder().config(config));
+    let counted = Counted::new(unhurried().config(config));
     for _ in 0..2 {
         let answer = counted.ask(get("br"), || marked(None)).await;
         assert_encoded(&answer, Coding::Brotli, &text());
@@ -173,7 +173,7 @@ async fn without_room_nothing_is_remembered() {
 
 #[actix_web::test]
 async fn what_was_begun_for_one_who_leaves_is_remembered() {
-    let builder = CompressionMiddleware::builder().inline_cost(Duration::ZERO);
+    let builder = unhurried().inline_cost(Duration::ZERO);
     let counted = Counted::new(builder);
     let mut leaving = Box::pin(counted.ask(get("br"), || marked(None)));
     // Until a thread has begun with it.

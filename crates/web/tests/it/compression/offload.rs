@@ -6,15 +6,15 @@ use actix_web::{App, test, web};
 use bytes::Bytes;
 use futures_util::{future::join_all, poll};
 use ruleiq_compression::Coding;
-use ruleiq_web::{CompressionMiddleware, ContentHash};
+use ruleiq_web::ContentHash;
 use tokio::time::timeout;
 
-use super::{Counted, assert_encoded, assert_identity, get, json, noise, text};
+use super::{Counted, assert_encoded, assert_identity, get, json, noise, text, unhurried};
 use crate::answer::ask;
 
 /// Nothing is cheap enough for the worker.
 fn offloading(limit: usize) -> Counted {
-    let builder = CompressionMiddleware::builder()
+    let builder = unhurried()
         .inline_cost(Duration::ZERO)
         .offload_limit(limit);
     Counted::new(builder)
@@ -35,7 +35,7 @@ async fn a_body_that_costs_much_is_encoded_on_another_thread() {
 
 #[actix_web::test]
 async fn a_body_that_costs_little_is_encoded_at_once() {
-    let counted = Counted::new(CompressionMiddleware::builder().inline_cost(Duration::MAX));
+    let counted = Counted::new(unhurried().inline_cost(Duration::MAX));
     let app = App::new()
         .default_service(web::to(|| async { json(text()) }))
         .wrap(counted.middleware.clone());
@@ -54,7 +54,7 @@ async fn beyond_the_limit_bodies_are_sent_as_they_are() {
 
 #[actix_web::test]
 async fn one_that_costs_little_in_another_coding_is_encoded_in_that_one_instead() {
-    let builder = CompressionMiddleware::builder()
+    let builder = unhurried()
         .inline_cost(Duration::from_micros(20))
         .offload_limit(0);
     let counted = Counted::new(builder);
@@ -66,7 +66,7 @@ async fn one_that_costs_little_in_another_coding_is_encoded_in_that_one_instead(
 
 #[actix_web::test]
 async fn what_would_wait_too_long_does_not_wait() {
-    let builder = CompressionMiddleware::builder()
+    let builder = unhurried()
         .inline_cost(Duration::ZERO)
         .offload_limit(1)
         .offload_wait(Duration::ZERO);

@@ -14,12 +14,11 @@ use actix_web::{
 use bytes::Bytes;
 use futures_util::stream::iter;
 use ruleiq_compression::{Coding, Config};
-use ruleiq_web::{CompressionMiddleware, ContentHash, Uncompressed};
+use ruleiq_web::{ContentHash, Uncompressed};
 
 use super::{
     Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json,
-    streams::stream, text,
-};
+    streams::stream, text, unhurried};
 use crate::answer::ask;
 
 fn offering(coding: Coding) -> Counted {
@@ -27,7 +26,7 @@ fn offering(coding: Coding) -> Counted {
         codings: vec![coding],
         ..Config::default()
     };
-    Counted::new(CompressionMiddleware::builder().config(config))
+    Counted::new(unhurried().config(config))
 }
 
 /// A list with a tag, or 304.
@@ -152,7 +151,7 @@ async fn what_must_not_be_encoded_is_left_by_both() {
 
 #[actix_web::test]
 async fn those_outside_of_it_may_read_and_change_the_request() {
-    let counted = Counted::new(CompressionMiddleware::builder().exclude_paths(["/static"]));
+    let counted = Counted::new(unhurried().exclude_paths(["/static"]));
     let app = App::new()
         .default_service(web::to(tagged))
         .wrap(counted.middleware.clone())
@@ -233,7 +232,7 @@ async fn what_a_log_inside_of_it_counts_is_encoded_as_a_stream() {
 
 #[actix_web::test]
 async fn in_a_scope_paths_are_those_of_the_whole_app_however_they_are_written() {
-    let builder = CompressionMiddleware::builder().exclude_paths(["/api/raw", "/text"]);
+    let builder = unhurried().exclude_paths(["/api/raw", "/text"]);
     let counted = Counted::new(builder);
     let scope = web::scope("/api")
         .route("/raw/{name}", web::to(tagged))

@@ -9,11 +9,10 @@ use actix_web::{
     web,
 };
 use ruleiq_compression::{Coding, Config};
-use ruleiq_web::{CompressionMiddleware, Problem, Uncompressed};
+use ruleiq_web::{Problem, Uncompressed};
 
 use super::{
-    Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json, noise, text,
-};
+    Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json, noise, text, unhurried};
 use crate::answer::ask;
 
 #[track_caller]
@@ -206,7 +205,7 @@ async fn a_body_that_would_not_shrink_by_a_byte_is_sent_as_it_is() {
 
 #[actix_web::test]
 async fn an_excluded_path_is_left_alone_with_all_below_it() {
-    let builder = CompressionMiddleware::builder().exclude_paths(["/static", "/api/raw"]);
+    let builder = unhurried().exclude_paths(["/static", "/api/raw"]);
     let counted = Counted::new(builder);
     for uri in ["/static", "/static/x.css", "/api/raw?x=1"] {
         let answer = counted.ask(get("br").uri(uri), || json(text())).await;
@@ -225,7 +224,7 @@ async fn turned_off_it_changes_nothing() {
         enabled: false,
         ..Config::default()
     };
-    let counted = Counted::new(CompressionMiddleware::builder().config(config));
+    let counted = Counted::new(unhurried().config(config));
     for request in [get("br"), get("*;q=0")] {
         let answer = counted.ask(request, || json(text())).await;
         assert_eq!(answer.status, 200);
@@ -243,7 +242,7 @@ async fn what_a_middleware_failed_with_passes() {
     let app = App::new()
         .default_service(web::to(|| async { "" }))
         .wrap(from_fn(fails))
-        .wrap(CompressionMiddleware::builder().build().unwrap());
+        .wrap(unhurried().build().unwrap());
     let app = test::init_service(app).await;
     assert_eq!(ask(&app, TestRequest::get()).await.code(), "teapot");
 }
@@ -254,7 +253,7 @@ fn a_level_that_does_not_exist_is_refused_when_the_middleware_is_built() {
         gzip_level: 10,
         ..Config::default()
     };
-    let builder = CompressionMiddleware::builder().config(config);
+    let builder = unhurried().config(config);
     let said = builder.build().unwrap_err().to_string();
     assert_eq!(said, "gzip has no level `10`; choose one of 1 to 9");
 }

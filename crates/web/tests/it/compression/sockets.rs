@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{encoded, json, streams::stream, text};
+use super::{encoded, json, streams::stream, text, unhurried};
 
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
@@ -63,7 +63,7 @@ impl Server {
     }
 
     pub(super) fn default(answer: impl Fn() -> HttpResponse + Clone + Send + 'static) -> Server {
-        Server::start(CompressionMiddleware::builder().build().unwrap(), answer)
+        Server::start(unhurried().build().unwrap(), answer)
     }
 
     pub(super) async fn send(&self, version: &str, accepts: &[u8]) -> TcpStream {

@@ -20,7 +20,7 @@ use ruleiq_compression::{Coding, Config, Encoder, StreamEncoder};
 use ruleiq_web::CompressionMiddleware;
 use tokio::sync::mpsc;
 
-use super::{Counted, get, json, text};
+use super::{Counted, get, json, text, unhurried};
 
 /// An encoder as the middleware has one for a stream.
 pub(super) fn stream(coding: Coding) -> StreamEncoder {
@@ -136,7 +136,7 @@ async fn there_is(body: &mut Pin<Box<BoxBody>>) -> Vec<u8> {
 
 #[actix_web::test]
 async fn each_event_is_there_when_it_was_sent() {
-    let middleware = CompressionMiddleware::builder().build().unwrap();
+    let middleware = unhurried().build().unwrap();
     for coding in Coding::ALL {
         let (events, mut body) = events(&middleware, coding).await;
         let mut encoder = stream(coding);
@@ -159,7 +159,7 @@ async fn each_event_is_there_when_it_was_sent() {
 
 #[actix_web::test]
 async fn a_stream_that_fails_has_no_end() {
-    let middleware = CompressionMiddleware::builder().build().unwrap();
+    let middleware = unhurried().build().unwrap();
     for coding in Coding::ALL {
         let (events, mut body) = events(&middleware, coding).await;
         events.send(Ok(text())).unwrap();
@@ -176,7 +176,7 @@ async fn a_stream_that_fails_has_no_end() {
 
 #[actix_web::test]
 async fn what_a_dropped_stream_has_begun_is_in_no_other() {
-    let middleware = CompressionMiddleware::builder().build().unwrap();
+    let middleware = unhurried().build().unwrap();
     for coding in Coding::ALL {
         for _ in 0..10 {
             let (events, mut body) = events(&middleware, coding).await;
@@ -196,7 +196,7 @@ async fn what_a_dropped_stream_has_begun_is_in_no_other() {
 
 #[actix_web::test]
 async fn beyond_the_limit_streams_are_sent_as_they_are() {
-    let middleware = CompressionMiddleware::builder().stream_limit(1).build();
+    let middleware = unhurried().stream_limit(1).build();
     let middleware = middleware.unwrap();
     let (first, mut encoded) = events(&middleware, Coding::Gzip).await;
     let (second, mut plain) = events(&middleware, Coding::Gzip).await;

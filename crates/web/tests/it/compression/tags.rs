@@ -6,9 +6,8 @@ use actix_web::{
     test::{self, TestRequest},
     web,
 };
-use ruleiq_web::CompressionMiddleware;
 
-use super::{Counted, get, json, text};
+use super::{Counted, get, json, text, unhurried};
 use crate::answer::{Answer, ask};
 
 fn value(bytes: &[u8]) -> HeaderValue {
@@ -56,7 +55,7 @@ async fn told(request: HttpRequest) -> HttpResponse {
 async fn conditions_lead_back_to_those_of_the_handler() {
     let app = App::new()
         .default_service(web::to(told))
-        .wrap(CompressionMiddleware::builder().build().unwrap());
+        .wrap(unhurried().build().unwrap());
     let app = test::init_service(app).await;
     for name in ["if-match", "if-none-match"] {
         let answer = ask(&app, conditional(name)).await;
