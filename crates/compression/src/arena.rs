@@ -9,7 +9,7 @@ use std::{
     fmt,
 };
 
-use brotli::enc::{Allocator, BrotliAlloc, SliceWrapper, SliceWrapperMut};
+use brotli::enc::{Allocator, BrotliAlloc, SliceWrapper, SliceWrapperMut, command::Command};
 
 /// The most that is kept, in bytes. What one large body has blown up beyond that goes back to the system.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -45,7 +45,8 @@ impl Arena {
 impl<T: Clone + Default + Send + 'static> Allocator<T> for Arena {
     type AllocatedMemory = Cells<T>;
 
-    /// As new: nothing is left of what was in it.
+    /// As new: nothing is left of what was in it; but for commands, of which brotli counts those that it has written, and
+    /// reads no others. They are most of the memory that a small body needs.
     fn alloc_cell(&mut self, len: usize) -> Cells<T> {
         let shelf = self.shelf::<T>();
         // The smallest one that has the room, so that a large one is there for who needs it.
@@ -59,7 +60,9 @@ impl<T: Clone + Default + Send + 'static> Allocator<T> for Arena {
         if cells.0.capacity() < len {
             cells = Cells(Vec::with_capacity(len));
         }
-        cells.0.clear();
+        if TypeId::of::<T>() != TypeId::of::<Command>() {
+            cells.0.clear();
+        }
         cells.0.resize(len, T::default());
         cells
     }

@@ -112,7 +112,11 @@ impl Encoder {
             Coding::Gzip => self.gzip(choice.level, body),
         };
         let encoded = self.measured(choice, kind, body.len(), encode);
-        encoded.map(Bytes::from)
+        encoded.map(|mut encoded| {
+            // It may be kept for as long as its client takes to read it: what it has guessed too much goes back.
+            encoded.shrink_to_fit();
+            encoded.into()
+        })
     }
 
     /// Measures some of the work, which stands for the rest of it.

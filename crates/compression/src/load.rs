@@ -18,7 +18,7 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 
 /// How often is looked.
-const SAMPLE: Duration = Duration::from_millis(100);
+const SAMPLE: Duration = Duration::from_millis(50);
 /// From this part of the time on, a worker has too much to do.
 const BUSY: f64 = 0.9;
 /// Below it, it has time again. What lies between changes nothing: what a step down has freed must not lead back up.
@@ -26,11 +26,11 @@ const CALM: f64 = 0.6;
 /// So often one after the other it is seen to be busy before a step, so that one slow request is none.
 const BUSY_SAMPLES: u8 = 2;
 /// So often one after the other it is seen to be calm before a step back.
-const CALM_SAMPLES: u32 = 5;
+const CALM_SAMPLES: u32 = 10;
 /// A step that comes so soon after one back says that it was too early: the next one back takes twice as many.
-const SOON_SAMPLES: u32 = 20;
+const SOON_SAMPLES: u32 = 40;
 /// But no more than these, which are 16 seconds.
-const MOST_CALM_SAMPLES: u32 = 160;
+const MOST_CALM_SAMPLES: u32 = 320;
 /// What has passed without a look at all is calm enough: nobody has asked.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -272,13 +272,13 @@ mod tests {
         let overload = || times(4, 1.0);
         assert_eq!(after(overload().chain(times(100, 0.89))), Load::Overload);
         assert_eq!(after(overload().chain(times(100, 0.6))), Load::Overload);
-        assert_eq!(after(overload().chain(times(4, 0.5))), Load::Overload);
-        assert_eq!(after(overload().chain(times(5, 0.5))), Load::High);
-        assert_eq!(after(overload().chain(times(9, 0.5))), Load::High);
-        assert_eq!(after(overload().chain(times(10, 0.0))), Load::Normal);
-        let disturbed = times(4, 0.1).chain([0.7]);
+        assert_eq!(after(overload().chain(times(9, 0.5))), Load::Overload);
+        assert_eq!(after(overload().chain(times(10, 0.5))), Load::High);
+        assert_eq!(after(overload().chain(times(19, 0.5))), Load::High);
+        assert_eq!(after(overload().chain(times(20, 0.0))), Load::Normal);
+        let disturbed = times(9, 0.1).chain([0.7]);
         assert_eq!(
-            after(overload().chain(disturbed).chain(times(4, 0.1))),
+            after(overload().chain(disturbed).chain(times(9, 0.1))),
             Load::Overload
         );
     }
@@ -287,7 +287,7 @@ mod tests {
     fn what_a_step_has_freed_leads_back_less_and_less_often() {
         let mut hysteresis = Hysteresis::default();
         let (mut steps, mut late) = (0, 0);
-        // Ten minutes of a load that encoding makes too much, and without it is little.
+        // Five minutes of a load that encoding makes too much, and without it is little.
         for sample in 0..6_000 {
             let before = hysteresis.load;
             hysteresis.observe(if before == Load::Normal { 0.95 } else { 0.45 });

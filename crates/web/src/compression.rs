@@ -294,6 +294,13 @@ impl Worker {
         let shared = &self.shared;
         let body = Body { size_bytes, kind };
         let load = self.load();
+        let may_be_remembered = || response.extensions().contains::<ContentHash>();
+        if load == Load::Overload && !asked.refuses_identity && !may_be_remembered() {
+            return match asked.coding() {
+                Some(_) => Err(Skip::Load),
+                None => Err(Skip::Identity),
+            };
+        }
         let at = |load| {
             let encoder = shared.encoding.encoder();
             let chosen = encoder.choose_for(&asked.effort, &asked.preferred, body, load);

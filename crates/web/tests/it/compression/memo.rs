@@ -103,9 +103,7 @@ async fn what_does_not_shrink_is_not_sent_from_the_memo_either() {
 
 #[actix_web::test]
 async fn those_who_ask_for_one_body_at_once_take_one_place() {
-    let builder = unhurried()
-        .inline_cost(Duration::ZERO)
-        .offload_limit(1);
+    let builder = unhurried().inline_cost(Duration::ZERO).offload_limit(1);
     let counted = Counted::new(builder);
     let asked = (0..20).map(|_| counted.ask(get("zstd"), || marked(None)));
     for answer in join_all(asked).await {

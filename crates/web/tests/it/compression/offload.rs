@@ -14,9 +14,7 @@ use crate::answer::ask;
 
 /// Nothing is cheap enough for the worker.
 fn offloading(limit: usize) -> Counted {
-    let builder = unhurried()
-        .inline_cost(Duration::ZERO)
-        .offload_limit(limit);
+    let builder = unhurried().inline_cost(Duration::ZERO).offload_limit(limit);
     Counted::new(builder)
 }
 

@@ -18,7 +18,8 @@ use ruleiq_web::{ContentHash, Uncompressed};
 
 use super::{
     Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json,
-    streams::stream, text, unhurried};
+    streams::stream, text, unhurried,
+};
 use crate::answer::ask;
 
 fn offering(coding: Coding) -> Counted {

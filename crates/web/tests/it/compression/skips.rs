@@ -12,7 +12,9 @@ use ruleiq_compression::{Coding, Config};
 use ruleiq_web::{Problem, Uncompressed};
 
 use super::{
-    Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json, noise, text, unhurried};
+    Counted, assert_encoded, assert_identity, assert_untouched, encoded, get, json, noise, text,
+    unhurried,
+};
 use crate::answer::ask;
 
 #[track_caller]
