@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::ClockId;
 
 /// How often is looked.
 const SAMPLE: Duration = Duration::from_millis(50);
@@ -134,7 +134,7 @@ impl LoadMeter {
 
     /// How much there is to do. Looks at the system where some time has passed since it did.
     pub fn load(&mut self) -> Load {
-        let now = clock(ClockId::Monotonic);
+        let now = clock(ClockId::CLOCK_MONOTONIC);
         let Some(last) = self.last else {
             self.last = Some(self.sampler.sample(now));
             return self.hysteresis.load;
@@ -229,13 +229,12 @@ fn wanted(thread: &File) -> Option<Duration> {
 
 /// How much CPU time the calling thread has used.
 pub(crate) fn thread_cpu() -> Duration {
-    clock(ClockId::ThreadCPUTime)
+    clock(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// A clock that every system has.
 fn clock(id: ClockId) -> Duration {
-    let now = clock_gettime(id);
-    let nanos = u32::try_from(now.tv_nsec).unwrap_or(0);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), nanos)
+    id.now().map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]
@@ -313,9 +312,9 @@ mod tests {
     fn a_thread_that_computes_wants_its_processor_and_one_that_sleeps_does_not() {
         let part = |work: &dyn Fn()| {
             let sampler = Sampler::of_this_thread();
-            let earlier = sampler.sample(clock(ClockId::Monotonic));
+            let earlier = sampler.sample(clock(ClockId::CLOCK_MONOTONIC));
             work();
-            let later = sampler.sample(clock(ClockId::Monotonic));
+            let later = sampler.sample(clock(ClockId::CLOCK_MONOTONIC));
             busy(earlier, later)
         };
         let computes = part(&|| {
