@@ -163,6 +163,7 @@ impl PlainRoute {
 /// A route, ready to answer.
 struct Plain {
     path: String,
+    compressor: Compressor,
     around: Around,
     content_type: HeaderValue,
     body: Bytes,
@@ -227,6 +228,7 @@ impl Plain {
         let hash = xxhash_rust::xxh3::xxh3_128(path.as_bytes());
         Ok(Plain {
             path,
+            compressor: route.compressor,
             around: Around::new(route.compressor)?,
             content_hash: route.is_marked.then_some(ContentHash(hash)),
             content_type,

@@ -1,11 +1,12 @@
 //! The plain server on actix-web.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use actix_web::{App, HttpResponse, HttpServer, middleware::Compress, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, middleware::Compress, web};
 use anyhow::Context as _;
 use bytes::Bytes;
 
@@ -20,7 +21,10 @@ pub(super) async fn serve(workers: usize, routes: Vec<Arc<Plain>>) -> anyhow::Re
         App::new()
             .route(NULL, web::to(HttpResponse::Ok))
             .route(SERVED, served(routes.clone()))
-            .configure(|app| routes.iter().for_each(|it| mount(app, it)))
+            .configure(|app| match in_common(&routes) {
+                Some(around) => mount_all(app, &routes, around),
+                None => routes.iter().for_each(|it| mount(app, it)),
+            })
     })
     .workers(workers.max(1))
     .keep_alive(KEEP_ALIVE)
@@ -52,6 +56,35 @@ fn served(routes: Vec<Arc<Plain>>) -> actix_web::Route {
         let sum: u64 = counts.map(|it| it.load(Ordering::Relaxed)).sum();
         async move { sum.to_string() }
     })
+}
+
+/// What is around all of several routes.
+fn in_common(routes: &[Arc<Plain>]) -> Option<&Around> {
+    let (first, others) = routes.split_first()?;
+    let is_same = |it: &Arc<Plain>| it.compressor == first.compressor;
+    (!others.is_empty() && others.iter().all(is_same)).then_some(&first.around)
+}
+
+/// Finds answers by a table: actix-web asks one route after the other, which would be most of the work of many.
+fn mount_all(app: &mut web::ServiceConfig, routes: &[Arc<Plain>], around: &Around) {
+    let answers: HashMap<String, Arc<Plain>> = routes
+        .iter()
+        .map(|it| (it.path.clone(), Arc::clone(it)))
+        .collect();
+    let answers = Arc::new(answers);
+    let handler = move |request: HttpRequest, _: Bytes| {
+        let answer = match answers.get(request.path()) {
+            Some(plain) => plain.answer(),
+            None => HttpResponse::NotFound().finish(),
+        };
+        async move { answer }
+    };
+    let all = web::scope("").default_service(web::to(handler));
+    match around {
+        Around::Nothing => app.service(all),
+        Around::Framework => app.service(all.wrap(Compress::default())),
+        Around::Ruleiq(middleware) => app.service(all.wrap(middleware.clone())),
+    };
 }
 
 fn mount(app: &mut web::ServiceConfig, plain: &Arc<Plain>) {
