@@ -129,7 +129,7 @@ impl Encoder {
     ) -> T {
         let stands_for = match size_bytes {
             MEASURED_BYTES.. => 1,
-            _ if self.is_one_in(&self.small) => MEASURED_ONE_IN,
+            _ if is_one_in(&self.small) => MEASURED_ONE_IN,
             _ => return work(),
         };
         let before = thread_cpu();
@@ -147,11 +147,6 @@ impl Encoder {
         let cpu = thread_cpu().saturating_sub(before);
         self.metrics.record_cpu(coding, cpu * MEASURED_ONE_IN);
         done
-    }
-
-    fn is_one_in(&self, counter: &AtomicU32) -> bool {
-        let before = counter.fetch_add(1, Relaxed);
-        before.is_multiple_of(MEASURED_ONE_IN)
     }
 
     /// The CPU time that a body of this many bytes is likely to take at a level.
@@ -212,7 +207,7 @@ impl Encoder {
             Coding::Zstd => State::zstd(self.zstd_streams.take(), choice.level)?,
             Coding::Gzip => State::Gzip(self.gzip_state(choice.level)?),
         };
-        let is_measured = self.is_one_in(&self.streams);
+        let is_measured = is_one_in(&self.streams);
         Ok(StreamEncoder::new(
             Arc::clone(self),
             state,
@@ -293,6 +288,12 @@ impl Encoder {
         self.gzip.put_back(state);
         Ok(encoded)
     }
+}
+
+/// Whether this one of those that are counted there is measured.
+fn is_one_in(counter: &AtomicU32) -> bool {
+    let before = counter.fetch_add(1, Relaxed);
+    before.is_multiple_of(MEASURED_ONE_IN)
 }
 
 /// Room that most text fits in, once encoded; the buffer grows where it does not.

@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn a_handle_tells_its_clones() {
         let handle = LoadHandle::default();
-        assert_eq!(handle.clone().get(), Load::Normal);
+        assert_eq!(handle.get(), Load::Normal);
         for load in Load::ALL {
             handle.clone().set(load);
             assert_eq!(handle.get(), load);

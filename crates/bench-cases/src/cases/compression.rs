@@ -40,7 +40,7 @@ const OFFLOADED: usize = 40_960;
 const CONNECTIONS: usize = 32;
 
 /// What all sides of a case are set up from.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Settings {
     /// The most that a body has.
     size_bytes: usize,
@@ -121,7 +121,7 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
             let name = format!("{}_{name}", coding.as_str());
             let settings = Settings::new(options, (size, bodies), coding);
             let all = against(coding, size);
-            cases.extend(all.map(|it| compressed(&name, settings.clone(), it)));
+            cases.extend(all.map(|it| compressed(&name, settings, it)));
         }
     }
     cases.push(memo_hit(Settings::new(options, medium, Coding::Brotli)));

@@ -53,7 +53,7 @@ pub(super) async fn bare(env: Arc<Env>, settings: Arc<Settings>) -> Result<Box<d
     let settings = Settings {
         is_eligible: false,
         is_marked: false,
-        ..Settings::clone(&settings)
+        ..*settings
     };
     plain(env, &settings, Framework::Actix, Compressor::Nothing).await
 }

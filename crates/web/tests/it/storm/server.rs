@@ -140,6 +140,7 @@ fn serves_for_a_storm() {
     System::new().block_on(serve(role.unwrap()));
 }
 
+#[allow(clippy::print_stdout, reason = "its starter reads where it listens")]
 async fn serve(role: Role) {
     let registry = Registry::new();
     let config = Config {
