@@ -115,15 +115,11 @@ impl Effort {
             order.sort_by_key(|it| cost(&at(*it)));
         }
         let Some(size) = body.size_bytes else {
-            let choice = self.of_stream(order[0], load);
-            return Some((
-                choice,
-                if load > Load::Normal {
-                    Reason::Load
-                } else {
-                    Reason::First
-                },
-            ));
+            let reason = match load {
+                Load::Normal => Reason::First,
+                Load::High | Load::Overload => Reason::Load,
+            };
+            return Some((self.of_stream(order[0], load), reason));
         };
         let all = order.iter().flat_map(|coding| {
             let rungs = self.rungs(*coding, size);

@@ -309,22 +309,34 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_computes_wants_its_processor_and_one_that_sleeps_does_not() {
-        let part = |work: &dyn Fn()| {
-            let sampler = Sampler::of_this_thread();
-            let earlier = sampler.sample(clock(ClockId::CLOCK_MONOTONIC));
-            work();
-            let later = sampler.sample(clock(ClockId::CLOCK_MONOTONIC));
-            busy(earlier, later)
+    fn a_thread_that_computes_wants_its_processor_and_one_that_waits_for_something_else_does_not() {
+        let sampler = Sampler::of_this_thread();
+        let sample = || sampler.sample(clock(ClockId::CLOCK_MONOTONIC));
+        let earlier = sample();
+        let until = thread_cpu() + Duration::from_millis(50);
+        while thread_cpu() < until {}
+        let computed = sample();
+        let wanted = computed.wanted.saturating_sub(earlier.wanted);
+        assert!(wanted >= Duration::from_millis(40), "{wanted:?}");
+
+        // However long it waits for a processor afterwards, this is not wanted.
+        let asleep = Duration::from_millis(100);
+        std::thread::sleep(asleep);
+        let slept = sample();
+        let wanted = slept.wanted.saturating_sub(computed.wanted);
+        let passed = slept.at.saturating_sub(computed.at);
+        assert!(wanted + asleep / 2 <= passed, "{wanted:?} of {passed:?}");
+    }
+
+    #[test]
+    fn what_is_wanted_is_a_part_of_the_time() {
+        let sample = |at, wanted| Sample {
+            at: Duration::from_millis(at),
+            wanted: Duration::from_millis(wanted),
         };
-        let computes = part(&|| {
-            let until = thread_cpu() + Duration::from_millis(50);
-            while thread_cpu() < until {}
-        });
-        // Waiting for a processor counts: this holds on a machine that has too much to do.
-        assert!(computes > 0.8, "{computes}");
-        let sleeps = part(&|| std::thread::sleep(Duration::from_millis(100)));
-        assert!(sleeps < 0.8, "{sleeps}");
+        let part = busy(sample(1_000, 300), sample(1_100, 395));
+        assert!((part - 0.95).abs() < 1e-9, "{part}");
+        assert!(busy(sample(0, 5), sample(50, 5)).abs() < 1e-9);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use tokio::{
 /// How long a body waits in fact until a thread begins with it, whatever was predicted, unless more is allowed: others may
 /// have all threads.
 const BEGIN_LIMIT: Duration = Duration::from_millis(500);
+/// Nobody waits longer than this, whatever is allowed.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Limits of what is encoded at once.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +142,7 @@ impl Encoding {
 
     /// How long it takes at most until a thread begins with a body.
     pub(super) fn begin_limit(&self) -> Duration {
-        BEGIN_LIMIT.max(self.limits.offload_wait)
+        self.limits.offload_wait.clamp(BEGIN_LIMIT, LONGEST_WAIT)
     }
 
     /// A place among the bodies that other threads encode, unless so much is before it that it would wait too long.
@@ -151,13 +153,12 @@ impl Encoding {
         let cost_us = micros(cost).min(u64::MAX / 1_000_000);
         let threads = self.limits.offloads as u64;
         let most = micros(self.limits.offload_wait).saturating_mul(threads);
-        let is_taken = |before: &u64| threads > 0 && *before <= most;
         let before = self.ahead_us.fetch_add(cost_us, Relaxed);
         let ahead = Ahead {
             of_all: Arc::clone(&self.ahead_us),
             cost_us,
         };
-        is_taken(&before).then_some(ahead)
+        (threads > 0 && before <= most).then_some(ahead)
     }
 }
 

@@ -63,6 +63,15 @@ async fn one_that_costs_little_in_another_coding_is_encoded_in_that_one_instead(
 }
 
 #[actix_web::test]
+async fn a_wait_without_an_end_is_as_good_as_any() {
+    let builder = unhurried()
+        .inline_cost(Duration::ZERO)
+        .offload_wait(Duration::MAX);
+    let answer = Counted::new(builder).ask(get("br"), || json(text())).await;
+    assert_encoded(&answer, Coding::Brotli, &text());
+}
+
+#[actix_web::test]
 async fn what_would_wait_too_long_does_not_wait() {
     let builder = unhurried()
         .inline_cost(Duration::ZERO)
