@@ -4,6 +4,7 @@ mod count;
 mod duration;
 mod error;
 mod foreign_keys;
+mod index_definition;
 mod index_name;
 mod optimizer;
 mod overview;
@@ -15,6 +16,7 @@ mod table_stats;
 
 pub use crate::{
     error::Error,
+    index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
     overview::DatabaseOverview,
     recommendation::{ForeignKey, Recommendation},
