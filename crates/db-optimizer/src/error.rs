@@ -29,3 +29,21 @@ impl From<Error> for QueryError {
         error.source
     }
 }
+
+/// Why there is no advice on a workload.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdviseError {
+    /// The server refused a statement of ours, or the connection broke.
+    #[error(transparent)]
+    Failed(#[from] Error),
+    /// Nothing can be tried out without HypoPG.
+    #[error("the extension `hypopg` is not installed in this database: `CREATE EXTENSION hypopg`")]
+    NoHypoPg,
+    /// The server could plan no statement at all.
+    #[error("none of the {} statements could be planned", unplanned.len())]
+    NothingPlanned {
+        /// Each with what the server says.
+        unplanned: Vec<crate::Unplanned>,
+    },
+}

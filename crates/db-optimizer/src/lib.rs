@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod advice;
+mod advise;
+mod candidates;
+mod catalogue;
 mod count;
 mod duration;
 mod error;
+mod expression;
 mod foreign_keys;
 mod index_definition;
 mod index_name;
@@ -10,13 +15,21 @@ mod optimizer;
 mod overview;
 mod plan;
 mod recommendation;
+mod search;
+mod size;
 mod slow_queries;
 mod statements_view;
 mod table_name;
 mod table_stats;
+mod usage;
+mod whatif;
+mod workload;
 
 pub use crate::{
-    error::Error,
+    advice::{Advice, IndexAdvice},
+    advise::{AdviseOptions, Budget, Progress, Sizes},
+    candidates::Rule,
+    error::{AdviseError, Error},
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
     overview::DatabaseOverview,
@@ -27,4 +40,5 @@ pub use crate::{
     recommendation::{ForeignKey, Recommendation},
     slow_queries::{Degradation, SlowQueries, SlowQuery},
     table_stats::{IndexStats, TableStats},
+    workload::{Unplanned, Workload, WorkloadError, WorkloadStatement},
 };

@@ -5,8 +5,9 @@ use std::time::Duration;
 use ruleiq_query::Queries;
 
 use crate::{
-    DatabaseOverview, Error, Recommendation, SlowQueries, TableStats, foreign_keys, overview,
-    recommendation, slow_queries, table_name::TableName, table_stats,
+    Advice, AdviseError, AdviseOptions, DatabaseOverview, Error, Progress, Recommendation,
+    SlowQueries, TableStats, Workload, advise, foreign_keys, overview, recommendation,
+    slow_queries, table_name::TableName, table_stats,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -56,6 +57,22 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
         let missing = foreign_keys::without_index(self.queries, self.min_table_bytes).await?;
         let taken = foreign_keys::taken_names(self.queries, &missing).await?;
         Ok(recommendation::recommend(missing, taken))
+    }
+
+    /// The indexes that serve a workload best, each tried out by the planner.
+    ///
+    /// `on_progress` is told of each better set, and answers whether to go on.
+    ///
+    /// # Errors
+    ///
+    /// When HypoPG is not installed, no statement can be planned, or a statement fails.
+    pub async fn advise(
+        &self,
+        workload: &Workload,
+        options: &AdviseOptions,
+        on_progress: impl FnMut(Progress) -> bool + Send,
+    ) -> Result<Advice, AdviseError> {
+        advise::advise(self.queries, workload, options, on_progress).await
     }
 
     /// The statements of this database whose mean or longest run took more than the threshold,

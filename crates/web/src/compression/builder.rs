@@ -68,10 +68,11 @@ impl CompressionBuilder {
         self
     }
 
-    /// How many larger bodies are encoded at once, in the whole process. Default: the number of
-    /// cores.
+    /// How many larger bodies are encoded at once, in the whole process. Default: half as many as
+    /// there are processors, and at least one.
     ///
-    /// Too low: large bodies wait. Too high: encoders take the cores from handlers.
+    /// Too low: large bodies wait. Too high: encoders take the processors from handlers, and from
+    /// each other, where two processors are one core.
     pub fn offload_limit(mut self, offload_limit: usize) -> CompressionBuilder {
         self.limits.offloads = offload_limit;
         self
@@ -129,7 +130,7 @@ impl Default for CompressionBuilder {
             metrics: CompressionMetrics::default(),
             limits: Limits {
                 inline_cost: INLINE_COST,
-                offloads: thread::available_parallelism().map_or(1, usize::from),
+                offloads: (thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
                 offload_wait: OFFLOAD_WAIT,
                 streams: STREAMS,
             },

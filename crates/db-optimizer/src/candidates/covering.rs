@@ -1,0 +1,89 @@
+//! All that a statement needs in the index, so that the table itself is not read.
+
+use std::collections::BTreeSet;
+
+use super::{Candidate, MAX_KEYS, Proposals, Rule};
+use crate::{
+    IndexDefinition, Key, Method,
+    catalogue::{Column, Table},
+    usage::TableUse,
+};
+
+/// More columns besides the keys make an index a second table.
+const MAX_INCLUDED: usize = 5;
+/// An index is narrow if its columns take at most this part of a row.
+const NARROW: f64 = 0.6;
+
+/// The index with the columns that it lacks.
+pub(super) fn propose(
+    candidate: &Candidate,
+    table_use: &TableUse,
+    table: &Table,
+    proposals: &mut Proposals,
+) {
+    let index = &candidate.definition;
+    let Some(missing) = missing(index, table_use, table) else {
+        return;
+    };
+    if missing.is_empty() || missing.len() > MAX_INCLUDED {
+        return;
+    }
+    let mut covering = index.clone();
+    covering.include = missing.iter().map(|it| it.name.clone()).collect();
+    if is_narrow(&covering, table) {
+        proposals.add(covering, Rule::Covering);
+    }
+    // Without columns that are only stored, equal keys share their room.
+    if missing.len() == 1 && index.keys.len() < MAX_KEYS && missing[0].deduplicates {
+        let mut longer = index.clone();
+        longer.keys.push(Key::column(missing[0].name.clone()));
+        proposals.add(longer, Rule::Covering);
+    }
+}
+
+/// The columns that a statement needs and an index lacks, unless it needs the rows themselves, or
+/// the value of an expression has to be computed again from columns.
+fn missing<'a>(
+    index: &IndexDefinition,
+    table_use: &TableUse,
+    table: &'a Table,
+) -> Option<Vec<&'a Column>> {
+    if index.method != Method::Btree {
+        return None;
+    }
+    let has: BTreeSet<&str> = (index.keys.iter())
+        .filter_map(|it| it.as_column())
+        .map(|it| it.name())
+        .collect();
+    let needed = table_use.needed.as_ref()?;
+    let missing = needed.iter().filter(|it| !has.contains(it.as_str()));
+    missing.map(|it| table.column(it)).collect()
+}
+
+/// The narrowest index that answers a statement alone, though it finds nothing: a small copy of
+/// the table.
+pub(super) fn propose_narrow(table_use: &TableUse, table: &Table, proposals: &mut Proposals) {
+    let Some(needed) = &table_use.needed else {
+        return;
+    };
+    let columns: Vec<&Column> = needed.iter().filter_map(|it| table.column(it)).collect();
+    if columns.is_empty() || columns.len() > MAX_KEYS || !columns.iter().all(|it| it.has_order) {
+        return;
+    }
+    let keys = columns.iter().map(|it| Key::column(it.name.clone()));
+    let index = IndexDefinition::btree(table.name.clone(), keys.collect());
+    if is_narrow(&index, table) {
+        proposals.add(index, Rule::Covering);
+    }
+}
+
+fn is_narrow(index: &IndexDefinition, table: &Table) -> bool {
+    let names = index.keys.iter().filter_map(|it| it.as_column());
+    let columns = names.chain(&index.include);
+    let width: f64 = (columns.filter_map(|it| table.column(it.name())))
+        .map(Column::width)
+        .sum();
+    let row: f64 = table.columns.iter().map(Column::width).sum();
+    // A row of a table has 24 bytes of header, and one of an index 8.
+    width + 8.0 <= NARROW * (row + 24.0)
+}

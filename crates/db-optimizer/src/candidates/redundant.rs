@@ -1,0 +1,39 @@
+//! Indexes that are there already, or that begin like one that is.
+
+use crate::{
+    IndexDefinition, Method,
+    catalogue::{ExistingIndex, Table},
+};
+
+/// Whether an index that is there serves all that this one would.
+pub(super) fn is_there(index: &IndexDefinition, table: &Table) -> bool {
+    table.indexes.iter().any(|it| serves(it, index, table))
+}
+
+/// Whether the first index serves all that the second would: it begins with the same keys and
+/// holds all columns and rows.
+pub(crate) fn serves(existing: &ExistingIndex, index: &IndexDefinition, table: &Table) -> bool {
+    let is_comparable = existing.is_valid && existing.is_btree && index.method == Method::Btree;
+    if !is_comparable || existing.keys.len() < index.keys.len() {
+        return false;
+    }
+    // What a predicate says can be written in many ways; only the same text is the same.
+    if existing.predicate.is_some() && existing.predicate != index.predicate {
+        return false;
+    }
+    let same_keys = existing.keys.iter().zip(&index.keys).all(|(has, wanted)| {
+        let number = wanted.as_column().and_then(|it| table.column(it.name()));
+        let nulls_first = wanted.descending != wanted.nulls_opposite;
+        number.is_some_and(|it| it.number == has.column)
+            && wanted.operator_class.is_none()
+            && has.is_default
+            && (has.descending, has.nulls_first) == (wanted.descending, nulls_first)
+    });
+    let numbers = existing.keys.iter().map(|it| it.column);
+    let stored: Vec<i16> = numbers.chain(existing.include.iter().copied()).collect();
+    let all_stored = index.include.iter().all(|name| {
+        let column = table.column(name.name());
+        column.is_some_and(|it| stored.contains(&it.number))
+    });
+    same_keys && all_stored
+}

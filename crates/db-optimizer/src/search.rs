@@ -1,0 +1,236 @@
+//! Which indexes to have, within a budget of bytes.
+//!
+//! The planner is asked what a statement would cost with some of the candidates, and every answer
+//! is kept: it says which indexes the plan uses, so it holds for every set between those and all
+//! that were there. Between the answers, costs are estimated from both sides (a set costs at most
+//! what a part of it does, and at least what all of it with more does). The search takes the set
+//! that the estimates like best, asks what it costs in truth, and goes on until the estimates have
+//! nothing better to offer. The best set that was asked for is always at hand.
+
+mod costs;
+mod greedy;
+mod index_set;
+mod layers;
+mod problem;
+
+use std::time::{Duration, Instant};
+
+use ruleiq_query::Queries;
+
+use crate::{
+    Error, IndexDefinition,
+    candidates::Candidate,
+    whatif::{Explain, WhatIf},
+};
+
+use self::{costs::Costs, greedy::Score, index_set::IndexSet, problem::Problem};
+
+/// What is searched for.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) candidates: Vec<Proposed>,
+    /// The bytes that all indexes together may take.
+    pub(crate) budget_bytes: f64,
+}
+
+/// A statement of the workload.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) explain: Explain,
+    pub(crate) weight: f64,
+    /// What it costs as things are.
+    pub(crate) cost: f64,
+    /// The candidates that may change its plan.
+    pub(crate) relevant: Vec<usize>,
+}
+
+/// A candidate with what it takes.
+#[derive(Debug)]
+pub(crate) struct Proposed {
+    pub(crate) candidate: Candidate,
+    pub(crate) bytes: f64,
+    /// What keeping it costs while the workload runs once, in the planner's units.
+    pub(crate) upkeep: f64,
+}
+
+/// How long to search.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) time: Duration,
+    pub(crate) explains: u64,
+}
+
+/// The best set found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    /// Numbers of candidates.
+    pub(crate) chosen: Vec<usize>,
+    /// What each statement costs with it, once.
+    pub(crate) costs: Vec<f64>,
+    /// Why the search ended.
+    pub(crate) is_complete: bool,
+}
+
+/// An index must better the whole, with its upkeep, by this part, or one statement by the next.
+const LEAST_GAIN: f64 = 0.0005;
+const LEAST_GAIN_OF_ONE: f64 = 0.05;
+
+/// A search under way.
+pub(crate) struct Search<'a, 'b, Q> {
+    pub(crate) whatif: &'b mut WhatIf<'a, Q>,
+    pub(crate) task: &'b Task,
+    pub(crate) limits: &'b Limits,
+    pub(crate) started: Instant,
+    /// Whether it was told to stop.
+    pub(crate) is_stopped: bool,
+    /// Told each better set; answers whether to go on.
+    pub(crate) on_better: &'b mut (dyn FnMut(&Found) -> bool + Send),
+}
+
+impl<'b, Q: Queries> Search<'_, 'b, Q> {
+    fn is_over(&self) -> bool {
+        self.is_stopped
+            || self.started.elapsed() >= self.limits.time
+            || self.whatif.explains >= self.limits.explains
+    }
+
+    fn definition(&self, number: usize) -> &'b IndexDefinition {
+        &self.task.candidates[number].candidate.definition
+    }
+
+    /// Searches until nothing better is in sight or a limit is reached.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails: what was found until then has been told.
+    pub(crate) async fn run(mut self) -> Result<Found, Error> {
+        let answers = self.layers().await?;
+        let problem = Problem::new(self.task, &answers);
+        let mut costs = Costs::new(self.task, &problem, answers);
+        let mut best = Found {
+            costs: self.task.statements.iter().map(|it| it.cost).collect(),
+            ..Found::default()
+        };
+        self.singles(&problem, &mut costs).await?;
+
+        let none = IndexSet::default();
+        let mut best_set = none;
+        for score in [Score::PerByte, Score::InAll] {
+            let set = self.filled(&problem, &mut costs, none, score, none).await?;
+            self.take_if_better(&problem, &mut costs, &mut best_set, set)
+                .await?;
+        }
+        while !self.is_over() && !self.is_stopped {
+            let Some(better) = self.exchanged(&problem, &mut costs, best_set).await? else {
+                best.is_complete = !self.is_over();
+                break;
+            };
+            self.take_if_better(&problem, &mut costs, &mut best_set, better)
+                .await?;
+        }
+        best_set = self.without_useless(&problem, &mut costs, best_set).await?;
+        let is_complete = best.is_complete;
+        best = problem.found(&costs, best_set);
+        best.is_complete = is_complete;
+        (self.on_better)(&best);
+        Ok(best)
+    }
+
+    /// Takes a set if it costs less in truth, and tells it.
+    async fn take_if_better(
+        &mut self,
+        problem: &Problem,
+        costs: &mut Costs,
+        best: &mut IndexSet,
+        set: IndexSet,
+    ) -> Result<(), Error> {
+        self.verify(problem, costs, set).await?;
+        let (old, new) = (problem.exact(costs, *best), problem.exact(costs, set));
+        if let (Some(old), Some(new)) = (old, new)
+            && new < old
+        {
+            *best = set;
+            self.is_stopped |= !(self.on_better)(&problem.found(costs, set));
+        }
+        Ok(())
+    }
+
+    /// What each statement costs with each candidate alone.
+    async fn singles(&mut self, problem: &Problem, costs: &mut Costs) -> Result<(), Error> {
+        for index in 0..problem.len() {
+            for statement in 0..self.task.statements.len() {
+                if self.is_over() {
+                    return Ok(());
+                }
+                self.ask(problem, costs, statement, IndexSet::of(index))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks what every statement costs with a set.
+    async fn verify(
+        &mut self,
+        problem: &Problem,
+        costs: &mut Costs,
+        set: IndexSet,
+    ) -> Result<(), Error> {
+        for statement in 0..self.task.statements.len() {
+            if self.is_over() {
+                return Ok(());
+            }
+            self.ask(problem, costs, statement, set).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the planner, unless the answer follows from others.
+    async fn ask(
+        &mut self,
+        problem: &Problem,
+        costs: &mut Costs,
+        statement: usize,
+        set: IndexSet,
+    ) -> Result<(), Error> {
+        let set = set.and(costs.relevant(statement));
+        if costs.known(statement, set).is_some() {
+            return Ok(());
+        }
+        let indexes: Vec<(usize, &'b IndexDefinition)> = (set.iter())
+            .map(|it| (problem.number(it), self.definition(problem.number(it))))
+            .collect();
+        let relevant = &self.task.statements[statement].relevant;
+        let is_relevant = |it: usize| relevant.binary_search(&it).is_ok();
+        let explain = &self.task.statements[statement].explain;
+        match self.whatif.ask(explain, &indexes, is_relevant).await? {
+            Some(answer) => {
+                costs.learn(statement, set, problem.compact(&answer.used), answer.cost);
+            }
+            // At most what the best part of it costs.
+            None => costs.give_up(statement, set),
+        }
+        Ok(())
+    }
+
+    /// Takes out what betters neither the whole nor any statement.
+    async fn without_useless(
+        &mut self,
+        problem: &Problem,
+        costs: &mut Costs,
+        mut set: IndexSet,
+    ) -> Result<IndexSet, Error> {
+        for index in set.iter().collect::<Vec<_>>() {
+            let smaller = set.without(index);
+            self.verify(problem, costs, smaller).await?;
+            if problem.exact(costs, smaller).is_none() {
+                break;
+            }
+            if problem.is_useless(costs, set, index) {
+                set = smaller;
+            }
+        }
+        Ok(set)
+    }
+}
