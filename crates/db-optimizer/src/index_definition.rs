@@ -153,7 +153,11 @@ impl Key {
             KeyOn::Column(name) => name.name().to_owned(),
             KeyOn::Expression(sql) => {
                 let words = sql.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-                words.filter(|it| !it.is_empty()).take(2).collect::<Vec<_>>().join("_")
+                words
+                    .filter(|it| !it.is_empty())
+                    .take(2)
+                    .collect::<Vec<_>>()
+                    .join("_")
             }
         }
     }

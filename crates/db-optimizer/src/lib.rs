@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod builder;
+mod change_error;
 mod count;
+mod create_index;
 mod duration;
 mod error;
 mod foreign_keys;
 mod index_definition;
 mod index_name;
+mod maintenance;
 mod optimizer;
 mod overview;
 mod recommendation;
@@ -15,6 +19,12 @@ mod table_name;
 mod table_stats;
 
 pub use crate::{
+    builder::Builder,
+    change_error::{ChangeError, Failure},
+    create_index::{
+        Analyzed, Blocker, CreateIndexOptions, CreateIndexPlan, CreatedIndex, ExistingIndex,
+        IndexCreation, Observation, Obstacle, Progress,
+    },
     error::Error,
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
