@@ -94,7 +94,7 @@ pub enum Failure {
         blockers: Vec<Blocker>,
     },
 
-    /// It took longer than it may.
+    /// It took longer than it may, and the server stopped it.
     #[error("stopped after {} ms, when its time ran out", after.as_millis())]
     TimedOut {
         /// How long it had run.
@@ -129,6 +129,13 @@ pub enum Failure {
     /// The connection's own limit.
     #[error("the connection gave the statement up")]
     GivenUp,
+
+    /// Nothing was heard of the server after its own limit had passed.
+    #[error("the server did not answer within {} ms", after.as_millis())]
+    NoAnswer {
+        /// How long it was waited for.
+        after: Duration,
+    },
 }
 
 impl Failure {
@@ -167,7 +174,7 @@ impl Failure {
     pub(crate) fn is_of_the_connection(&self) -> bool {
         matches!(
             self,
-            Failure::ConnectionLost | Failure::GivenUp | Failure::TimedOut { .. }
+            Failure::ConnectionLost | Failure::GivenUp | Failure::NoAnswer { .. }
         )
     }
 }

@@ -57,6 +57,26 @@ impl<Q: Queries, O: Queries> DatabaseOptimizer<'_, Q, O> {
         self.maintain("analyze the table", "ANALYZE", table).await
     }
 
+    /// The statement that [`vacuum`](DatabaseOptimizer::vacuum) would run. It only reads.
+    ///
+    /// # Errors
+    ///
+    /// When the name names no table, or the catalogue cannot be read.
+    pub async fn plan_vacuum(&self, table: &str) -> Result<String, ChangeError> {
+        let (name, _) = target::named(&Session::over(self.queries), table).await?;
+        Ok(format!("VACUUM {name}"))
+    }
+
+    /// The statement that [`analyze`](DatabaseOptimizer::analyze) would run. It only reads.
+    ///
+    /// # Errors
+    ///
+    /// When the name names no table, or the catalogue cannot be read.
+    pub async fn plan_analyze(&self, table: &str) -> Result<String, ChangeError> {
+        let (name, _) = target::named(&Session::over(self.queries), table).await?;
+        Ok(format!("ANALYZE {name}"))
+    }
+
     async fn maintain(
         &self,
         step: &'static str,

@@ -57,8 +57,10 @@ SELECT NULL, extract(epoch FROM clock_timestamp() - xact.prepared)::float8 * 100
 FROM pg_prepared_xacts xact
 WHERE xact.database = current_database()
   AND xact.prepared <= clock_timestamp() - $3::float8 * interval '1 ms'
-  AND EXISTS (SELECT FROM held
-              WHERE held.pid IS NULL AND held.virtualtransaction = '-1/' || xact.transaction)
+  -- All locks of one transaction bear the same virtual one, and one of them is on its own number.
+  AND EXISTS (SELECT FROM held JOIN pg_locks own USING (virtualtransaction)
+              WHERE held.pid IS NULL AND own.pid IS NULL
+                AND own.locktype = 'transactionid' AND own.transactionid = xact.transaction)
 ORDER BY age DESC
 LIMIT 20";
 

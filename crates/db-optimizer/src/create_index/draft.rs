@@ -31,7 +31,7 @@ pub(crate) struct Draft {
     /// The indexes to be built, or to be named.
     pub(crate) leaves: Vec<Leaf>,
     /// The statements that make the partitioned indexes, to be run as one; none for other tables.
-    pub(crate) attaching: Option<String>,
+    pub(crate) attaching: Option<Attaching>,
     /// The index with its schema, as it is written in SQL.
     pub(crate) index: String,
     /// Invalid indexes that are not ours.
@@ -51,6 +51,15 @@ pub(crate) struct Leaf {
     pub(crate) build: Option<String>,
     /// The statement that gives it its name.
     pub(crate) rename: String,
+}
+
+/// How the partitioned indexes are made.
+#[derive(Debug)]
+pub(crate) struct Attaching {
+    /// The statement that makes the outermost.
+    pub(crate) create: String,
+    /// All statements.
+    pub(crate) sql: String,
 }
 
 /// An index of a table in the tree: what the partitioned ones are put together from.
@@ -122,7 +131,7 @@ impl Draft {
             drops.chain(leaf.build.clone()).chain([leaf.rename.clone()])
         });
         leaves
-            .chain(self.attaching.clone())
+            .chain(self.attaching.as_ref().map(|it| it.sql.clone()))
             .chain(self.analyze.clone())
             .collect()
     }
@@ -238,27 +247,38 @@ impl<'a> Drafting<'a> {
 
     /// The partitioned indexes, the innermost first, and in the end a statement that fails unless the
     /// whole is valid: where a partition has been added meanwhile, nothing remains.
-    fn attaching(&self) -> Option<String> {
-        let mut statements = Vec::new();
-        for node in self.nodes.iter().rev() {
-            let Some(create) = &node.create else { continue };
-            statements.push(create.clone());
-            let is_part = |it: &&Node<'_>| it.table.parent == Some(node.table.oid);
-            let parts = self.nodes.iter().filter(is_part);
-            statements.extend(
-                parts.map(|part| {
-                    format!("ALTER INDEX {} ATTACH PARTITION {}", node.index, part.index)
-                }),
-            );
-        }
-        if statements.is_empty() {
-            return None;
-        }
+    fn attaching(&self) -> Option<Attaching> {
+        let top = &self.nodes[0];
+        let create = top.create.clone()?;
+        let mut statements: Vec<String> = self
+            .nodes
+            .iter()
+            .rev()
+            .flat_map(|it| self.joined(it))
+            .collect();
         statements.push(format!(
             "SELECT 1 / indisvalid::int FROM pg_index WHERE indexrelid = {}::regclass",
-            literal(&self.nodes[0].index)
+            literal(&top.index)
         ));
-        Some(statements.join(";\n"))
+        let sql = statements.join(";\n");
+        Some(Attaching { create, sql })
+    }
+
+    /// The statements that make the partitioned index of one table over those of its partitions.
+    fn joined(&self, node: &Node<'_>) -> Vec<String> {
+        let Some(create) = &node.create else {
+            return Vec::new();
+        };
+        let is_part = |it: &&Node<'_>| it.table.parent == Some(node.table.oid);
+        let parts = self.nodes.iter().filter(is_part);
+        let attach = |part: &Node<'_>| {
+            let (whole, part) = (&node.index, &part.index);
+            format!("ALTER INDEX {whole} ATTACH PARTITION {part}")
+        };
+        [create.clone()]
+            .into_iter()
+            .chain(parts.map(attach))
+            .collect()
     }
 }
 

@@ -81,6 +81,11 @@ impl<'a, Q: Queries> Session<'a, Q> {
         ended(limit, self.queries.batch_execute(sql)).await
     }
 
+    /// Has the server read a statement without running it: a text with two is refused.
+    pub(crate) async fn parse(&self, sql: &str) -> Result<(), Failure> {
+        ended(STEP_LIMIT, self.queries.prepare(sql)).await
+    }
+
     pub(crate) async fn facts(&self) -> Result<Facts, ChangeError> {
         let row = self
             .query_one("the state of the session", FACTS, &[])
@@ -144,7 +149,7 @@ async fn ended<T>(
     match timeout(limit.saturating_add(GRACE), statement).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::of(&error, start.elapsed(), limit)),
-        Err(_) => Err(Failure::TimedOut {
+        Err(_) => Err(Failure::NoAnswer {
             after: start.elapsed(),
         }),
     }

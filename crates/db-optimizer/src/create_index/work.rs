@@ -77,9 +77,16 @@ impl<Q: Queries, O: Queries> Work<'_, Q, O> {
             self.shortly("give the index its name", &leaf.rename)
                 .await?;
         }
-        if let Some(sql) = &draft.attaching {
+        if let Some(attaching) = &draft.attaching {
             let step = "put the partitioned index together";
-            self.shortly(step, sql).await?;
+            // All of it is sent as one text, which the server takes whatever it holds.
+            let parsed = self.session.parse(&attaching.create).await;
+            parsed.map_err(|failure| ChangeError::Statement {
+                step,
+                leftover: None,
+                failure,
+            })?;
+            self.shortly(step, &attaching.sql).await?;
         }
         Ok(())
     }
@@ -175,7 +182,7 @@ impl<Q: Queries, O: Queries> Work<'_, Q, O> {
     }
 
     async fn clean_after(&mut self, leaf: &Leaf, failure: &Failure) -> Result<(), ChangeError> {
-        self.is_usable = !failure.is_of_the_connection() || self.session.facts().await.is_ok();
+        self.is_usable = !failure.is_of_the_connection();
         if self.is_usable {
             return self.clean(leaf.table).await;
         }

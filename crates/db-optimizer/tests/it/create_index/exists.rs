@@ -86,9 +86,11 @@ async fn an_index_that_was_made_is_found_whatever_it_holds() {
     }
     let options = CreateIndexOptions::default();
     for it in &definitions {
-        created(optimizer.create(it, &options).await);
+        let index = created(optimizer.create(it, &options).await);
         let found = existing(optimizer.create(it, &options).await);
         assert!(found.is_equal, "{it:?} {found:?}");
+        // Else it might cover one that follows.
+        client.batch_execute(&index.rollback_sql).await.unwrap();
     }
-    assert_eq!(made(&client).await.len(), definitions.len());
+    assert_eq!(made(&client).await, []);
 }

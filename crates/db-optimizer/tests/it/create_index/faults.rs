@@ -6,7 +6,7 @@ use ruleiq_db_optimizer::{
     CreateIndexOptions, DatabaseOptimizer, Failure, IndexDefinition, Key, Obstacle,
 };
 use ruleiq_query::Queries;
-use ruleiq_test_support::{OwnServers, PostgresSpec, Spec, eventually};
+use ruleiq_test_support::{FaultProxy, OwnServers, PostgresSpec, Spec, eventually};
 use tokio_postgres::Client;
 
 use super::{
@@ -388,6 +388,10 @@ impl SmallDisk {
     const MIB: u32 = 4;
 
     /// `None`, and a line that says so, where this user may not mount.
+    #[allow(
+        clippy::print_stdout,
+        reason = "whoever runs the test should know what it left out"
+    )]
     fn mount() -> Option<SmallDisk> {
         let name = format!("ruleiq-small-disk-{}", std::process::id());
         let disk = SmallDisk(std::path::Path::new("/var/tmp").join(name));
@@ -453,4 +457,50 @@ async fn a_connection_that_is_lost_before_says_what_could_not_be_read() {
         "could not read the state of the session"
     );
     assert!(Queries::execute(&other, "SELECT 1", &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_observer_cleans_up_after_a_network_that_went_silent() {
+    let (database, owner) = database(TABLE).await;
+    let definition = endless(&owner).await;
+    let proxy = FaultProxy::in_front_of(database.url()).await;
+    let client = connect(&proxy.url(database.url())).await;
+    let optimizer = DatabaseOptimizer::builder(&client).observer(&owner).build();
+    let options = unsuspecting()
+        .time_limit(Duration::from_secs(1))
+        .wait_limit(Duration::from_secs(10));
+    let other = database.client().await;
+    let stalling = async {
+        eventually(PATIENCE, || is_building(&other)).await;
+        proxy.stall().await;
+    };
+
+    let (outcome, ()) = tokio::join!(optimizer.create(&definition, &options), stalling);
+
+    let (failure, leftover) = failure(outcome);
+    assert!(matches!(failure, Failure::NoAnswer { .. }), "{failure}");
+    assert_eq!((leftover, made(&other).await), (None, vec![]));
+}
+
+#[tokio::test]
+async fn an_expression_is_no_way_to_a_second_statement() {
+    let (_database, client) = database(TABLE).await;
+    client
+        .batch_execute("CREATE TABLE p (a int) PARTITION BY LIST (a)")
+        .await
+        .unwrap();
+    let optimizer = DatabaseOptimizer::new(&client);
+    for table in ["t", "p"] {
+        let mut definition = optimizer.index_on(table, &["a"]).await.unwrap();
+        definition.keys = vec![Key::expression("a)); DROP TABLE t; --")];
+        let outcome = optimizer.create(&definition, &unsuspecting()).await;
+        let (failure, leftover) = failure(outcome);
+        let is_refused = matches!(&failure, Failure::Refused { code, .. } if code == "42601");
+        assert!(is_refused && leftover.is_none(), "{failure}");
+    }
+    assert_eq!(
+        client.query("SELECT FROM t", &[]).await.unwrap().len(),
+        5000
+    );
+    assert_eq!(made(&client).await, []);
 }

@@ -11,7 +11,7 @@ use super::{created, made};
 use crate::database;
 
 /// As long as a name can be, and nothing but what has to be quoted.
-const LONG: &str = "é\"'; DROP TABLE \"Größe\".user; -- éééééééééééééééé";
+const LONG: &str = "é\"'; DROP TABLE \"Größe\".user; --éééééééééééééé";
 
 fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

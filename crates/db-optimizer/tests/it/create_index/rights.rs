@@ -17,7 +17,7 @@ async fn a_role_that_does_not_own_the_table_is_told_who_does() {
             .await
             .unwrap();
         let refused = obstacle(optimizer.create_index("users", &["created_at"]).await);
-        assert_eq!(plan.obstacles, [refused.clone()]);
+        assert_eq!(plan.obstacles, std::slice::from_ref(&refused));
         let Obstacle::MissingRight { table, .. } = refused else {
             panic!("{refused}")
         };

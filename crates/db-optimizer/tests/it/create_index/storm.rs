@@ -3,6 +3,8 @@
 //!
 //! After each round: no invalid index of ours once the next call is through, and no other index touched.
 
+#![allow(clippy::print_stdout, reason = "the figures are the result")]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use ruleiq_db_optimizer::{ChangeError, DatabaseOptimizer, IndexCreation};
