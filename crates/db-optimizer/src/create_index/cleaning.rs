@@ -24,10 +24,10 @@ const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(100);
 
-/// Whether the process does nothing, or is gone.
+/// Whether the process is there and does nothing.
 const IS_IDLE: &str = "
-SELECT NOT EXISTS (SELECT FROM pg_stat_activity
-                   WHERE pid = $1 AND backend_start = $2 AND state IS DISTINCT FROM 'idle')";
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE pid = $1 AND backend_start = $2 AND state = 'idle')";
 
 /// Drops what was left on a table, each within the limit and with three attempts, and answers the
 /// statements that did.
@@ -91,9 +91,9 @@ async fn is_over<O: Queries>(
         let row = observer
             .query_one("whether the build has ended", IS_IDLE, params)
             .await?;
-        if builder.started.is_some() && row.get(0) {
-            // Between the two, the turn may have gone to somebody else with the end of the process.
-            return turn::try_take(observer).await;
+        // The build's own session has the turn as long as it is connected, if only to us in vain.
+        if row.get(0) && turn::is_held_by(observer, builder.pid).await? {
+            return Ok(false);
         }
         let after = start.elapsed();
         if after >= limit {

@@ -60,6 +60,14 @@ pub(crate) async fn is_taken<Q: Queries>(session: &Session<'_, Q>) -> Result<boo
     holders(session, "pid <> pg_backend_pid()").await
 }
 
+/// Whether this process has it.
+pub(crate) async fn is_held_by<Q: Queries>(
+    session: &Session<'_, Q>,
+    pid: i32,
+) -> Result<bool, ChangeError> {
+    holders(session, &format!("pid = {pid}")).await
+}
+
 async fn is_held<Q: Queries>(session: &Session<'_, Q>) -> Result<bool, ChangeError> {
     holders(session, "pid = pg_backend_pid()").await
 }
