@@ -26,7 +26,9 @@ async fn endless(client: &Client) -> IndexDefinition {
 }
 
 async fn is_building(client: &Client) -> bool {
-    let sql = "SELECT FROM pg_stat_progress_create_index WHERE phase LIKE 'building index%'";
+    // The view shows the builds of all databases.
+    let sql = "SELECT FROM pg_stat_progress_create_index
+               WHERE datname = current_database() AND phase LIKE 'building index%'";
     client.query_opt(sql, &[]).await.unwrap().is_some()
 }
 
