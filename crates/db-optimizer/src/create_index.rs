@@ -114,12 +114,17 @@ impl<Q: Queries, O: Queries> DatabaseOptimizer<'_, Q, O> {
         let observer = self.observer.map(Session::over);
         let seen = look(&session, observer.as_ref()).await?;
         let draft = Draft::read(&session, definition).await?;
-        if let Some(existing) = draft.existing {
-            return Ok(IndexCreation::Exists(existing));
-        }
         let obstacles = seen.obstacles.into_iter().chain(draft.target.obstacles());
-        if let Some(obstacle) = obstacles.chain(disk(&draft, options)).next() {
-            return Err(ChangeError::InTheWay(obstacle));
+        let obstacle = obstacles.chain(disk(&draft, options)).next();
+        // What is left is removed all the same, where that can be done: it may be being built.
+        let has_nothing_to_do =
+            draft.leftovers.is_empty() || obstacle.is_some() || turn::is_taken(&session).await?;
+        match (draft.existing, obstacle) {
+            (Some(existing), _) if has_nothing_to_do => {
+                return Ok(IndexCreation::Exists(existing));
+            }
+            (_, Some(obstacle)) => return Err(ChangeError::InTheWay(obstacle)),
+            _ => {}
         }
         let settings = Settings::read(&session).await?;
         turn::take(&session, options.wait_limit).await?;
@@ -164,7 +169,7 @@ impl<Q: Queries, O: Queries> DatabaseOptimizer<'_, Q, O> {
         let session = Session::over(self.queries);
         let observer = self.observer.map(Session::over);
         let seen = look(&session, observer.as_ref()).await?;
-        let draft = Draft::read(&session, definition).await?;
+        let mut draft = Draft::read(&session, definition).await?;
         let mut obstacles = seen.obstacles;
         obstacles.extend(draft.target.obstacles());
         obstacles.extend(disk(&draft, options));
@@ -179,6 +184,8 @@ impl<Q: Queries, O: Queries> DatabaseOptimizer<'_, Q, O> {
             obstacles.push(Obstacle::OldTransactions { blockers });
         }
         if turn::is_taken(&session).await? {
+            // What is not valid may be being built.
+            draft.leftovers.clear();
             obstacles.push(Obstacle::Busy);
         }
         Ok(CreateIndexPlan {

@@ -28,6 +28,8 @@ pub(crate) struct Draft {
     pub(crate) target: Target,
     /// An index that does what is wanted.
     pub(crate) existing: Option<ExistingIndex>,
+    /// What builds of ours have left on these tables.
+    pub(crate) leftovers: Vec<Leftover>,
     /// The indexes to be built, or to be named.
     pub(crate) leaves: Vec<Leaf>,
     /// The statements that make the partitioned indexes, to be run as one; none for other tables.
@@ -39,12 +41,18 @@ pub(crate) struct Draft {
     analyze: Option<String>,
 }
 
+/// An invalid index of ours.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    pub(crate) table: u32,
+    /// With its schema, as it is written in SQL.
+    index: String,
+}
+
 /// The index of one table with rows of its own.
 #[derive(Debug)]
 pub(crate) struct Leaf {
     pub(crate) table: u32,
-    /// Invalid indexes that builds of ours have left, as they are written in SQL.
-    pub(crate) leftovers: Vec<String>,
     /// The name while it is being built.
     pub(crate) passing_name: String,
     /// The statement that builds it, unless that has been done.
@@ -77,6 +85,7 @@ struct Drafting<'a> {
     taken: Taken,
     served: HashSet<u32>,
     nodes: Vec<Node<'a>>,
+    leftovers: Vec<Leftover>,
     leaves: Vec<Leaf>,
     invalid_others: Vec<String>,
 }
@@ -97,6 +106,7 @@ impl Draft {
             taken: Taken::read(session.queries(), &schemas).await?,
             served: HashSet::new(),
             nodes: Vec::new(),
+            leftovers: Vec::new(),
             leaves: Vec::new(),
             invalid_others: Vec::new(),
         };
@@ -109,9 +119,11 @@ impl Draft {
             drafting.add(table, &indexes);
         }
         let (index, attaching) = (drafting.nodes[0].index.clone(), drafting.attaching());
-        let (leaves, invalid_others) = (drafting.leaves, drafting.invalid_others);
+        let (leftovers, leaves) = (drafting.leftovers, drafting.leaves);
+        let invalid_others = drafting.invalid_others;
         Ok(Draft {
             existing: found,
+            leftovers,
             leaves,
             attaching,
             index,
@@ -121,16 +133,16 @@ impl Draft {
         })
     }
 
-    /// All statements, in order. None where there is such an index.
+    /// All statements, in order. Where there is such an index, those that remove what is left.
     pub(crate) fn statements(&self) -> Vec<String> {
+        let drops = self.leftovers.iter().map(|it| drop_statement(&it.index));
         if self.existing.is_some() {
-            return Vec::new();
+            return drops.collect();
         }
-        let leaves = self.leaves.iter().flat_map(|leaf| {
-            let drops = leaf.leftovers.iter().map(|it| drop_statement(it));
-            drops.chain(leaf.build.clone()).chain([leaf.rename.clone()])
-        });
-        leaves
+        let leaves = self.leaves.iter();
+        let leaves = leaves.flat_map(|it| it.build.clone().into_iter().chain([it.rename.clone()]));
+        drops
+            .chain(leaves)
             .chain(self.attaching.as_ref().map(|it| it.sql.clone()))
             .chain(self.analyze.clone())
             .collect()
@@ -179,6 +191,11 @@ impl<'a> Drafting<'a> {
             .iter()
             .filter(|it| !it.is_valid && !it.is_ours_in_the_making);
         self.invalid_others.extend(invalid.map(|it| it.sql.clone()));
+        let left = leftovers(indexes).into_iter();
+        self.leftovers.extend(left.map(|index| Leftover {
+            table: table.oid,
+            index,
+        }));
         if table.parent.is_some_and(|it| self.served.contains(&it)) {
             self.served.insert(table.oid);
             return;
@@ -224,7 +241,6 @@ impl<'a> Drafting<'a> {
             let build = format!("CREATE INDEX CONCURRENTLY {passing} {on}");
             self.leaves.push(Leaf {
                 table: table.oid,
-                leftovers: leftovers(indexes),
                 build: indexes.iter().find(is_built).is_none().then_some(build),
                 rename: format!("ALTER INDEX {passing_name} RENAME TO {name}"),
                 passing_name,

@@ -92,7 +92,8 @@ pub struct CreateIndexPlan {
     pub index: String,
     /// The table with its schema, as it is written in SQL.
     pub table: String,
-    /// The statements that would run, in this order. None where there is such an index.
+    /// The statements that would run, in this order. Where there is such an index, none, or those that
+    /// remove what earlier builds have left.
     ///
     /// For a partitioned table, the last of them is several that happen as a whole.
     pub statements: Vec<String>,

@@ -53,6 +53,7 @@ impl<Q: Queries, O: Queries> Work<'_, Q, O> {
         let mut rounds = 0;
         loop {
             let draft = Draft::read(self.session, definition).await?;
+            self.remove_leftovers(&draft).await?;
             if let Some(existing) = draft.existing {
                 return Ok(IndexCreation::Exists(existing));
             }
@@ -71,7 +72,6 @@ impl<Q: Queries, O: Queries> Work<'_, Q, O> {
         for leaf in &draft.leaves {
             if let Some(sql) = &leaf.build {
                 self.wait_for_old(&tables).await?;
-                self.clean(leaf.table).await?;
                 self.build(leaf, sql).await?;
             }
             self.shortly("give the index its name", &leaf.rename)
@@ -87,6 +87,15 @@ impl<Q: Queries, O: Queries> Work<'_, Q, O> {
                 failure,
             })?;
             self.shortly(step, &attaching.sql).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes what earlier builds have left, for which transactions are waited for as well.
+    async fn remove_leftovers(&mut self, draft: &Draft) -> Result<(), ChangeError> {
+        for leftover in &draft.leftovers {
+            self.wait_for_old(&[leftover.table]).await?;
+            self.clean(leftover.table).await?;
         }
         Ok(())
     }

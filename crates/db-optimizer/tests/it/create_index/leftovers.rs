@@ -3,7 +3,7 @@
 use ruleiq_db_optimizer::DatabaseOptimizer;
 use tokio_postgres::Client;
 
-use super::{TABLE, create, created, impatient, indexes, made};
+use super::{TABLE, create, created, existing, impatient, indexes, made};
 use crate::database;
 
 /// Leaves an invalid index of this name on `t (a)`, as a build that fails does.
@@ -97,4 +97,21 @@ async fn an_index_that_was_built_and_not_named_is_named_by_the_next_call() {
     assert_eq!(index.statements, plan.statements[1..]);
     assert_eq!(made(&client).await, [("idx_t_a".to_owned(), true)]);
     assert_eq!(indexes(&client).await.len(), before);
+}
+
+#[tokio::test]
+async fn what_is_left_is_removed_where_the_index_is_there_as_well() {
+    let (_database, client) = database(TABLE).await;
+    leave_invalid(&client, "ruleiq_building_0123456789abcdef").await;
+    client
+        .batch_execute("CREATE INDEX theirs ON t (a)")
+        .await
+        .unwrap();
+    let optimizer = DatabaseOptimizer::new(&client);
+    let plan = optimizer.plan_create_index("t", &["a"]).await.unwrap();
+    let drop = "DROP INDEX CONCURRENTLY public.ruleiq_building_0123456789abcdef";
+    assert_eq!(plan.statements, [drop]);
+    let found = existing(create(&client, &["a"], &impatient()).await);
+    assert_eq!(found.index, "public.theirs");
+    assert_eq!(made(&client).await, [("theirs".to_owned(), true)]);
 }

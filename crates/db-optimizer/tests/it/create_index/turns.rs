@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ruleiq_db_optimizer::{CreateIndexOptions, DatabaseOptimizer, IndexCreation, Obstacle};
 
-use super::{PATIENCE, TABLE, create, impatient, made, obstacle};
+use super::{PATIENCE, TABLE, create, existing, impatient, made, obstacle};
 use crate::database;
 
 #[tokio::test]
@@ -57,6 +57,17 @@ async fn a_turn_that_does_not_come_is_waited_for_so_long() {
         .await
         .unwrap();
     assert_eq!(plan.obstacles, [Obstacle::Busy]);
+    // What is being built is no reason to wait for an index that is there.
+    let invalid = "CREATE UNIQUE INDEX CONCURRENTLY ruleiq_building_0123456789abcdef ON t (a)";
+    assert!(other.batch_execute(invalid).await.is_err());
+    assert_eq!(
+        existing(create(&client, &["id"], &impatient()).await).index,
+        "public.t_pkey"
+    );
+    other
+        .batch_execute("DROP INDEX ruleiq_building_0123456789abcdef")
+        .await
+        .unwrap();
     let options = impatient().wait_limit(Duration::from_millis(300));
     assert_eq!(
         obstacle(create(&client, &["a"], &options).await),
