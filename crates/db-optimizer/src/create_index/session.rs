@@ -137,6 +137,10 @@ async fn in_time<T>(
         Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
             ChangeError::InTheWay(Obstacle::InTransaction)
         }
+        // What this session has prepared is not there, or what another has is: another process.
+        Some(&(SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT)) => {
+            ChangeError::InTheWay(Obstacle::TransactionPooler)
+        }
         _ => Error::reading(what)(error).into(),
     })
 }
