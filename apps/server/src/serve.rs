@@ -10,7 +10,7 @@ use actix_web::dev::Server;
 use anyhow::{Context as _, bail};
 use tokio::time;
 
-pub(crate) use self::parts::{monitor_pool, pools};
+pub(crate) use self::parts::{admin_pool, monitor_pool, pools};
 use self::{parts::Parts, signals::Signals};
 use crate::settings::{Http, Settings};
 

@@ -64,6 +64,7 @@ pub(crate) struct Http {
 pub(crate) struct Database {
     pub(crate) url: SecretString,
     pub(crate) monitor_url: Option<SecretString>,
+    pub(crate) admin_url: Option<SecretString>,
     pub(crate) pool_size: NonZeroUsize,
     pub(crate) max_overflow: usize,
     pub(crate) pool_timeout: Duration,
@@ -216,6 +217,11 @@ impl Database {
             monitor_url: from.optional_secret(
                 "DATABASE_MONITOR_URL",
                 "PostgreSQL, as the role `ruleiq_monitor`; without it the statistics show less",
+            ),
+            admin_url: from.optional_secret(
+                "DATABASE_ADMIN_URL",
+                "PostgreSQL itself, as the owner of the tables, to make indexes and vacuum on demand; \
+                 without it the endpoint answers with the SQL to run by hand",
             ),
             pool_size: from.value(
                 "DATABASE_POOL_SIZE",

@@ -71,7 +71,7 @@ impl Default for AdviseOptions {
 /// How far a search has come.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Progress {
+pub struct SearchProgress {
     /// What is left of the workload's cost: 1 is all of it.
     pub cost_ratio: f64,
     /// How many indexes the best set has.
@@ -87,7 +87,7 @@ pub(crate) async fn advise<Q: Queries>(
     queries: &Q,
     workload: &Workload,
     options: &AdviseOptions,
-    mut on_progress: impl FnMut(Progress) -> bool + Send,
+    mut on_progress: impl FnMut(SearchProgress) -> bool + Send,
 ) -> Result<Advice, AdviseError> {
     let started = Instant::now();
     let (planned, unplanned) = planned::plan(queries, workload).await?;
@@ -124,7 +124,7 @@ pub(crate) async fn advise<Q: Queries>(
             let after: f64 = (found.costs.iter().zip(&planned))
                 .map(|(cost, it)| cost * it.calls)
                 .sum();
-            on_progress(Progress {
+            on_progress(SearchProgress {
                 cost_ratio: after / before,
                 indexes: found.chosen.len(),
                 explains: explains_before,

@@ -9,10 +9,7 @@
 
 use ruleiq_query::Queries;
 
-use crate::{
-    Error, count,
-    index_name::{PREFIX, Taken},
-};
+use crate::{Error, count, index_name::Taken};
 
 /// A foreign key without an index.
 #[derive(Debug)]
@@ -157,22 +154,6 @@ pub(crate) async fn taken_names(
     queries: &impl Queries,
     missing: &[Missing],
 ) -> Result<Taken, Error> {
-    if missing.is_empty() {
-        return Ok(Taken::default());
-    }
     let schemas: Vec<&str> = missing.iter().map(|it| it.schema.as_str()).collect();
-    let rows = queries
-        .query(
-            "SELECT nsp.nspname::text, rel.relname::text
-             FROM pg_class rel JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
-             WHERE nsp.nspname::text = ANY($1) AND starts_with(rel.relname::text, $2)",
-            &[&schemas, &PREFIX],
-        )
-        .await
-        .map_err(Error::reading("the names in use from the catalogue"))?;
-    let mut taken = Taken::default();
-    for row in rows {
-        taken.insert(row.get(0), row.get(1));
-    }
-    Ok(taken)
+    Taken::read(queries, &schemas).await
 }

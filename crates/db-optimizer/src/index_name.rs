@@ -2,17 +2,49 @@
 
 use std::collections::HashSet;
 
+use ruleiq_query::Queries;
+
+use crate::Error;
+
 /// The longest name that PostgreSQL keeps (`NAMEDATALEN` of an ordinary build, less one).
 const MAX_BYTES: usize = 63;
 
 /// What every name begins with.
-pub(crate) const PREFIX: &str = "idx_";
+const PREFIX: &str = "idx_";
+
+/// What the name of an index begins with while it is being built. Nobody else has such names: an
+/// invalid index with one is what a build of ours has left, whatever ended it.
+const BUILDING: &str = "ruleiq_building_";
+
+/// The shape of such a name, as a regular expression of PostgreSQL's.
+pub(crate) const BUILDING_PATTERN: &str = "^ruleiq_building_[0-9a-f]{16}$";
 
 /// The names of the relations in each schema that begin with [`PREFIX`].
 #[derive(Debug, Default)]
 pub(crate) struct Taken(HashSet<(String, String)>);
 
 impl Taken {
+    /// The names in these schemas that an index of ours could clash with.
+    pub(crate) async fn read(queries: &impl Queries, schemas: &[&str]) -> Result<Taken, Error> {
+        let mut taken = Taken::default();
+        if schemas.is_empty() {
+            return Ok(taken);
+        }
+        let rows = queries
+            .query(
+                "SELECT nsp.nspname::text, rel.relname::text
+                 FROM pg_class rel JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
+                 WHERE nsp.nspname::text = ANY($1) AND starts_with(rel.relname::text, $2)",
+                &[&schemas, &PREFIX],
+            )
+            .await
+            .map_err(Error::reading("the names in use from the catalogue"))?;
+        for row in rows {
+            taken.insert(row.get(0), row.get(1));
+        }
+        Ok(taken)
+    }
+
     pub(crate) fn insert(&mut self, schema: &str, name: String) -> bool {
         self.0.insert((schema.to_owned(), name))
     }
@@ -32,6 +64,16 @@ pub(crate) fn choose(taken: &mut Taken, schema: &str, table: &str, columns: &[St
         number += 1;
     }
     name
+}
+
+/// The name of an index until it is whole: the same for the same definition.
+pub(crate) fn while_building(definition: &str) -> String {
+    let hash = definition
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+    format!("{BUILDING}{hash:016x}")
 }
 
 /// The name as an identifier in SQL. It begins with [`PREFIX`], so it is no keyword.
@@ -82,6 +124,14 @@ mod tests {
     fn long_names_that_begin_alike_stay_apart() {
         let (one, two) = ("é".repeat(40) + "1", "é".repeat(40) + "2");
         assert_ne!(choose_new("t", &[&one]), choose_new("t", &[&two]));
+    }
+
+    #[test]
+    fn an_index_that_is_being_built_is_told_by_its_definition() {
+        let name = while_building("ON public.t (a)");
+        assert_eq!(name, while_building("ON public.t (a)"));
+        assert_ne!(name, while_building("ON public.t (b)"));
+        assert_eq!((name.len(), quote(&name)), (BUILDING.len() + 16, name));
     }
 
     #[test]

@@ -4,13 +4,17 @@ mod advice;
 mod advise;
 mod candidates;
 mod catalogue;
+mod builder;
+mod change_error;
 mod count;
+mod create_index;
 mod duration;
 mod error;
 mod expression;
 mod foreign_keys;
 mod index_definition;
 mod index_name;
+mod maintenance;
 mod optimizer;
 mod overview;
 mod plan;
@@ -27,9 +31,15 @@ mod workload;
 
 pub use crate::{
     advice::{Advice, IndexAdvice},
-    advise::{AdviseOptions, Budget, Progress, Sizes},
+    advise::{AdviseOptions, Budget, SearchProgress, Sizes},
     candidates::Rule,
     error::{AdviseError, Error},
+    builder::Builder,
+    change_error::{ChangeError, Failure},
+    create_index::{
+        Analyzed, Blocker, CreateIndexOptions, CreateIndexPlan, CreatedIndex, ExistingIndex,
+        IndexCreation, Observation, Obstacle, Progress,
+    },
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
     overview::DatabaseOverview,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ruleiq_query::Queries;
 
 use crate::{
-    Advice, AdviseError, AdviseOptions, DatabaseOverview, Error, Progress, Recommendation,
-    SlowQueries, TableStats, Workload, advise, foreign_keys, overview, recommendation,
-    slow_queries, table_name::TableName, table_stats,
+    Advice, AdviseError, AdviseOptions, Builder, DatabaseOverview, Error, Recommendation,
+    SearchProgress, SlowQueries, TableStats, Workload, advise, foreign_keys, overview,
+    recommendation, slow_queries, table_name::TableName, table_stats,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -15,7 +15,8 @@ const DEFAULT_MIN_TABLE_BYTES: u64 = 64 * 1024;
 
 /// Reads a database's own statistics and says what to do about them.
 ///
-/// It only reads, and only what the role of the connection may see.
+/// It only reads, and only what the role of the connection may see, unless a method's name says
+/// that it changes something: `create_index`, `create`, `vacuum`, `analyze`.
 ///
 /// # Errors
 ///
@@ -23,18 +24,31 @@ const DEFAULT_MIN_TABLE_BYTES: u64 = 64 * 1024;
 ///
 /// # Cancel safety
 ///
-/// That of [`ruleiq_query::Read`]: every statement reads, so nothing is left half done.
+/// That of [`ruleiq_query::Read`], for the methods that read: nothing is left half done.
 #[derive(Debug)]
-pub struct DatabaseOptimizer<'a, Q> {
-    queries: &'a Q,
+pub struct DatabaseOptimizer<'a, Q, O = Q> {
+    pub(crate) queries: &'a Q,
+    pub(crate) observer: Option<&'a O>,
     min_table_bytes: u64,
 }
 
 impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
-    /// An optimizer that reads through this connection.
+    /// An optimizer that works through this connection.
     pub fn new(queries: &'a Q) -> DatabaseOptimizer<'a, Q> {
+        DatabaseOptimizer::over(queries, None)
+    }
+
+    /// The options of an optimizer that works through this connection.
+    pub fn builder(queries: &'a Q) -> Builder<'a, Q> {
+        Builder::new(queries)
+    }
+}
+
+impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
+    pub(crate) fn over(queries: &'a Q, observer: Option<&'a O>) -> DatabaseOptimizer<'a, Q, O> {
         DatabaseOptimizer {
             queries,
+            observer,
             min_table_bytes: DEFAULT_MIN_TABLE_BYTES,
         }
     }
@@ -43,7 +57,7 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
     ///
     /// With 0, empty tables are reported too, which suits a schema that is yet to be filled.
     #[must_use]
-    pub fn min_table_bytes(mut self, bytes: u64) -> DatabaseOptimizer<'a, Q> {
+    pub fn min_table_bytes(mut self, bytes: u64) -> DatabaseOptimizer<'a, Q, O> {
         self.min_table_bytes = bytes;
         self
     }
@@ -70,7 +84,7 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
         &self,
         workload: &Workload,
         options: &AdviseOptions,
-        on_progress: impl FnMut(Progress) -> bool + Send,
+        on_progress: impl FnMut(SearchProgress) -> bool + Send,
     ) -> Result<Advice, AdviseError> {
         advise::advise(self.queries, workload, options, on_progress).await
     }

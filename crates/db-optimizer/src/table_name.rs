@@ -33,6 +33,15 @@ impl TableName {
     }
 }
 
+/// The name that a text is, read as in SQL.
+pub(crate) fn identifier_alone(text: &str) -> Option<String> {
+    if text.len() > MAX_BYTES || text.contains('\0') {
+        return None;
+    }
+    let (name, rest) = identifier(text)?;
+    rest.is_empty().then_some(name)
+}
+
 /// The identifier that a text begins with, and what follows it.
 fn identifier(text: &str) -> Option<(String, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {

@@ -7,7 +7,7 @@ use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
 
-use crate::{Performance, benchmark::Benchmark, performance::Inner};
+use crate::{Performance, benchmark::Benchmark, performance::Inner, routes::optimize::Maintenance};
 
 /// Decides whether a request may see what only administrators may.
 pub(crate) type AdminGuard = dyn Fn(&HttpRequest) -> Result<(), Error> + Send + Sync;
@@ -17,6 +17,7 @@ pub(crate) type AdminGuard = dyn Fn(&HttpRequest) -> Result<(), Error> + Send + 
 pub struct Builder {
     pools: Option<PoolManager>,
     monitor: Option<PoolManager>,
+    maintenance: Option<PoolManager>,
     cache: Option<CacheManager>,
     metrics: Option<Metrics>,
     admin: Option<Arc<AdminGuard>>,
@@ -42,6 +43,7 @@ impl Default for Builder {
         Builder {
             pools: None,
             monitor: None,
+            maintenance: None,
             cache: None,
             metrics: None,
             admin: None,
@@ -64,6 +66,14 @@ impl Builder {
     /// exhaustion hides what exhausted it.
     pub fn monitor(mut self, monitor: PoolManager) -> Builder {
         self.monitor = Some(monitor);
+        self
+    }
+
+    /// A pool of at least two connections of a role that owns the tables, by which indexes are made
+    /// and tables vacuumed; not through a pooler in transaction mode. Default: none; the endpoint
+    /// answers with the SQL to run by hand.
+    pub fn maintenance(mut self, maintenance: PoolManager) -> Builder {
+        self.maintenance = Some(maintenance);
         self
     }
 
@@ -123,6 +133,7 @@ impl Builder {
         Ok(Performance::new(Inner {
             pools: self.pools.ok_or(missing("pools"))?,
             monitor: self.monitor,
+            maintenance: self.maintenance.map(Maintenance::new),
             cache: self.cache.ok_or(missing("cache"))?,
             metrics: self.metrics.ok_or(missing("metrics"))?,
             admin: self.admin.ok_or(missing("admin"))?,

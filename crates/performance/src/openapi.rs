@@ -5,7 +5,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::routes::{benchmark, cache, database, health, metrics, pool};
+use crate::routes::{benchmark, cache, database, health, metrics, optimize, pool};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use crate::routes::{benchmark, cache, database, health, metrics, pool};
         health::health_beside,
         metrics::metrics,
         database::stats,
+        optimize::optimize,
         cache::stats,
         pool::stats,
         benchmark::benchmark,

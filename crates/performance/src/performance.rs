@@ -7,7 +7,9 @@ use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
 
-use crate::{Builder, benchmark::Benchmark, builder::AdminGuard, routes};
+use crate::{
+    Builder, benchmark::Benchmark, builder::AdminGuard, routes, routes::optimize::Maintenance,
+};
 
 /// The monitoring endpoints over the engines. Clones are the same ones.
 #[derive(Clone)]
@@ -18,6 +20,7 @@ pub struct Performance {
 pub(crate) struct Inner {
     pub(crate) pools: PoolManager,
     pub(crate) monitor: Option<PoolManager>,
+    pub(crate) maintenance: Option<Maintenance>,
     pub(crate) cache: CacheManager,
     pub(crate) metrics: Metrics,
     pub(crate) admin: Arc<AdminGuard>,

@@ -10,6 +10,7 @@ use actix_web::{
         header::{HeaderValue, RETRY_AFTER},
     },
 };
+use ruleiq_db_optimizer::ChangeError;
 use ruleiq_pools::CheckoutError;
 use ruleiq_query::Error as QueryError;
 use ruleiq_web::Problem;
@@ -55,13 +56,39 @@ pub(crate) fn no_statistics(error: &ruleiq_db_optimizer::Error) -> Error {
     match error.query_error() {
         QueryError::TimedOut { .. } | QueryError::DeadlinePassed => deadline_exceeded(),
         lost if lost.is_connection_lost() => database_unavailable(),
-        _ => Problem::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the server could not answer; the log has the reason under the request's id",
-        )
-        .into(),
+        _ => internal(),
     }
+}
+
+/// The database was not changed, or not as it was meant to be.
+pub(crate) fn not_changed(error: &ChangeError) -> Error {
+    log(error);
+    let (status, code) = match error {
+        ChangeError::NoName { .. } | ChangeError::NoColumns => {
+            (StatusCode::BAD_REQUEST, "invalid_body")
+        }
+        ChangeError::UnknownTable { .. } => (StatusCode::NOT_FOUND, "unknown_table"),
+        ChangeError::UnknownColumn { .. } => (StatusCode::NOT_FOUND, "unknown_column"),
+        ChangeError::InTheWay(_) | ChangeError::StillInTheWay { .. } => {
+            (StatusCode::CONFLICT, "in_the_way")
+        }
+        // It names objects and processes, and never holds what is in rows.
+        ChangeError::Statement { .. } => (StatusCode::CONFLICT, "not_done"),
+        ChangeError::NoAnswer { .. } => return deadline_exceeded(),
+        ChangeError::Read(error) => return no_statistics(error),
+        _ => return internal(),
+    };
+    Problem::new(status, code, chain(error)).into()
+}
+
+/// Something that nobody has foreseen.
+pub(crate) fn internal() -> Error {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "the server could not answer; the log has the reason under the request's id",
+    )
+    .into()
 }
 
 /// The answer would come too late.

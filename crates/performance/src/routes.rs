@@ -8,6 +8,7 @@ pub(crate) mod cache;
 pub(crate) mod database;
 pub(crate) mod health;
 pub(crate) mod metrics;
+pub(crate) mod optimize;
 mod parameters;
 pub(crate) mod pool;
 
@@ -39,6 +40,8 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
     let route = admin_by(web::get(), performance, benchmark::benchmark);
     let resource = resource_of("/api/v1/performance/benchmark", "GET");
     config.service(resource.route(route).wrap(no_store()));
+    let resource = resource_of("/api/v1/performance/database/optimize", "POST");
+    config.service(resource.route(changing(performance)).wrap(no_store()));
 }
 
 /// Mounts what everybody sees.
@@ -69,6 +72,18 @@ where
         async move {
             performance.admit(&request)?;
             handler(performance, request).await
+        }
+    })
+}
+
+/// The route that changes, and asks the guard before it reads the body.
+fn changing(performance: &Performance) -> Route {
+    let performance = performance.clone();
+    web::post().to(move |request: HttpRequest, body: web::Payload| {
+        let performance = performance.clone();
+        async move {
+            performance.admit(&request)?;
+            optimize::optimize(performance, request, body).await
         }
     })
 }

@@ -43,10 +43,13 @@ enum Verdict {
 pub(crate) async fn check(sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
     let pools = serve::pools(&settings, PoolMetrics::default())?;
-    let monitor = serve::monitor_pool(&settings)?;
+    let (monitor, admin) = (
+        serve::monitor_pool(&settings)?,
+        serve::admin_pool(&settings)?,
+    );
     let scope = Scope::builder().deadline(Instant::now() + LIMIT).build();
     let findings = scope.run(async {
-        let mut findings = database::check(&pools, monitor.as_ref()).await;
+        let mut findings = database::check(&pools, monitor.as_ref(), admin.as_ref()).await;
         findings.push(redis::check(&pools).await);
         findings
     });

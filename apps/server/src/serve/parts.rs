@@ -9,7 +9,7 @@ use ruleiq_cache::{CacheManager, CacheMetrics};
 use ruleiq_compression::CompressionMetrics;
 use ruleiq_metrics::Metrics;
 use ruleiq_performance::{
-    Performance,
+    Builder, Performance,
     benchmark::{Benchmark, ruleiq_cases},
 };
 use ruleiq_pools::{PoolManager, PoolMetrics};
@@ -30,6 +30,7 @@ pub(super) struct Parts {
     pub(super) compression: CompressionMiddleware,
     pub(super) performance: Performance,
     monitor: Option<PoolManager>,
+    admin: Option<PoolManager>,
 }
 
 impl Parts {
@@ -42,15 +43,22 @@ impl Parts {
         let metrics = Metrics::new();
         let registry = metrics.registry();
         let pools = pools(settings, PoolMetrics::register(registry)?)?;
-        let monitor = monitor_pool(settings)?;
+        let (monitor, admin) = (monitor_pool(settings)?, admin_pool(settings)?);
         let cache = cache(settings, &pools, registry)?;
-        let performance = performance(settings, &pools, monitor.as_ref(), &cache, &metrics)?;
+        let mut performance = performance(settings, &pools, &cache, &metrics);
+        if let Some(monitor) = &monitor {
+            performance = performance.monitor(monitor.clone());
+        }
+        if let Some(admin) = &admin {
+            performance = performance.maintenance(admin.clone());
+        }
         Ok(Parts {
             app: web::Data::new(app(settings, pools, cache)?),
             compression: compression(settings, registry)?,
-            performance,
+            performance: performance.build()?,
             metrics,
             monitor,
+            admin,
         })
     }
 
@@ -58,8 +66,8 @@ impl Parts {
     pub(super) async fn close(&self, limit: Duration) {
         let close = async {
             self.app.pools.close().await;
-            if let Some(monitor) = &self.monitor {
-                monitor.close().await;
+            for pools in [&self.monitor, &self.admin].into_iter().flatten() {
+                pools.close().await;
             }
         };
         if time::timeout(limit, close).await.is_err() {
@@ -90,6 +98,17 @@ pub(crate) fn pools(settings: &Settings, metrics: PoolMetrics) -> Result<PoolMan
 pub(crate) fn monitor_pool(settings: &Settings) -> Result<Option<PoolManager>, Faults> {
     let pool = |config| PoolManager::builder().postgres(config).build();
     let pool = settings.database.monitor_pool().map(pool).transpose();
+    pool.map_err(|error| Faults::of(&error))
+}
+
+/// The connections by which indexes are made, where they have a role of their own.
+///
+/// # Errors
+///
+/// Settings that cannot work.
+pub(crate) fn admin_pool(settings: &Settings) -> Result<Option<PoolManager>, Faults> {
+    let pool = |config| PoolManager::builder().postgres(config).build();
+    let pool = settings.database.admin_pool().map(pool).transpose();
     pool.map_err(|error| Faults::of(&error))
 }
 
@@ -138,11 +157,10 @@ fn app(settings: &Settings, pools: PoolManager, cache: CacheManager) -> Result<A
 fn performance(
     settings: &Settings,
     pools: &PoolManager,
-    monitor: Option<&PoolManager>,
     cache: &CacheManager,
     metrics: &Metrics,
-) -> anyhow::Result<Performance> {
-    let mut performance = Performance::builder()
+) -> Builder {
+    Performance::builder()
         .pools(pools.clone())
         .cache(cache.clone())
         .metrics(metrics.clone())
@@ -153,9 +171,5 @@ fn performance(
                 Benchmark::disabled("set ENABLE_BENCHMARK_ENDPOINT=true and start the server again")
             }
         })
-        .admin(|request| Ok(Identity::admin_of(request).map(drop)?));
-    if let Some(monitor) = monitor {
-        performance = performance.monitor(monitor.clone());
-    }
-    Ok(performance.build()?)
+        .admin(|request| Ok(Identity::admin_of(request).map(drop)?))
 }

@@ -8,6 +8,8 @@ use super::{Database, Redis, reader::Reader};
 
 /// The connections through which the statistics are read.
 const MONITOR_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN;
+/// One builds an index, the other watches it.
+const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 impl Database {
     /// The application's connections.
@@ -38,6 +40,21 @@ impl Database {
             ..self.pool()
         })
     }
+
+    /// The connections by which indexes are made, where they have a role of their own. Their limits
+    /// are those of each statement, and no pooler may stand between.
+    pub(crate) fn admin_pool(&self) -> Option<PostgresConfig> {
+        let url = self.admin_url.clone()?;
+        Some(PostgresConfig {
+            url,
+            size: ADMIN_CONNECTIONS,
+            max_overflow: 0,
+            autosize: false,
+            statement_timeout: None,
+            transaction_pooling: false,
+            ..self.pool()
+        })
+    }
 }
 
 impl Redis {
@@ -59,6 +76,10 @@ pub(super) fn check(from: &mut Reader<'_>, database: Option<&Database>, redis: O
         if let Some(monitor) = database.monitor_pool() {
             let pool = PoolManager::builder().postgres(monitor);
             from.check(pool.build().map_err(named("DATABASE_MONITOR_URL")));
+        }
+        if let Some(admin) = database.admin_pool() {
+            let pool = PoolManager::builder().postgres(admin);
+            from.check(pool.build().map_err(named("DATABASE_ADMIN_URL")));
         }
     }
     if let Some(redis) = redis {

@@ -115,7 +115,7 @@ fn all_faults_are_reported_at_once_and_no_secret_is() {
 #[test]
 fn values_that_cannot_be_put_to_use_are_reported_with_the_rest() {
     let faults = load(
-        "DATABASE_URL=hidden DATABASE_MONITOR_URL=hidden REDIS_URL=hidden JWT_KEYS=k1:hidden \
+        "DATABASE_URL=hidden DATABASE_MONITOR_URL=hidden DATABASE_ADMIN_URL=hidden REDIS_URL=hidden JWT_KEYS=k1:hidden \
          LOG=a=b=c WORKERS=0",
     )
     .unwrap_err()
@@ -124,6 +124,7 @@ fn values_that_cannot_be_put_to_use_are_reported_with_the_rest() {
     for fault in [
         "DATABASE_URL: the database URL cannot be read",
         "DATABASE_MONITOR_URL: the database URL cannot be read",
+        "DATABASE_ADMIN_URL: the database URL cannot be read",
         "REDIS_URL: the Redis URL cannot be read",
         "key `k1` of JWT_KEYS is not base64url",
         "LOG is `a=b=c`, expected a level",

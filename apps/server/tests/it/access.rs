@@ -68,6 +68,7 @@ async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
     let business = json!({ "name": "B", "industry": "I", "country": "GB", "employee_count": 1 });
     let assessment = json!({ "business_profile_id": profile, "framework_ids": [framework] });
     let responses = json!({ "responses": [{ "question_id": question, "answer": true }] });
+    let vacuum = json!({ "action": "vacuum", "table": "users" });
     let (get, post) = (Endpoint::get, Endpoint::post);
     vec![
         post("/api/v1/auth/register", All, "", registration),
@@ -90,6 +91,7 @@ async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
         get("/api/v1/performance/health", All, ""),
         get("/api/v1/performance/metrics", Admins, ""),
         get("/api/v1/performance/database/stats", Admins, ""),
+        post("/api/v1/performance/database/optimize", Admins, "", vacuum),
         get("/api/v1/performance/cache/stats", Admins, ""),
         get("/api/v1/performance/pool/stats", Admins, ""),
         Endpoint {

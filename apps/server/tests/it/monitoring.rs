@@ -1,5 +1,6 @@
 use reqwest::Method;
-use serde_json::Value;
+use ruleiq_test_support::TestDatabase;
+use serde_json::{Value, json};
 
 use crate::server::{Server, json_of, problem_of};
 
@@ -37,6 +38,29 @@ async fn the_monitoring_endpoints_tell_what_happened() {
     let health = get("/api/v1/performance/health").await;
     assert_eq!(health["database"], true, "{health}");
     assert_eq!(health["redis"], true, "{health}");
+}
+
+#[tokio::test]
+async fn an_administrator_makes_an_index_by_the_connection_for_that() {
+    let database = TestDatabase::migrated().await;
+    let url = database.url().to_owned();
+    let server = Server::start_on(database, &[("DATABASE_ADMIN_URL", &url)]).await;
+    let (ada, admin) = (server.user("ada").await, server.admin().await);
+    let path = "/api/v1/performance/database/optimize";
+    let mut body = json!({ "action": "create_index", "table": "users", "columns": ["full_name"] });
+    problem_of(server.post(&ada, path, &body).await, 403, "admin_only").await;
+
+    let planned = json_of(server.post(&admin, path, &body).await, 200).await;
+    body["dry_run"] = json!(false);
+    let done = json_of(server.post(&admin, path, &body).await, 200).await;
+
+    assert_eq!(done["statements"], planned["statements"], "{done}");
+    assert_eq!(
+        done["index"]["index"], "public.idx_users_full_name",
+        "{done}"
+    );
+    let there = json_of(server.post(&admin, path, &body).await, 200).await;
+    assert_eq!(there["index"]["outcome"], "exists", "{there}");
 }
 
 #[tokio::test]

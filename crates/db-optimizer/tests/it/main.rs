@@ -6,9 +6,11 @@
     reason = "a test may panic, and connects as other roles"
 )]
 
+mod create_index;
 mod example;
 mod foreign_keys;
 mod guide;
+mod maintenance;
 mod names;
 mod overview;
 mod slow_queries;

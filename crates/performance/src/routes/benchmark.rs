@@ -50,7 +50,7 @@ pub(crate) async fn benchmark(
     performance: Performance,
     request: HttpRequest,
 ) -> Result<HttpResponse, Error> {
-    bears_token(&request)?;
+    bears_token(&request, "the benchmark")?;
     let asked = query::<BenchmarkOf>(&request)?;
     let inner = performance.inner();
     let benchmark = &inner.benchmark;
@@ -85,7 +85,7 @@ pub(crate) async fn benchmark(
 
 /// A browser sends cookies wherever a page wants it to; a bearer token is sent on purpose. Whether
 /// the token is good is the guard's to say.
-fn bears_token(request: &HttpRequest) -> Result<(), Error> {
+pub(super) fn bears_token(request: &HttpRequest, what: &str) -> Result<(), Error> {
     let header = request.headers().get(AUTHORIZATION);
     let scheme = header.and_then(|it| it.as_bytes().get(..7));
     if scheme.is_some_and(|it| it.eq_ignore_ascii_case(b"bearer ")) {
@@ -94,7 +94,7 @@ fn bears_token(request: &HttpRequest) -> Result<(), Error> {
     let problem = Problem::new(
         StatusCode::UNAUTHORIZED,
         "token_missing",
-        "the benchmark wants a bearer token in `Authorization`, and nothing else opens it",
+        format!("{what} wants a bearer token in `Authorization`, and nothing else opens it"),
     );
     let mut response = problem.error_response();
     let headers = response.headers_mut();

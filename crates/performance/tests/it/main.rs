@@ -9,5 +9,6 @@ mod database;
 mod document;
 mod health;
 mod metrics;
+mod optimize;
 mod pool;
 mod service;

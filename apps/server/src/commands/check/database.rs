@@ -35,7 +35,11 @@ const RIGHTS: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-pub(super) async fn check(pools: &PoolManager, monitor: Option<&PoolManager>) -> Vec<Finding> {
+pub(super) async fn check(
+    pools: &PoolManager,
+    monitor: Option<&PoolManager>,
+    admin: Option<&PoolManager>,
+) -> Vec<Finding> {
     let db = match pools.session().await {
         Ok(session) => session,
         Err(error) => return vec![Finding::failed("database", error)],
@@ -45,7 +49,7 @@ pub(super) async fn check(pools: &PoolManager, monitor: Option<&PoolManager>) ->
         schema(&db).await,
         rights(&db).await,
         statistics(&db).await,
-        budget(&db, pools, monitor).await,
+        budget(&db, [Some(pools), monitor, admin]).await,
     ];
     findings.push(monitoring(monitor).await);
     findings
@@ -142,11 +146,7 @@ async fn statistics(db: &Session) -> Result<Finding, Error> {
     })
 }
 
-async fn budget(
-    db: &Session,
-    pools: &PoolManager,
-    monitor: Option<&PoolManager>,
-) -> Result<Finding, Error> {
+async fn budget(db: &Session, pools: [Option<&PoolManager>; 3]) -> Result<Finding, Error> {
     let row = db
         .query_one(
             "SELECT current_setting('max_connections')::bigint
@@ -158,7 +158,7 @@ async fn budget(
         )
         .await?;
     let (most, others): (i64, i64) = (row.get(0), row.get(1));
-    let wanted: usize = [Some(pools), monitor]
+    let wanted: usize = pools
         .into_iter()
         .flatten()
         .filter_map(|it| it.stats().database)
