@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod arguments;
 mod driver;
 mod error;
 mod fingerprint;
 mod queries;
+mod shape;
 mod statement;
 
 pub use crate::{
+    arguments::Arguments,
     error::Error,
     fingerprint::Fingerprint,
     queries::{Queries, Read},
+    shape::Shape,
     statement::{Sql, Statement},
 };
