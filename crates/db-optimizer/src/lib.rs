@@ -6,6 +6,7 @@ mod error;
 mod foreign_keys;
 mod index_definition;
 mod index_name;
+pub mod n_plus_one;
 mod optimizer;
 mod overview;
 mod recommendation;
