@@ -15,6 +15,7 @@ mod foreign_keys;
 mod index_definition;
 mod index_name;
 mod maintenance;
+pub mod n_plus_one;
 mod optimizer;
 mod overview;
 mod plan;

@@ -18,7 +18,11 @@ pub struct Fingerprint(u64);
 impl Fingerprint {
     /// The fingerprint of a statement.
     pub fn of(sql: &str) -> Fingerprint {
-        Fingerprint(xxh3_64(Fingerprint::normalized(sql).as_bytes()))
+        Fingerprint::of_normalized(&Fingerprint::normalized(sql))
+    }
+
+    pub(crate) fn of_normalized(text: &str) -> Fingerprint {
+        Fingerprint(xxh3_64(text.as_bytes()))
     }
 
     /// The text that is hashed: the statement with `?` for each constant.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
-use crate::Fingerprint;
+use crate::{Fingerprint, Shape};
 
 /// What can be run: SQL text, or a [`Statement`] prepared on the same connection.
 pub trait Sql: Sync {
@@ -19,6 +19,11 @@ pub trait Sql: Sync {
     /// Which statement this is, whatever its constants are.
     fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.text())
+    }
+
+    /// The same, with a text for people.
+    fn shape(&self) -> Shape {
+        Shape::of(self.text())
     }
 }
 
@@ -56,6 +61,20 @@ impl Statement {
         }
     }
 
+    /// Takes it apart into what a log keeps and the driver's handle; gives it back where the server does not
+    /// keep it by name.
+    ///
+    /// # Errors
+    ///
+    /// The statement itself, if it is [unnamed](Statement::unnamed).
+    #[inline]
+    pub fn into_prepared(self) -> Result<(Shape, tokio_postgres::Statement), Statement> {
+        match self.is_kept {
+            true => Ok((Shape::sent(self.fingerprint, self.text), self.described)),
+            false => Err(self),
+        }
+    }
+
     /// The types of the parameters.
     pub fn params(&self) -> &[Type] {
         self.described.params()
@@ -78,6 +97,10 @@ impl Sql for Statement {
 
     fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::sent(self.fingerprint, Arc::clone(&self.text))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     future::Future,
+    iter,
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,7 +18,7 @@ use std::{
 use ruleiq_query::Fingerprint;
 use tokio::time::Instant;
 
-use crate::{CausalToken, Statements};
+use crate::{CausalToken, StatementRun, StatementUse, Statements};
 
 tokio::task_local! {
     static CURRENT: Scope;
@@ -37,6 +38,7 @@ pub struct Builder {
     route: Option<Cow<'static, str>>,
     deadline: Option<Instant>,
     causal_token: Option<CausalToken>,
+    outer: Option<Scope>,
 }
 
 /// Where the time of a scope went.
@@ -80,6 +82,9 @@ struct Record {
     cache_hits: AtomicU32,
     cache_misses: AtomicU32,
     open_transactions: AtomicU32,
+    /// A bit for each statement that has begun; several may share one.
+    begun: AtomicU64,
+    outer: Option<Arc<Record>>,
 }
 
 impl Scope {
@@ -149,26 +154,44 @@ impl Scope {
         self.record.open_transactions.load(Relaxed)
     }
 
-    /// Logs a statement and adds its time to the database's.
-    pub fn record_statement(
+    /// Notes that a statement begins, and answers whether it probably has before: then what it is run
+    /// with is worth a look. It costs one atomic operation, and says no at the first time for most.
+    #[inline]
+    pub fn begins_again(
         &self,
         fingerprint: Fingerprint,
         call_site: &'static Location<'static>,
-        elapsed: Duration,
-        rows: u64,
-    ) {
-        add(&self.record.database_ns, elapsed);
-        lock(&self.record.statements).record(fingerprint, call_site, elapsed, rows);
+    ) -> bool {
+        let place = u64::from(call_site.line()) << 8 ^ u64::from(call_site.column());
+        let bit = 1 << (fingerprint.as_u64().wrapping_add(place) % u64::from(u64::BITS));
+        let mut again = false;
+        for record in self.record.and_outer() {
+            again |= record.begun.fetch_or(bit, Relaxed) & bit != 0;
+        }
+        again
+    }
+
+    /// Logs a statement and adds its time to the database's.
+    #[inline]
+    pub fn record_statement(&self, run: StatementRun) {
+        if let Some(outer) = &self.record.outer {
+            outer.log_there_too(&run);
+        }
+        self.record.log(run);
     }
 
     /// Adds time spent waiting for a connection.
     pub fn record_queue(&self, elapsed: Duration) {
-        add(&self.record.queue_ns, elapsed);
+        self.record
+            .and_outer()
+            .for_each(|it| add(&it.queue_ns, elapsed));
     }
 
     /// Adds time spent waiting for the cache's second tier.
     pub fn record_cache(&self, elapsed: Duration) {
-        add(&self.record.cache_ns, elapsed);
+        self.record
+            .and_outer()
+            .for_each(|it| add(&it.cache_ns, elapsed));
     }
 
     /// What has been recorded so far.
@@ -195,6 +218,32 @@ impl Scope {
     pub fn statement_count(&self) -> u64 {
         lock(&self.record.statements).count()
     }
+
+    /// Those that have run so often, each from one place, in the order in which they were first run.
+    /// Where there are none, nothing is allocated.
+    pub fn repeated_statements(&self, least: u32) -> Vec<StatementUse> {
+        lock(&self.record.statements).repeated(least)
+    }
+}
+
+impl Record {
+    /// This one, and those that are told what it is told.
+    fn and_outer(&self) -> impl Iterator<Item = &Record> {
+        iter::successors(Some(self), |it| it.outer.as_deref())
+    }
+
+    #[cold]
+    fn log_there_too(&self, run: &StatementRun) {
+        for record in self.and_outer() {
+            record.log(run.clone());
+        }
+    }
+
+    #[inline]
+    fn log(&self, run: StatementRun) {
+        add(&self.database_ns, run.elapsed);
+        lock(&self.statements).record(run);
+    }
 }
 
 impl Builder {
@@ -216,6 +265,13 @@ impl Builder {
         self
     }
 
+    /// The scope that this one is a part of: what is recorded in this one, statements, times and cache
+    /// look-ups, is recorded there, too. Default: none.
+    pub fn within(mut self, outer: Scope) -> Builder {
+        self.outer = Some(outer);
+        self
+    }
+
     /// The scope.
     pub fn build(self) -> Scope {
         Scope {
@@ -230,6 +286,8 @@ impl Builder {
                 cache_hits: AtomicU32::new(0),
                 cache_misses: AtomicU32::new(0),
                 open_transactions: AtomicU32::new(0),
+                begun: AtomicU64::new(0),
+                outer: self.outer.map(|it| it.record),
             }),
             reading_primary: false,
         }
@@ -263,10 +321,14 @@ pub fn record_cache_miss() {
 }
 
 fn count(counter: impl Fn(&Record) -> &AtomicU32) {
+    let count = |scope: &Scope| {
+        for record in scope.record.and_outer() {
+            let counted = counter(record).fetch_add(1, Relaxed);
+            debug_assert!(counted < u32::MAX, "a counter of the scope overflowed");
+        }
+    };
     // Outside a scope there is nobody to count for.
-    if let Ok(counted) = CURRENT.try_with(|scope| counter(&scope.record).fetch_add(1, Relaxed)) {
-        debug_assert!(counted < u32::MAX, "a counter of the scope overflowed");
-    }
+    CURRENT.try_with(count).unwrap_or_default();
 }
 
 fn add(total_ns: &AtomicU64, elapsed: Duration) {
@@ -284,15 +346,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use ruleiq_query::Shape;
+
     use super::*;
 
     fn record(scope: &Scope, sql: &str) {
-        scope.record_statement(
-            Fingerprint::of(sql),
-            Location::caller(),
-            Duration::from_millis(2),
-            3,
-        );
+        scope.record_statement(StatementRun {
+            shape: Shape::of(sql),
+            call_site: Location::caller(),
+            arguments: None,
+            rows: 3,
+            elapsed: Duration::from_millis(2),
+        });
     }
 
     #[tokio::test]
@@ -373,5 +438,43 @@ mod tests {
         assert_eq!(scope.open_transactions(), 2);
         drop((first, second));
         assert_eq!(scope.open_transactions(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_recorded_in_a_scope_is_recorded_in_those_that_it_is_within() {
+        let outer = Scope::builder().build();
+        let middle = Scope::builder().within(outer.clone()).build();
+        let inner = Scope::builder().within(middle.clone()).build();
+        record(&middle, "select a");
+        inner
+            .clone()
+            .run(async {
+                record(&inner, "select a");
+                record_cache_miss();
+                inner.record_queue(Duration::from_millis(1));
+            })
+            .await;
+
+        for (scope, count, misses) in [(&outer, 2, 1), (&middle, 2, 1), (&inner, 1, 1)] {
+            let summary = scope.summary();
+            assert_eq!(summary.statements.count(), count);
+            assert_eq!(summary.cache_misses, misses);
+            assert_eq!(summary.times.queue, Duration::from_millis(1));
+            assert_eq!(summary.times.database, Duration::from_millis(2 * count));
+        }
+    }
+
+    #[test]
+    fn a_statement_that_begins_again_is_known_to_the_scope_and_to_the_outer_one() {
+        let (first, second) = (Fingerprint::of("select a"), Fingerprint::of("select b"));
+        let here = Location::caller();
+        let outer = Scope::builder().build();
+        let within = || Scope::builder().within(outer.clone()).build();
+        let scope = within();
+        assert!(!scope.begins_again(first, here));
+        assert!(!scope.begins_again(second, here));
+        assert!(scope.begins_again(first, here));
+        assert!(within().begins_again(second, here));
+        assert!(!Scope::builder().build().begins_again(first, here));
     }
 }

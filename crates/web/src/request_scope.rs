@@ -9,7 +9,7 @@
 //! what a streamed body takes is neither limited nor run in the scope. It interrupts only what
 //! waits: a thread that computes, as under `web::block`, goes on unseen. Wrapped around a part of
 //! the routes as well, the inner one can only shorten the deadline, and its scope is the one that
-//! counts.
+//! counts. Whatever scope it is called in, as by a test, has what its requests record, too.
 //!
 //! It stands innermost, next to the routes, so that what the others add is not taken from the
 //! handler's time.
@@ -135,6 +135,9 @@ fn deadline_in(timeout: Duration) -> Option<Instant> {
 
 fn scope_of(request: &ServiceRequest, deadline: Option<Instant>) -> Scope {
     let mut scope = Scope::builder();
+    if let Some(outer) = Scope::current() {
+        scope = scope.within(outer);
+    }
     if let Some(template) = route::template(request) {
         scope = scope.route(template.to_string());
     }

@@ -11,9 +11,10 @@ use ruleiq_metrics::Metrics;
 use ruleiq_performance::{
     Builder, Performance,
     benchmark::{Benchmark, ruleiq_cases},
+    db_optimizer::n_plus_one::Detector,
 };
 use ruleiq_pools::{PoolManager, PoolMetrics};
-use ruleiq_web::CompressionMiddleware;
+use ruleiq_web::{CompressionMiddleware, NPlusOne, NPlusOneMetrics};
 use tokio::time;
 
 use crate::{
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) app: web::Data<App>,
     pub(super) metrics: Metrics,
     pub(super) compression: CompressionMiddleware,
+    pub(super) n_plus_one: NPlusOne,
     pub(super) performance: Performance,
     monitor: Option<PoolManager>,
     admin: Option<PoolManager>,
@@ -45,16 +47,17 @@ impl Parts {
         let pools = pools(settings, PoolMetrics::register(registry)?)?;
         let (monitor, admin) = (monitor_pool(settings)?, admin_pool(settings)?);
         let cache = cache(settings, &pools, registry)?;
-        let mut performance = performance(settings, &pools, &cache, &metrics);
-        if let Some(monitor) = &monitor {
-            performance = performance.monitor(monitor.clone());
-        }
-        if let Some(admin) = &admin {
-            performance = performance.maintenance(admin.clone());
-        }
+        let n_plus_one = n_plus_one(settings, registry)?;
+        let performance = Performance::builder()
+            .pools(pools.clone())
+            .cache(cache.clone())
+            .metrics(metrics.clone())
+            .n_plus_one(n_plus_one.clone());
+        let performance = watched(performance, settings, monitor.as_ref(), admin.as_ref());
         Ok(Parts {
             app: web::Data::new(app(settings, pools, cache)?),
             compression: compression(settings, registry)?,
+            n_plus_one,
             performance: performance.build()?,
             metrics,
             monitor,
@@ -154,16 +157,27 @@ fn app(settings: &Settings, pools: PoolManager, cache: CacheManager) -> Result<A
     })
 }
 
-fn performance(
+fn n_plus_one(settings: &Settings, registry: &Registry) -> anyhow::Result<NPlusOne> {
+    let settings = settings.n_plus_one;
+    let metrics = NPlusOneMetrics::register(registry)?;
+    let detector = Detector::new(settings.threshold);
+    Ok(NPlusOne::with(settings.mode, detector, metrics))
+}
+
+/// Whom the endpoints are open to, what they look at, and what they may change.
+fn watched(
+    mut performance: Builder,
     settings: &Settings,
-    pools: &PoolManager,
-    cache: &CacheManager,
-    metrics: &Metrics,
+    monitor: Option<&PoolManager>,
+    admin: Option<&PoolManager>,
 ) -> Builder {
-    Performance::builder()
-        .pools(pools.clone())
-        .cache(cache.clone())
-        .metrics(metrics.clone())
+    if let Some(monitor) = monitor {
+        performance = performance.monitor(monitor.clone());
+    }
+    if let Some(admin) = admin {
+        performance = performance.maintenance(admin.clone());
+    }
+    performance
         .slow_threshold(settings.monitoring.slow_request_threshold)
         .benchmark(match settings.monitoring.benchmark {
             true => Benchmark::new(ruleiq_cases()),

@@ -11,6 +11,7 @@ mod example;
 mod foreign_keys;
 mod guide;
 mod maintenance;
+mod n_plus_one;
 mod names;
 mod overview;
 mod slow_queries;

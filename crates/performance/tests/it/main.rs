@@ -10,5 +10,6 @@ mod document;
 mod health;
 mod metrics;
 mod optimize;
+mod n_plus_one;
 mod pool;
 mod service;

@@ -1,6 +1,8 @@
 //! Running one statement: its deadline, its line in the scope's log, and the plan that a schema
 //! change has spoiled.
 
+mod form;
+
 use std::{
     panic::Location,
     pin::{Pin, pin},
@@ -9,11 +11,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _};
-use ruleiq_query::{Error, Fingerprint, Sql, Statement};
-use ruleiq_scope::Scope;
+use ruleiq_query::{Arguments, Error, Shape, Sql, Statement};
+use ruleiq_scope::{Scope, StatementRun};
 use tokio::time::{self, Instant, Sleep};
-use tokio_postgres::{Client, Row, RowStream, ToStatement, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    Client, Row, RowStream, ToStatement,
+    error::SqlState,
+    types::{ToSql, Type},
+};
 
+use self::form::Form;
 use super::{connection::Link, pooler};
 
 /// The schema may change again before what was prepared anew is run.
@@ -24,13 +31,8 @@ pub(crate) type CallSite = &'static Location<'static>;
 
 pub(super) type Driver<T> = Result<T, tokio_postgres::Error>;
 
-/// How a statement is sent.
-enum Form {
-    /// By its name on the server.
-    Named(tokio_postgres::Statement),
-    /// As text, behind a pooler, with what is known of the parameters, if there are any.
-    Text(Option<Statement>),
-}
+/// The parameters of a statement.
+type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// A client whose statements are run by the rules of the pool.
 #[derive(Clone, Copy)]
@@ -45,7 +47,8 @@ pub(crate) struct Run<'a> {
     runner: Runner<'a>,
     call_site: CallSite,
     scope: Option<Scope>,
-    fingerprint: Option<Fingerprint>,
+    shape: Option<Shape>,
+    arguments: Option<Arguments>,
     started: Instant,
     until: Instant,
     rows: u64,
@@ -95,7 +98,7 @@ impl<'a> Runner<'a> {
             }
         };
         let mut run = Run::begin(self, call_site)?;
-        let rows = run.prepared(sql, !params.is_empty(), query).await?;
+        let rows = run.prepared(sql, params, query).await?;
         run.finish(rows, |rows| rows.len() as u64)
     }
 
@@ -116,15 +119,13 @@ impl<'a> Runner<'a> {
             }
         };
         let mut run = Run::begin(self, call_site)?;
-        let rows = run.prepared(sql, !params.is_empty(), execute).await?;
+        let rows = run.prepared(sql, params, execute).await?;
         run.finish(rows, |rows| *rows)
     }
 
     pub(crate) async fn batch_execute(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
         let mut run = Run::begin(self, call_site)?;
-        if run.scope.is_some() {
-            run.fingerprint = Some(Fingerprint::of(sql));
-        }
+        run.log_text(sql);
         let client = self.client;
         let result = match self.link.engine.transaction_pooling {
             false => run.limit(client.batch_execute(sql)).await?,
@@ -150,21 +151,18 @@ impl<'a> Runner<'a> {
             is_done: false,
         };
         let result = if self.link.engine.transaction_pooling {
-            if run.scope.is_some() {
-                run.fingerprint = Some(Fingerprint::of(sql));
-            }
+            run.log_text(sql);
             let copy = self.copy(sql, chunks);
             run.limit(Box::pin(pooler::in_one_transaction(self, copy)))
                 .await?
         } else {
             match run.statement(sql, true).await? {
-                Ok((fingerprint, Form::Named(statement))) => {
-                    run.fingerprint = Some(fingerprint);
-                    run.limit(self.copy(&statement, chunks)).await?
-                }
-                Ok((fingerprint, Form::Text(_))) => {
-                    run.fingerprint = Some(fingerprint);
-                    run.limit(self.copy(sql, chunks)).await?
+                Ok((shape, form)) => {
+                    run.shape = Some(shape);
+                    match form {
+                        Form::Named(it) => run.limit(self.copy(&it, chunks)).await?,
+                        Form::Text(_) => run.limit(self.copy(sql, chunks)).await?,
+                    }
                 }
                 Err(error) => Err(error),
             }
@@ -193,7 +191,7 @@ impl<'a> Runner<'a> {
             }
         };
         let mut run = Run::begin(self, call_site)?;
-        match run.prepared(sql, !params.is_empty(), start).await? {
+        match run.prepared(sql, params, start).await? {
             Ok(rows) => Ok(Rows {
                 rows: Box::pin(rows),
                 limit: Some(Box::pin(time::sleep_until(run.until))),
@@ -207,15 +205,14 @@ impl<'a> Runner<'a> {
     }
 
     /// What is prepared or described already, or need not be.
-    fn known(self, sql: &(impl Sql + ?Sized), has_params: bool) -> Option<(Fingerprint, Form)> {
+    fn known(self, sql: &(impl Sql + ?Sized), has_params: bool) -> Option<(Shape, Form)> {
         if self.link.engine.transaction_pooling && !has_params {
-            return Some((sql.fingerprint(), Form::Text(None)));
+            return Some((sql.shape(), Form::Text(None)));
         }
         if let Some(prepared) = sql.prepared() {
-            return Some((sql.fingerprint(), Form::Named(prepared.clone())));
+            return Some((sql.shape(), Form::Named(prepared.clone())));
         }
-        let statement = self.kept(sql.text())?;
-        Some((statement.fingerprint(), Form::of(statement)))
+        self.kept(sql.text()).map(Form::of)
     }
 
     fn kept(self, sql: &str) -> Option<Statement> {
@@ -292,7 +289,8 @@ impl<'a> Run<'a> {
             runner,
             call_site,
             scope,
-            fingerprint: None,
+            shape: None,
+            arguments: None,
             started,
             until: deadline.map_or(own, |deadline| deadline.min(own)),
             rows: 0,
@@ -318,37 +316,54 @@ impl<'a> Run<'a> {
         &mut self,
         sql: &(impl Sql + ?Sized),
         has_params: bool,
-    ) -> Result<Driver<(Fingerprint, Form)>, Error> {
+    ) -> Result<Driver<(Shape, Form)>, Error> {
         if let Some(known) = self.runner.known(sql, has_params) {
             return Ok(Ok(known));
         }
         // Also of what is given up while the server waits for a lock.
-        self.fingerprint = self.scope.is_some().then(|| sql.fingerprint());
+        self.shape = self.scope.is_some().then(|| sql.shape());
         // On the heap, as it is rare, and all futures would be as large as this.
         let prepared = self.limit(Box::pin(self.runner.prepare_anew(sql.text())));
         let prepared = prepared.await?;
-        Ok(prepared.map(|statement| (statement.fingerprint(), Form::of(statement))))
+        Ok(prepared.map(Form::of))
+    }
+
+    /// Notes which statement runs, and what with, if it has run before.
+    fn log(&mut self, shape: Shape, sql: &str, types: &[Type], params: Params<'_>) {
+        if let Some(scope) = &self.scope
+            && scope.begins_again(shape.fingerprint(), self.call_site)
+        {
+            self.arguments = Some(Arguments::of(sql, types, params));
+        }
+        self.shape = Some(shape);
+    }
+
+    /// The same for a text that is sent as it is.
+    fn log_text(&mut self, sql: &str) {
+        if self.scope.is_some() {
+            self.log(Shape::of(sql), sql, &[], &[]);
+        }
     }
 
     /// Runs a statement by its prepared handle, and again where the handle is known to be spoiled: the server refuses it before it begins, so that nothing has happened yet.
     async fn prepared<T, F>(
         &mut self,
         sql: &(impl Sql + ?Sized),
-        has_params: bool,
+        params: Params<'_>,
         run: impl Fn(Form) -> F,
     ) -> Result<Driver<T>, Error>
     where
         F: Future<Output = Driver<T>>,
     {
-        let runner = self.runner;
-        let (fingerprint, form) = match self.statement(sql, has_params).await? {
+        let (runner, has_params) = (self.runner, !params.is_empty());
+        let (shape, form) = match self.statement(sql, has_params).await? {
             Ok(found) => found,
             Err(error) => {
                 runner.note_unknown_type(&error);
                 return Ok(Err(error));
             }
         };
-        self.fingerprint = Some(fingerprint);
+        self.log(shape, sql.text(), form.params(), params);
         let mut result = self.limit(run(form)).await?;
         for _ in 0..runner.healings(has_params) {
             if !matches!(&result, Err(error) if runner.is_spoiled(error)) {
@@ -361,7 +376,7 @@ impl<'a> Run<'a> {
             }
             runner.link.engine.counters.statements_healed.inc();
             // On the heap, as it is rare, and all futures would be as large as this.
-            let again = async { run(Form::of(runner.prepare_anew(sql.text()).await?)).await };
+            let again = async { run(Form::of(runner.prepare_anew(sql.text()).await?).1).await };
             result = self.limit(Box::pin(again)).await?;
         }
         if let Err(error) = &result {
@@ -401,9 +416,14 @@ impl Drop for Run<'_> {
         if self.ended {
             self.runner.link.statement_ended();
         }
-        if let (Some(scope), Some(fingerprint)) = (&self.scope, self.fingerprint) {
-            let elapsed = self.started.elapsed();
-            scope.record_statement(fingerprint, self.call_site, elapsed, self.rows);
+        if let (Some(scope), Some(shape)) = (&self.scope, self.shape.take()) {
+            scope.record_statement(StatementRun {
+                shape,
+                call_site: self.call_site,
+                arguments: self.arguments,
+                rows: self.rows,
+                elapsed: self.started.elapsed(),
+            });
         }
     }
 }
@@ -429,15 +449,6 @@ impl Stream for Rows<'_> {
             Some(Err(_)) | None => this.run.end(),
         }
         Poll::Ready(row.map(|row| Ok(row?)))
-    }
-}
-
-impl Form {
-    fn of(statement: Statement) -> Form {
-        match statement.prepared() {
-            Some(prepared) => Form::Named(prepared.clone()),
-            None => Form::Text(Some(statement)),
-        }
     }
 }
 

@@ -1,12 +1,16 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt as _, stream};
+use futures_util::{TryStreamExt as _, future::try_join_all, stream};
 use ruleiq_pools::{PostgresConfig, Session};
 use ruleiq_query::{Fingerprint, Queries as _, Read as _};
-use ruleiq_scope::Scope;
+use ruleiq_scope::{
+    ArgumentPattern::{Different, Same, Unknown},
+    Scope,
+};
 use ruleiq_test_support::TestDatabase;
 use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
 
 use crate::fixture::{manager, single};
 
@@ -214,6 +218,57 @@ async fn the_scope_has_each_statement_with_its_line() {
         assert_eq!(logged.call_site.file(), file!());
     }
     assert!(summary.times.database > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn the_scope_knows_whether_a_statement_was_asked_the_same_each_time() {
+    let database = TestDatabase::empty().await;
+    let pools = manager(single(database.url()));
+    let session = pools.session().await.unwrap();
+    let scope = Scope::builder().build();
+    let work = async {
+        for n in 0..4_i32 {
+            session.query("SELECT $1::int", &[&n]).await.unwrap();
+            session.query("SELECT $1::text", &[&"a"]).await.unwrap();
+            session
+                .execute(&format!("DO 'BEGIN END' -- {n}"), &[])
+                .await
+                .unwrap();
+            session
+                .batch_execute(&format!("SELECT 1, {n}"))
+                .await
+                .unwrap();
+            session.batch_execute("SELECT 'a'").await.unwrap();
+            let wide: &[&(dyn ToSql + Sync)] = &[&i64::from(n)];
+            let rows = session.stream("SELECT $1::int8", wide).await.unwrap();
+            rows.try_for_each(|_| async { Ok(()) }).await.unwrap();
+        }
+        // None of them is over when the last begins.
+        let all = (0..4_i16).map(async |n| session.query("SELECT $1::int2", &[&n]).await);
+        try_join_all(all).await.unwrap();
+        session.query("SELECT $1::float8", &[&1.0]).await.unwrap();
+    };
+    scope.clone().run(work).await;
+
+    let summary = scope.summary();
+    let logged = summary.statements.distinct().iter();
+    let logged: Vec<_> = logged
+        .map(|it| (it.statement().into_owned(), it.count, it.arguments()))
+        .collect();
+    let expected = [
+        ("select ? : : int", 4, Different),
+        ("select ? : : text", 4, Same),
+        ("do ?", 4, Different),
+        ("select ?", 4, Different),
+        ("select ?", 4, Same),
+        ("select ? : : int8", 4, Different),
+        ("select ? : : int2", 4, Different),
+        ("select ? : : float8", 1, Unknown),
+    ];
+    assert_eq!(
+        logged,
+        expected.map(|(it, n, pattern)| (it.to_owned(), n, pattern))
+    );
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use actix_web::{
 };
 use futures_util::{FutureExt as _, poll};
 use ruleiq_metrics::Metrics;
-use ruleiq_query::Fingerprint;
-use ruleiq_scope::Scope;
+use ruleiq_query::Shape;
+use ruleiq_scope::{Scope, StatementRun};
 use ruleiq_web::{Problem, RequestId, RequestScope, Timing};
 use tracing::level_filters::LevelFilter;
 
@@ -191,8 +191,13 @@ async fn the_client_is_told_where_the_time_went() {
             let scope = Scope::current().unwrap();
             scope.record_queue(Duration::from_micros(12_500));
             scope.record_cache(Duration::from_millis(3));
-            let fingerprint = Fingerprint::of("SELECT 1");
-            scope.record_statement(fingerprint, Location::caller(), Duration::from_millis(7), 1);
+            scope.record_statement(StatementRun {
+                shape: Shape::of("SELECT 1"),
+                call_site: Location::caller(),
+                arguments: None,
+                rows: 1,
+                elapsed: Duration::from_millis(7),
+            });
             HttpResponse::Ok()
                 .insert_header(("server-timing", "render;dur=1"))
                 .finish()

@@ -1,0 +1,5 @@
+//! Uses scopes as engines and tests do.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod assert_statements;
