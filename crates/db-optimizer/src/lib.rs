@@ -8,6 +8,7 @@ mod index_definition;
 mod index_name;
 mod optimizer;
 mod overview;
+mod plan;
 mod recommendation;
 mod slow_queries;
 mod statements_view;
@@ -19,6 +20,10 @@ pub use crate::{
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
     overview::DatabaseOverview,
+    plan::{
+        Buffers, Jit, JitTiming, Node, Plan, PlanError, Planning, SortGroups, SortSpace, Trigger,
+        Worker,
+    },
     recommendation::{ForeignKey, Recommendation},
     slow_queries::{Degradation, SlowQueries, SlowQuery},
     table_stats::{IndexStats, TableStats},
