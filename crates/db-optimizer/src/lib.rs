@@ -3,20 +3,26 @@
 mod count;
 mod duration;
 mod error;
+mod finding;
 mod foreign_keys;
+mod health;
 mod index_definition;
 mod index_name;
 mod optimizer;
 mod overview;
 mod plan;
+mod quantity;
 mod recommendation;
 mod slow_queries;
+mod statement_text;
 mod statements_view;
 mod table_name;
 mod table_stats;
 
 pub use crate::{
     error::Error,
+    finding::{Finding, Severity},
+    health::{DropReason, DroppableIndex, HealthLimits, HealthReport, Unseen},
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
     overview::DatabaseOverview,

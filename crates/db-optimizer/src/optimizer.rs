@@ -5,8 +5,9 @@ use std::time::Duration;
 use ruleiq_query::Queries;
 
 use crate::{
-    DatabaseOverview, Error, Recommendation, SlowQueries, TableStats, foreign_keys, overview,
-    recommendation, slow_queries, table_name::TableName, table_stats,
+    DatabaseOverview, DroppableIndex, Error, HealthLimits, HealthReport, Recommendation,
+    SlowQueries, TableStats, foreign_keys, health, overview, recommendation, slow_queries,
+    table_name::TableName, table_stats,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -94,5 +95,37 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
     /// When a statement fails.
     pub async fn overview(&self) -> Result<DatabaseOverview, Error> {
         overview::read(self.queries).await
+    }
+
+    /// What deserves attention in the database and on its server, by the default limits.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails for another reason than that the server refuses it; what it refuses is
+    /// said in [`HealthReport::degraded`].
+    pub async fn health(&self) -> Result<HealthReport, Error> {
+        self.health_by(&HealthLimits::default()).await
+    }
+
+    /// What deserves attention in the database and on its server, by these limits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`health`](DatabaseOptimizer::health).
+    pub async fn health_by(&self, limits: &HealthLimits) -> Result<HealthReport, Error> {
+        health::report(self.queries, limits).await
+    }
+
+    /// The indexes that could be dropped: unused, duplicate, or the beginning of another; the same
+    /// as [`HealthReport::droppable_indexes`].
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails.
+    pub async fn droppable_indexes(
+        &self,
+        limits: &HealthLimits,
+    ) -> Result<Vec<DroppableIndex>, Error> {
+        health::droppable_indexes(self.queries, limits).await
     }
 }

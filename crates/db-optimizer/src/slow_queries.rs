@@ -17,6 +17,7 @@ pub use self::degradation::Degradation;
 use crate::{
     Error, count,
     duration::{self, from_milliseconds, milliseconds},
+    statement_text::shown,
     statements_view::{self, Found, StatementsView},
 };
 
@@ -26,8 +27,6 @@ const MAX_STATEMENTS: usize = 100;
 const MAX_ENTRIES: usize = 2 * MAX_STATEMENTS;
 /// So much of a text is read, in characters.
 const MAX_READ_CHARS: usize = 16_384;
-/// So much of a text is reported, in bytes.
-const MAX_TEXT_BYTES: usize = 4_096;
 
 /// The slow statements of a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -260,21 +259,6 @@ fn mean(total_ms: f64, calls: u64) -> Duration {
     from_milliseconds(total_ms / calls.max(1) as f64)
 }
 
-/// A text without its constants. Cut in a string or a comment, the rest of it counts as that.
-fn shown(text: &str) -> String {
-    let mut shown = Fingerprint::normalized(text);
-    if shown.len() > MAX_TEXT_BYTES {
-        let mark = '…';
-        let mut end = MAX_TEXT_BYTES - mark.len_utf8();
-        while !shown.is_char_boundary(end) {
-            end -= 1;
-        }
-        shown.truncate(end);
-        shown.push(mark);
-    }
-    shown
-}
-
 fn serialize_fingerprint<S: Serializer>(
     fingerprint: &Option<Fingerprint>,
     serializer: S,
@@ -282,29 +266,5 @@ fn serialize_fingerprint<S: Serializer>(
     match fingerprint {
         Some(fingerprint) => serializer.collect_str(fingerprint),
         None => serializer.serialize_none(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_shown_without_its_constants() {
-        let text = "CREATE ROLE r PASSWORD 'hunter2'";
-        assert_eq!(shown(text), "create role r password ?");
-        assert_eq!(
-            shown("ALTER ROLE r PASSWORD 'hunt"),
-            "alter role r password ?"
-        );
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        for padding in ["", "x", "xx", "xxx"] {
-            let shown = shown(&format!("select {padding}{}", "é".repeat(MAX_TEXT_BYTES)));
-            assert!(shown.len() <= MAX_TEXT_BYTES, "{}", shown.len());
-            assert!(shown.ends_with("é…"));
-        }
     }
 }
