@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod count;
+mod doctor;
 mod duration;
 mod error;
+mod explain;
 mod finding;
 mod foreign_keys;
+mod generic_plan;
 mod health;
 mod index_definition;
 mod index_name;
@@ -20,8 +23,11 @@ mod table_name;
 mod table_stats;
 
 pub use crate::{
+    doctor::{Case, Column, Runs, Table},
     error::Error,
+    explain::{Diagnosis, ExplainAnalyze, ExplainError},
     finding::{Finding, Severity},
+    generic_plan::NotPlanned,
     health::{DropReason, DroppableIndex, HealthLimits, HealthReport, Unseen},
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
@@ -31,6 +37,6 @@ pub use crate::{
         Worker,
     },
     recommendation::{ForeignKey, Recommendation},
-    slow_queries::{Degradation, SlowQueries, SlowQuery},
+    slow_queries::{Baseline, BaselineStatement, Degradation, Regression, SlowQueries, SlowQuery},
     table_stats::{IndexStats, TableStats},
 };

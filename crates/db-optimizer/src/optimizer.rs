@@ -5,9 +5,9 @@ use std::time::Duration;
 use ruleiq_query::Queries;
 
 use crate::{
-    DatabaseOverview, DroppableIndex, Error, HealthLimits, HealthReport, Recommendation,
-    SlowQueries, TableStats, foreign_keys, health, overview, recommendation, slow_queries,
-    table_name::TableName, table_stats,
+    DatabaseOverview, Diagnosis, DroppableIndex, Error, ExplainAnalyze, ExplainError, HealthLimits,
+    HealthReport, Recommendation, SlowQueries, TableStats, explain, foreign_keys, health, overview,
+    recommendation, slow_queries, table_name::TableName, table_stats,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -62,12 +62,21 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
     /// The statements of this database whose mean or longest run took more than the threshold,
     /// those with the most time in all first.
     ///
+    /// Each comes with the plan for any constants and what is wrong with it. Nothing is executed: a
+    /// statement is prepared and explained in a transaction that only reads and is rolled back; within
+    /// a transaction of the caller, in a savepoint.
+    ///
     /// Without `pg_stat_statements`, or without the right to read it, the answer is empty and
     /// says so: see [`SlowQueries::degraded`].
     ///
     /// # Errors
     ///
     /// When a statement fails for another reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may leave its transaction open on a client of the driver's own: roll back before the
+    /// client is used again. `ruleiq-pools` closes such a connection.
     pub async fn analyze_slow_queries(&self, threshold: Duration) -> Result<SlowQueries, Error> {
         slow_queries::analyze(self.queries, threshold).await
     }
@@ -127,5 +136,27 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
         limits: &HealthLimits,
     ) -> Result<Vec<DroppableIndex>, Error> {
         health::droppable_indexes(self.queries, limits).await
+    }
+
+    /// Runs a statement and says what it did and what is wrong with that.
+    ///
+    /// It runs in a transaction that is rolled back, has a time limit, and refuses to write unless
+    /// [`allow_writes`](ExplainAnalyze::allow_writes) says that it may.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is in a transaction, the statement writes or takes too long, or the
+    /// server refuses it.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`analyze_slow_queries`](DatabaseOptimizer::analyze_slow_queries); the statement may
+    /// go on until its limit.
+    pub async fn explain_analyze(
+        &self,
+        sql: &str,
+        options: ExplainAnalyze,
+    ) -> Result<Diagnosis, ExplainError> {
+        explain::analyze(self.queries, sql, options).await
     }
 }

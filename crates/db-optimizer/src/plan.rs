@@ -5,6 +5,7 @@
 //! `EXPLAIN`, and "SubPlan" in it.
 
 mod node;
+mod outline;
 mod summary;
 mod text;
 

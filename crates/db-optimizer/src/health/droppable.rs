@@ -203,7 +203,8 @@ macro_rules! drop_columns {
                                       CASE WHEN idx.indisunique THEN 'UNIQUE ' END,
                                       rel.relname)) + 1), 'ONLY ') THEN 5 ELSE 0 END)
                ELSE def.text END
-           || coalesce(format('; ALTER INDEX %s SET TABLESPACE %I', idx.name, spc.spcname), '')
+           || CASE WHEN spc.spcname IS NULL THEN ''
+                   ELSE format('; ALTER INDEX %s SET TABLESPACE %I', idx.name, spc.spcname) END
         FROM pg_class rel
         CROSS JOIN LATERAL (SELECT pg_get_indexdef(rel.oid) AS text) def
         LEFT JOIN pg_tablespace spc ON spc.oid = rel.reltablespace

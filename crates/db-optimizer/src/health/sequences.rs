@@ -9,7 +9,8 @@ use crate::{
 pub(super) const CHECK: Check = Check {
     code: "sequence_exhaustion",
     what: "the sequences",
-    // A column is owned (serial, identity) or merely has the sequence in its default.
+    // A column is owned (serial, identity) or merely has the sequence in its default. Privileges are asked
+    // for by `seqrelid`: by the oid of a relation, they would be asked of tables, too, which is an error.
     sql: concat!(
         "
 WITH used AS (
@@ -25,7 +26,7 @@ WITH used AS (
 ),
 counted AS (
     SELECT format('%I.%I', nsp.nspname, rel.relname) AS subject,
-           pg_sequence_last_value(rel.oid)::float8 AS last_value,
+           pg_sequence_last_value(seq.seqrelid)::float8 AS last_value,
            seq.seqmin::float8 AS seqmin, seq.seqmax::float8 AS seqmax,
            seq.seqincrement > 0 AS is_rising, seq.seqcycle, seq.seqtypid,
            format('%I.%I', tab_nsp.nspname, tab.relname) AS table_name,
@@ -39,7 +40,7 @@ counted AS (
     LEFT JOIN pg_attribute att ON att.attrelid = used.relid AND att.attnum = used.attnum
     LEFT JOIN pg_class tab ON tab.oid = used.relid
     LEFT JOIN pg_namespace tab_nsp ON tab_nsp.oid = tab.relnamespace
-    WHERE has_sequence_privilege(rel.oid, 'SELECT, USAGE') AND ",
+    WHERE has_sequence_privilege(seq.seqrelid, 'SELECT, USAGE') AND ",
         of_users!("rel", "nsp"),
         "
 ),

@@ -9,6 +9,7 @@
 mod example;
 mod foreign_keys;
 mod guide;
+mod health;
 mod names;
 mod overview;
 mod slow_queries;
