@@ -38,6 +38,8 @@ pub enum NotPlanned {
     Unknown,
     /// This role may not read what the statement reads.
     Forbidden,
+    /// Others took more time in all, and only so many are planned.
+    NotTried,
     /// Planning took more than a second, or so many others did that it was not tried.
     TooSlow,
     /// The server refused for another reason.

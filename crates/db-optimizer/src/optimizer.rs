@@ -12,6 +12,8 @@ use crate::{
 
 /// Reading so few bytes as a whole costs no more than going through an index.
 const DEFAULT_MIN_TABLE_BYTES: u64 = 64 * 1024;
+/// Planning takes about ten round trips, and the statements with the most time come first.
+const DEFAULT_MAX_PLANS: usize = 25;
 
 /// Reads a database's own statistics and says what to do about them.
 ///
@@ -28,6 +30,7 @@ const DEFAULT_MIN_TABLE_BYTES: u64 = 64 * 1024;
 pub struct DatabaseOptimizer<'a, Q> {
     queries: &'a Q,
     min_table_bytes: u64,
+    max_plans: usize,
 }
 
 impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
@@ -36,6 +39,7 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
         DatabaseOptimizer {
             queries,
             min_table_bytes: DEFAULT_MIN_TABLE_BYTES,
+            max_plans: DEFAULT_MAX_PLANS,
         }
     }
 
@@ -45,6 +49,16 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
     #[must_use]
     pub fn min_table_bytes(mut self, bytes: u64) -> DatabaseOptimizer<'a, Q> {
         self.min_table_bytes = bytes;
+        self
+    }
+
+    /// How many slow statements are planned, those with the most time first. Default: 25.
+    ///
+    /// With 0, none is, and [`analyze_slow_queries`](DatabaseOptimizer::analyze_slow_queries) opens no
+    /// transaction.
+    #[must_use]
+    pub fn max_plans(mut self, plans: usize) -> DatabaseOptimizer<'a, Q> {
+        self.max_plans = plans;
         self
     }
 
@@ -78,7 +92,7 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
     /// Dropped, it may leave its transaction open on a client of the driver's own: roll back before the
     /// client is used again. `ruleiq-pools` closes such a connection.
     pub async fn analyze_slow_queries(&self, threshold: Duration) -> Result<SlowQueries, Error> {
-        slow_queries::analyze(self.queries, threshold).await
+        slow_queries::analyze(self.queries, threshold, self.max_plans).await
     }
 
     /// What PostgreSQL has counted about a table or materialized view, or `None` if there is none

@@ -103,6 +103,7 @@ struct Entry {
 pub(crate) async fn analyze(
     queries: &impl Queries,
     threshold: Duration,
+    max_plans: usize,
 ) -> Result<SlowQueries, Error> {
     let mut slow = SlowQueries {
         threshold,
@@ -122,7 +123,7 @@ pub(crate) async fn analyze(
         }
     };
     match found {
-        Ok(texts) => plans::add(&mut slow, queries, &texts).await?,
+        Ok(texts) => plans::add(&mut slow, queries, &texts, max_plans).await?,
         Err(error) => {
             let refusal = refusal(&error);
             slow.degraded

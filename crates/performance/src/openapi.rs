@@ -19,6 +19,7 @@ use crate::routes::{benchmark, cache, database, health, metrics, pool};
         health::health_beside,
         metrics::metrics,
         database::stats,
+        database::health,
         cache::stats,
         pool::stats,
         benchmark::benchmark,

@@ -1,7 +1,5 @@
 //! A plan as a text for people, without constants.
 
-use std::fmt::Write as _;
-
 use super::{Node, Plan};
 use crate::{quantity::Count, statement_text};
 
@@ -30,24 +28,15 @@ impl Plan {
 fn line(text: &mut String, node: &Node, depth: usize) {
     let cost = node.total_cost.unwrap_or(f64::NAN);
     let rows = Count(node.plan_rows.unwrap_or(f64::NAN));
-    let indent = "  ".repeat(depth);
-    // Writing to a text does not fail.
-    let _ = write!(
-        text,
-        "{indent}{} (cost {cost:.0}, {rows} rows",
-        node.title()
-    );
+    let (indent, title) = ("  ".repeat(depth), node.title());
+    text.push_str(&format!("{indent}{title} (cost {cost:.0}, {rows} rows"));
     if let (Some(actual), Some(loops)) = (node.actual_rows, node.actual_loops) {
-        let _ = write!(
-            text,
-            "; actual {} rows, {} loops",
-            Count(actual),
-            Count(loops)
-        );
+        let (actual, loops) = (Count(actual), Count(loops));
+        text.push_str(&format!("; actual {actual} rows, {loops} loops"));
     }
     text.push(')');
     for condition in node.conditions() {
-        let _ = write!(text, " [{}]", statement_text::shown(condition));
+        text.push_str(&format!(" [{}]", statement_text::shown(condition)));
     }
     text.push('\n');
 }

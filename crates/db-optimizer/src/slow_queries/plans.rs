@@ -16,12 +16,16 @@ pub(super) async fn add(
     slow: &mut SlowQueries,
     queries: &impl Queries,
     texts: &[Option<String>],
+    max_plans: usize,
 ) -> Result<(), Error> {
-    if slow.statements.is_empty() {
+    for statement in slow.statements.iter_mut().skip(max_plans) {
+        statement.not_planned = Some(NotPlanned::NotTried);
+    }
+    if slow.statements.is_empty() || max_plans == 0 {
         return Ok(());
     }
     let mut planner = Planner::begin(queries).await?;
-    let planned = plan_all(&mut planner, texts).await;
+    let planned = plan_all(&mut planner, &texts[..texts.len().min(max_plans)]).await;
     // Whatever has happened, or the caller is left in a transaction.
     let ended = planner.end().await;
     let planned = planned?;
@@ -67,7 +71,11 @@ async fn plan_all<Q: Queries>(
 fn say_what_is_lost(slow: &mut SlowQueries, texts: &[Option<String>]) {
     let is_lost = |(statement, text): &(&SlowQuery, &Option<String>)| {
         let text = text.as_ref().or(statement.query.as_ref());
-        statement.not_planned.is_some() && text.is_some_and(|it| is_planned(it))
+        statement
+            .not_planned
+            .as_ref()
+            .is_some_and(|it| *it != NotPlanned::NotTried)
+            && text.is_some_and(|it| is_planned(it))
     };
     let lost = slow.statements.iter().zip(texts).filter(is_lost).count();
     if lost > 0 {

@@ -6,12 +6,14 @@
     reason = "a test may panic, and connects as other roles"
 )]
 
+mod doctor;
 mod example;
 mod foreign_keys;
 mod guide;
 mod health;
 mod names;
 mod overview;
+mod plans;
 mod slow_queries;
 mod table_stats;
 
