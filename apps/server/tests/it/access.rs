@@ -89,6 +89,7 @@ async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
         get("/health", All, ""),
         get("/api/v1/performance/health", All, ""),
         get("/api/v1/performance/metrics", Admins, ""),
+        get("/api/v1/performance/database/health", Admins, ""),
         get("/api/v1/performance/database/stats", Admins, ""),
         get("/api/v1/performance/cache/stats", Admins, ""),
         get("/api/v1/performance/pool/stats", Admins, ""),

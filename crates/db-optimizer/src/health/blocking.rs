@@ -10,7 +10,9 @@ pub(super) const CHECK: Check = Check {
     // time since when a lock is waited for came with 14.
     sql: "
 WITH waiting AS (
-    SELECT lck.pid, format('%I.%I', nsp.nspname, rel.relname) AS relation,
+    SELECT lck.pid,
+           CASE WHEN rel.oid IS NOT NULL
+                THEN format('%I.%I', nsp.nspname, rel.relname) END AS relation,
            extract(epoch FROM clock_timestamp() - coalesce(
                (to_jsonb(lck) ->> 'waitstart')::timestamptz, act.query_start))::float8 AS wait_s
     FROM pg_locks lck
@@ -22,7 +24,7 @@ WITH waiting AS (
 SELECT blocker.pid, count(*) AS waiters, max(waiting.wait_s) AS wait_s,
        (array_agg(waiting.pid ORDER BY waiting.wait_s DESC))[1:10] AS pids,
        (array_agg(DISTINCT waiting.relation)
-            FILTER (WHERE waiting.relation <> '.'))[1:10] AS relations,
+            FILTER (WHERE waiting.relation IS NOT NULL))[1:10] AS relations,
        min(act.state) AS state,
        extract(epoch FROM clock_timestamp() - min(act.xact_start))::float8 AS open_s
 FROM waiting

@@ -29,7 +29,8 @@ counted AS (
            pg_sequence_last_value(seq.seqrelid)::float8 AS last_value,
            seq.seqmin::float8 AS seqmin, seq.seqmax::float8 AS seqmax,
            seq.seqincrement > 0 AS is_rising, seq.seqcycle, seq.seqtypid,
-           format('%I.%I', tab_nsp.nspname, tab.relname) AS table_name,
+           CASE WHEN tab.oid IS NOT NULL
+                THEN format('%I.%I', tab_nsp.nspname, tab.relname) END AS table_name,
            quote_ident(att.attname) AS column_name, format_type(att.atttypid, NULL) AS column_type,
            CASE att.atttypid WHEN 'int2'::regtype THEN 32767
                              WHEN 'int4'::regtype THEN 2147483647 END::float8 AS column_max

@@ -6,6 +6,7 @@ use crate::service::{Service, send};
 
 const ADMINS: [&str; 4] = [
     "/api/v1/performance/metrics",
+    "/api/v1/performance/database/health",
     "/api/v1/performance/database/stats",
     "/api/v1/performance/cache/stats",
     "/api/v1/performance/pool/stats",
