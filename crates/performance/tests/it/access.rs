@@ -4,7 +4,7 @@ use actix_web::http::Method;
 
 use crate::service::{Service, send};
 
-const ADMINS: [&str; 4] = [
+const ADMINS: [&str; 5] = [
     "/api/v1/performance/metrics",
     "/api/v1/performance/database/health",
     "/api/v1/performance/database/stats",
