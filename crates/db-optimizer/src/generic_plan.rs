@@ -14,6 +14,7 @@ use tokio_postgres::error::SqlState;
 use crate::{
     Error,
     plan::{Plan, PlanText},
+    read_only::ReadOnly,
 };
 
 /// The name of the prepared statement.
@@ -52,55 +53,29 @@ pub enum NotPlanned {
 /// A transaction in which statements are planned.
 pub(crate) struct Planner<'a, Q> {
     queries: &'a Q,
-    /// Whether the transaction is the caller's, so that only a savepoint of it is ours.
-    is_nested: bool,
+    reading: ReadOnly<'a, Q>,
     slow: usize,
 }
+
+/// A statement of ours has such a time, too.
+const SETTINGS: &str = "SET LOCAL plan_cache_mode = force_generic_plan;
+    SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '200ms'";
 
 impl<'a, Q: Queries> Planner<'a, Q> {
     /// Begins. It must be [ended](Planner::end) whatever happens.
     pub(crate) async fn begin(queries: &'a Q) -> Result<Planner<'a, Q>, Error> {
-        let begin = async {
-            // Outside of a transaction there is no savepoint.
-            let is_nested = match queries.batch_execute("SAVEPOINT ruleiq_plans").await {
-                Ok(()) => true,
-                Err(error) => match error.sql_state() {
-                    Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) => false,
-                    _ => return Err(error),
-                },
-            };
-            if !is_nested {
-                queries.batch_execute("BEGIN READ ONLY").await?;
-            }
-            let planner = Planner {
-                queries,
-                is_nested,
-                slow: 0,
-            };
-            let set = "SET LOCAL plan_cache_mode = force_generic_plan;
-                       SET LOCAL statement_timeout = '1s'; SET LOCAL lock_timeout = '200ms'";
-            match queries.batch_execute(set).await {
-                Ok(()) => Ok(planner),
-                Err(error) => planner.roll_back().await.and(Err(error)),
-            }
-        };
-        begin
-            .await
-            .map_err(Error::reading("the plans of statements"))
+        let reading = ReadOnly::begin(queries, SETTINGS).await;
+        Ok(Planner {
+            queries,
+            reading: reading.map_err(Error::reading("the plans of statements"))?,
+            slow: 0,
+        })
     }
 
     /// Ends the transaction, or gives the caller's back as it was.
     pub(crate) async fn end(self) -> Result<(), Error> {
-        let ended = self.roll_back().await;
+        let ended = self.reading.end().await;
         ended.map_err(Error::reading("the plans of statements"))
-    }
-
-    async fn roll_back(&self) -> Result<(), QueryError> {
-        let sql = match self.is_nested {
-            true => "ROLLBACK TO SAVEPOINT ruleiq_plans; RELEASE SAVEPOINT ruleiq_plans",
-            false => "ROLLBACK",
-        };
-        self.queries.batch_execute(sql).await
     }
 
     /// The plan of a statement, or why there is none.

@@ -33,7 +33,6 @@ use std::{cmp::Reverse, fmt};
 use ruleiq_query::Queries;
 use serde::Serialize;
 use time::OffsetDateTime;
-use tokio_postgres::error::SqlState;
 
 use self::{
     check::{Check, MAX_FINDINGS},
@@ -44,7 +43,7 @@ pub use self::{
     limits::HealthLimits,
     unseen::Unseen,
 };
-use crate::{Error, Finding};
+use crate::{Error, Finding, read_only::ReadOnly};
 
 /// The health of a database and of the server that it is on.
 ///
@@ -88,11 +87,27 @@ const CHECKS: &[Check] = &[
     settings::CHECK,
 ];
 
+/// Over catalogues compiling costs seconds and gains nothing. A check that waits for a lock, or that
+/// takes long, is given up.
+const SETTINGS: &str = "SET LOCAL jit = off; SET LOCAL statement_timeout = '5s';
+    SET LOCAL lock_timeout = '1s'; SAVEPOINT ruleiq_check";
+
 /// Runs all checks. One that the server refuses takes nothing from the others.
 pub(crate) async fn report(
     queries: &impl Queries,
     limits: &HealthLimits,
 ) -> Result<HealthReport, Error> {
+    let failed = Error::reading("the health of the database");
+    let reading = ReadOnly::begin(queries, SETTINGS).await.map_err(failed)?;
+    let report = check_all(queries, limits).await;
+    let failed = Error::reading("the health of the database");
+    // Whatever has happened, or the caller is left in a transaction.
+    let ended = reading.end().await.map_err(failed);
+    let report = report?;
+    ended.map(|()| report)
+}
+
+async fn check_all(queries: &impl Queries, limits: &HealthLimits) -> Result<HealthReport, Error> {
     let circumstances = Circumstances::read(queries).await?;
     let mut report = HealthReport {
         findings: Vec::new(),
@@ -106,7 +121,9 @@ pub(crate) async fn report(
     for check in CHECKS {
         match check.run(queries, limits).await {
             Ok(found) => report.add(check.code, found.findings, found.is_cut),
-            Err(error) => report.degraded.push(refusal(check.code, error)?),
+            Err(error) => report
+                .degraded
+                .push(refusal(queries, check.code, error).await?),
         }
     }
     match indexes::read(queries, limits, &circumstances.window()).await {
@@ -115,7 +132,10 @@ pub(crate) async fn report(
             report.findings.extend(found.findings);
             found.cut.into_iter().for_each(|it| report.cut(it));
         }
-        Err(error) => report.degraded.push(refusal("droppable_indexes", error)?),
+        Err(error) => {
+            let refusal = refusal(queries, "droppable_indexes", error).await?;
+            report.degraded.push(refusal);
+        }
     }
     report.findings.sort_by_key(|it| Reverse(it.severity));
     Ok(report)
@@ -126,27 +146,30 @@ pub(crate) async fn droppable_indexes(
     queries: &impl Queries,
     limits: &HealthLimits,
 ) -> Result<Vec<DroppableIndex>, Error> {
-    let found = indexes::read(queries, limits, "").await?;
-    Ok(found.indexes)
+    let failed = Error::reading("the indexes from the catalogue");
+    let reading = ReadOnly::begin(queries, SETTINGS).await.map_err(failed)?;
+    let found = indexes::read(queries, limits, "").await;
+    let failed = Error::reading("the indexes from the catalogue");
+    let ended = reading.end().await.map_err(failed);
+    let found = found?;
+    ended.map(|()| found.indexes)
 }
 
-/// What a check's error takes away, if it is the check alone that fails.
-fn refusal(check: &'static str, error: Error) -> Result<Unseen, Error> {
-    let is_of_all = |state: &SqlState| {
-        matches!(
-            *state,
-            SqlState::IN_FAILED_SQL_TRANSACTION | SqlState::QUERY_CANCELED
-        )
+/// What a check's error takes away, if it is the check alone that fails; what comes after it goes on.
+async fn refusal(
+    queries: &impl Queries,
+    check: &'static str,
+    error: Error,
+) -> Result<Unseen, Error> {
+    let sql_state = match error.query_error().sql_state() {
+        Some(state) if !error.query_error().is_connection_lost() => state.code().to_owned(),
+        _ => return Err(error),
     };
-    match error.query_error().sql_state() {
-        Some(state) if !is_of_all(state) && !error.query_error().is_connection_lost() => {
-            Ok(Unseen::Refused {
-                check,
-                sql_state: state.code().to_owned(),
-            })
-        }
-        _ => Err(error),
-    }
+    let undone = queries
+        .batch_execute("ROLLBACK TO SAVEPOINT ruleiq_check")
+        .await;
+    undone.map_err(Error::reading("the health of the database"))?;
+    Ok(Unseen::Refused { check, sql_state })
 }
 
 impl HealthReport {

@@ -15,6 +15,7 @@ mod optimizer;
 mod overview;
 mod plan;
 mod quantity;
+mod read_only;
 mod recommendation;
 mod slow_queries;
 mod statement_text;

@@ -126,6 +126,11 @@ impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
     ///
     /// When a statement fails for another reason than that the server refuses it; what it refuses is
     /// said in [`HealthReport::degraded`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`analyze_slow_queries`](DatabaseOptimizer::analyze_slow_queries): it reads in a
+    /// transaction that only reads and is rolled back, within the caller's in a savepoint.
     pub async fn health(&self) -> Result<HealthReport, Error> {
         self.health_by(&HealthLimits::default()).await
     }
