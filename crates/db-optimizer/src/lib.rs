@@ -2,16 +2,21 @@
 
 mod advice;
 mod advise;
+mod builder;
 mod candidates;
 mod catalogue;
-mod builder;
 mod change_error;
 mod count;
 mod create_index;
+mod doctor;
 mod duration;
 mod error;
+mod explain;
 mod expression;
+mod finding;
 mod foreign_keys;
+mod generic_plan;
+mod health;
 mod index_definition;
 mod index_name;
 mod maintenance;
@@ -19,10 +24,13 @@ pub mod n_plus_one;
 mod optimizer;
 mod overview;
 mod plan;
+mod quantity;
+mod read_only;
 mod recommendation;
 mod search;
 mod size;
 mod slow_queries;
+mod statement_text;
 mod statements_view;
 mod table_name;
 mod table_stats;
@@ -33,14 +41,19 @@ mod workload;
 pub use crate::{
     advice::{Advice, IndexAdvice},
     advise::{AdviseOptions, Budget, SearchProgress, Sizes},
-    candidates::Rule,
-    error::{AdviseError, Error},
     builder::Builder,
+    candidates::Rule,
     change_error::{ChangeError, Failure},
     create_index::{
         Analyzed, Blocker, CreateIndexOptions, CreateIndexPlan, CreatedIndex, ExistingIndex,
         IndexCreation, Observation, Obstacle, Progress,
     },
+    doctor::{Case, Column, Runs, Table},
+    error::{AdviseError, Error},
+    explain::{Diagnosis, ExplainAnalyze, ExplainError},
+    finding::{Finding, Severity},
+    generic_plan::NotPlanned,
+    health::{DropReason, DroppableIndex, HealthLimits, HealthReport, Unseen},
     index_definition::{Identifier, IndexDefinition, Key, KeyOn, Method, QualifiedName},
     optimizer::DatabaseOptimizer,
     overview::DatabaseOverview,
@@ -49,7 +62,7 @@ pub use crate::{
         Worker,
     },
     recommendation::{ForeignKey, Recommendation},
-    slow_queries::{Degradation, SlowQueries, SlowQuery},
+    slow_queries::{Baseline, BaselineStatement, Degradation, Regression, SlowQueries, SlowQuery},
     table_stats::{IndexStats, TableStats},
     workload::{Unplanned, Workload, WorkloadError, WorkloadStatement},
 };

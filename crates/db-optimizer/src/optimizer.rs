@@ -5,13 +5,16 @@ use std::time::Duration;
 use ruleiq_query::Queries;
 
 use crate::{
-    Advice, AdviseError, AdviseOptions, Builder, DatabaseOverview, Error, Recommendation,
-    SearchProgress, SlowQueries, TableStats, Workload, advise, foreign_keys, overview,
-    recommendation, slow_queries, table_name::TableName, table_stats,
+    Advice, AdviseError, AdviseOptions, Builder, DatabaseOverview, Diagnosis, DroppableIndex,
+    Error, ExplainAnalyze, ExplainError, HealthLimits, HealthReport, Recommendation,
+    SearchProgress, SlowQueries, TableStats, Workload, advise, explain, foreign_keys, health,
+    overview, recommendation, slow_queries, table_name::TableName, table_stats,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
 const DEFAULT_MIN_TABLE_BYTES: u64 = 64 * 1024;
+/// Planning takes about ten round trips, and the statements with the most time come first.
+const DEFAULT_MAX_PLANS: usize = 25;
 
 /// Reads a database's own statistics and says what to do about them.
 ///
@@ -30,6 +33,7 @@ pub struct DatabaseOptimizer<'a, Q, O = Q> {
     pub(crate) queries: &'a Q,
     pub(crate) observer: Option<&'a O>,
     min_table_bytes: u64,
+    max_plans: usize,
 }
 
 impl<'a, Q: Queries> DatabaseOptimizer<'a, Q> {
@@ -50,6 +54,7 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
             queries,
             observer,
             min_table_bytes: DEFAULT_MIN_TABLE_BYTES,
+            max_plans: DEFAULT_MAX_PLANS,
         }
     }
 
@@ -59,6 +64,16 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
     #[must_use]
     pub fn min_table_bytes(mut self, bytes: u64) -> DatabaseOptimizer<'a, Q, O> {
         self.min_table_bytes = bytes;
+        self
+    }
+
+    /// How many slow statements are planned, those with the most time first. Default: 25.
+    ///
+    /// With 0, none is, and [`analyze_slow_queries`](DatabaseOptimizer::analyze_slow_queries) opens no
+    /// transaction.
+    #[must_use]
+    pub fn max_plans(mut self, plans: usize) -> DatabaseOptimizer<'a, Q, O> {
+        self.max_plans = plans;
         self
     }
 
@@ -92,14 +107,23 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
     /// The statements of this database whose mean or longest run took more than the threshold,
     /// those with the most time in all first.
     ///
+    /// Each comes with the plan for any constants and what is wrong with it. Nothing is executed: a
+    /// statement is prepared and explained in a transaction that only reads and is rolled back; within
+    /// a transaction of the caller, in a savepoint.
+    ///
     /// Without `pg_stat_statements`, or without the right to read it, the answer is empty and
     /// says so: see [`SlowQueries::degraded`].
     ///
     /// # Errors
     ///
     /// When a statement fails for another reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it may leave its transaction open on a client of the driver's own: roll back before the
+    /// client is used again. `ruleiq-pools` closes such a connection.
     pub async fn analyze_slow_queries(&self, threshold: Duration) -> Result<SlowQueries, Error> {
-        slow_queries::analyze(self.queries, threshold).await
+        slow_queries::analyze(self.queries, threshold, self.max_plans).await
     }
 
     /// What PostgreSQL has counted about a table or materialized view, or `None` if there is none
@@ -125,5 +149,64 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
     /// When a statement fails.
     pub async fn overview(&self) -> Result<DatabaseOverview, Error> {
         overview::read(self.queries).await
+    }
+
+    /// What deserves attention in the database and on its server, by the default limits.
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails for another reason than that the server refuses it; what it refuses is
+    /// said in [`HealthReport::degraded`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`analyze_slow_queries`](DatabaseOptimizer::analyze_slow_queries): it reads in a
+    /// transaction that only reads and is rolled back, within the caller's in a savepoint.
+    pub async fn health(&self) -> Result<HealthReport, Error> {
+        self.health_by(&HealthLimits::default()).await
+    }
+
+    /// What deserves attention in the database and on its server, by these limits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`health`](DatabaseOptimizer::health).
+    pub async fn health_by(&self, limits: &HealthLimits) -> Result<HealthReport, Error> {
+        health::report(self.queries, limits).await
+    }
+
+    /// The indexes that could be dropped: unused, duplicate, or the beginning of another; the same
+    /// as [`HealthReport::droppable_indexes`].
+    ///
+    /// # Errors
+    ///
+    /// When a statement fails.
+    pub async fn droppable_indexes(
+        &self,
+        limits: &HealthLimits,
+    ) -> Result<Vec<DroppableIndex>, Error> {
+        health::droppable_indexes(self.queries, limits).await
+    }
+
+    /// Runs a statement and says what it did and what is wrong with that.
+    ///
+    /// It runs in a transaction that is rolled back, has a time limit, and refuses to write unless
+    /// [`allow_writes`](ExplainAnalyze::allow_writes) says that it may.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is in a transaction, the statement writes or takes too long, or the
+    /// server refuses it.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`analyze_slow_queries`](DatabaseOptimizer::analyze_slow_queries); the statement may
+    /// go on until its limit.
+    pub async fn explain_analyze(
+        &self,
+        sql: &str,
+        options: ExplainAnalyze,
+    ) -> Result<Diagnosis, ExplainError> {
+        explain::analyze(self.queries, sql, options).await
     }
 }

@@ -1,10 +1,11 @@
 //! The plan of a statement, as `EXPLAIN (FORMAT JSON)` of PostgreSQL 13 to 18 writes it.
 //!
 //! Keys that are not known here are passed over, and what a version or an option leaves out is
-//! `None`. Conditions are the server's own text; they are not SQL throughout: see the manual on
-//! `EXPLAIN`, and "SubPlan" in it.
+//! `None`. Conditions are the server's own text; they are not SQL throughout: `(hashed SubPlan 1)`
+//! and `(InitPlan 1).col1` stand in them, and up to 15 `$0` for what an `InitPlan` returns.
 
 mod node;
+mod outline;
 mod summary;
 mod text;
 

@@ -4,7 +4,9 @@
 //! PASSWORD '…'` is kept as it was sent. So no text leaves here that has not gone through
 //! [`Fingerprint::normalized`].
 
+mod baseline;
 mod degradation;
+mod plans;
 
 use std::time::Duration;
 
@@ -13,10 +15,14 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use tokio_postgres::{Row, error::SqlState};
 
-pub use self::degradation::Degradation;
+pub use self::{
+    baseline::{Baseline, BaselineStatement, Regression},
+    degradation::Degradation,
+};
 use crate::{
-    Error, count,
+    Error, Finding, NotPlanned, count,
     duration::{self, from_milliseconds, milliseconds},
+    statement_text::shown,
     statements_view::{self, Found, StatementsView},
 };
 
@@ -26,8 +32,6 @@ const MAX_STATEMENTS: usize = 100;
 const MAX_ENTRIES: usize = 2 * MAX_STATEMENTS;
 /// So much of a text is read, in characters.
 const MAX_READ_CHARS: usize = 16_384;
-/// So much of a text is reported, in bytes.
-const MAX_TEXT_BYTES: usize = 4_096;
 
 /// The slow statements of a database.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -77,12 +81,29 @@ pub struct SlowQuery {
     pub shared_blocks_hit: u64,
     /// How many it had to read.
     pub shared_blocks_read: u64,
+    /// The plan for any constants, one node a line; `None` where there is none, and `not_planned`
+    /// says why.
+    pub plan: Option<String>,
+    /// What the planner believes a run costs.
+    pub estimated_cost: Option<f64>,
+    /// Why there is no plan.
+    pub not_planned: Option<NotPlanned>,
+    /// What is wrong with it, as far as a plan that was not run shows; the most severe first.
+    pub findings: Vec<Finding>,
+}
+
+/// A statement with its text, of which nothing may leave that has not been normalized.
+struct Entry {
+    statement: SlowQuery,
+    /// The text, where all of it was read.
+    text: Option<String>,
 }
 
 /// The slow statements of this database.
 pub(crate) async fn analyze(
     queries: &impl Queries,
     threshold: Duration,
+    max_plans: usize,
 ) -> Result<SlowQueries, Error> {
     let mut slow = SlowQueries {
         threshold,
@@ -94,16 +115,20 @@ pub(crate) async fn analyze(
         Found::View(view) => fill(&mut slow, queries, &view).await,
         Found::Nothing => {
             slow.degraded.push(Degradation::NotInstalled);
-            Ok(())
+            Ok(Vec::new())
         }
         Found::UnknownColumns => {
             slow.degraded.push(Degradation::UnknownColumns);
-            Ok(())
+            Ok(Vec::new())
         }
     };
-    if let Err(error) = found {
-        slow.degraded
-            .push(refusal(&error).ok_or_else(|| Error::reading("pg_stat_statements")(error))?);
+    match found {
+        Ok(texts) => plans::add(&mut slow, queries, &texts, max_plans).await?,
+        Err(error) => {
+            let refusal = refusal(&error);
+            slow.degraded
+                .push(refusal.ok_or_else(|| Error::reading("pg_stat_statements")(error))?);
+        }
     }
     Ok(slow)
 }
@@ -117,11 +142,12 @@ fn refusal(error: &QueryError) -> Option<Degradation> {
     }
 }
 
+/// Fills in the statements and answers their texts, in the same order.
 async fn fill(
     slow: &mut SlowQueries,
     queries: &impl Queries,
     view: &StatementsView,
-) -> Result<(), QueryError> {
+) -> Result<Vec<Option<String>>, QueryError> {
     let threshold_ms = milliseconds(slow.threshold);
     let limit = i64::try_from(MAX_ENTRIES).unwrap_or(i64::MAX);
     let entries = queries
@@ -145,7 +171,11 @@ async fn fill(
     if statements > 0 {
         slow.degraded.push(Degradation::Hidden { statements });
     }
-    slow.statements = merged(&entries);
+    let texts;
+    (slow.statements, texts) = merged(&entries)
+        .into_iter()
+        .map(|it| (it.statement, it.text))
+        .unzip();
     if slow.statements.iter().any(|it| it.query.is_none()) {
         slow.degraded.push(Degradation::TextsLost);
     }
@@ -155,7 +185,7 @@ async fn fill(
             reported: slow.statements.len(),
         });
     }
-    Ok(())
+    Ok(texts)
 }
 
 /// The entries whose text may be read. Each role has entries of its own for the same statement.
@@ -208,31 +238,42 @@ fn hidden(view: &StatementsView) -> String {
 }
 
 /// Joins the entries that are the same statement but for the length of a list or its spelling.
-fn merged(entries: &[Row]) -> Vec<SlowQuery> {
-    let mut statements: Vec<SlowQuery> = Vec::new();
-    for entry in entries.iter().map(SlowQuery::of) {
+fn merged(entries: &[Row]) -> Vec<Entry> {
+    let mut statements: Vec<Entry> = Vec::new();
+    for entry in entries.iter().map(Entry::of) {
         let same = statements.iter_mut().find(|it| {
-            it.fingerprint.is_some()
-                && it.fingerprint == entry.fingerprint
-                && it.top_level == entry.top_level
+            it.statement.fingerprint.is_some()
+                && it.statement.fingerprint == entry.statement.fingerprint
+                && it.statement.top_level == entry.statement.top_level
         });
         match same {
-            Some(statement) => statement.add(&entry),
+            Some(found) => found.statement.add(&entry.statement),
             None => statements.push(entry),
         }
     }
-    statements.sort_by_key(|it| std::cmp::Reverse(it.total));
+    statements.sort_by_key(|it| std::cmp::Reverse(it.statement.total));
     statements
 }
 
+impl Entry {
+    fn of(row: &Row) -> Entry {
+        let text: Option<String> = row.get(0);
+        let whole = text
+            .as_ref()
+            .filter(|it| it.chars().count() <= MAX_READ_CHARS);
+        Entry {
+            statement: SlowQuery::of(row, text.as_deref(), whole.map(String::as_str)),
+            text: whole.cloned(),
+        }
+    }
+}
+
 impl SlowQuery {
-    fn of(entry: &Row) -> SlowQuery {
-        let text: Option<&str> = entry.get(0);
-        let was_read_whole = |text: &&str| text.chars().count() <= MAX_READ_CHARS;
+    fn of(entry: &Row, text: Option<&str>, whole: Option<&str>) -> SlowQuery {
         let (calls, total_ms): (i64, f64) = (entry.get(2), entry.get(3));
         SlowQuery {
             query: text.map(shown),
-            fingerprint: text.filter(was_read_whole).map(Fingerprint::of),
+            fingerprint: whole.map(Fingerprint::of),
             top_level: entry.get(1),
             calls: count::of(calls),
             mean: mean(total_ms, count::of(calls)),
@@ -241,6 +282,10 @@ impl SlowQuery {
             rows: count::of(entry.get(5)),
             shared_blocks_hit: count::of(entry.get(6)),
             shared_blocks_read: count::of(entry.get(7)),
+            plan: None,
+            estimated_cost: None,
+            not_planned: None,
+            findings: Vec::new(),
         }
     }
 
@@ -260,21 +305,6 @@ fn mean(total_ms: f64, calls: u64) -> Duration {
     from_milliseconds(total_ms / calls.max(1) as f64)
 }
 
-/// A text without its constants. Cut in a string or a comment, the rest of it counts as that.
-fn shown(text: &str) -> String {
-    let mut shown = Fingerprint::normalized(text);
-    if shown.len() > MAX_TEXT_BYTES {
-        let mark = '…';
-        let mut end = MAX_TEXT_BYTES - mark.len_utf8();
-        while !shown.is_char_boundary(end) {
-            end -= 1;
-        }
-        shown.truncate(end);
-        shown.push(mark);
-    }
-    shown
-}
-
 fn serialize_fingerprint<S: Serializer>(
     fingerprint: &Option<Fingerprint>,
     serializer: S,
@@ -282,29 +312,5 @@ fn serialize_fingerprint<S: Serializer>(
     match fingerprint {
         Some(fingerprint) => serializer.collect_str(fingerprint),
         None => serializer.serialize_none(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_shown_without_its_constants() {
-        let text = "CREATE ROLE r PASSWORD 'hunter2'";
-        assert_eq!(shown(text), "create role r password ?");
-        assert_eq!(
-            shown("ALTER ROLE r PASSWORD 'hunt"),
-            "alter role r password ?"
-        );
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        for padding in ["", "x", "xx", "xxx"] {
-            let shown = shown(&format!("select {padding}{}", "é".repeat(MAX_TEXT_BYTES)));
-            assert!(shown.len() <= MAX_TEXT_BYTES, "{}", shown.len());
-            assert!(shown.ends_with("é…"));
-        }
     }
 }

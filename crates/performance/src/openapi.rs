@@ -20,6 +20,7 @@ use crate::routes::{benchmark, cache, database, health, metrics, optimize, pool}
         metrics::metrics,
         database::stats,
         optimize::optimize,
+        database::health,
         cache::stats,
         pool::stats,
         benchmark::benchmark,

@@ -30,6 +30,7 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
     let paths = [
         ("metrics", admin(performance, metrics::metrics)),
         ("database/stats", admin(performance, database::stats)),
+        ("database/health", admin(performance, database::health)),
         ("cache/stats", admin(performance, cache::stats)),
         ("pool/stats", admin(performance, pool::stats)),
     ];

@@ -334,4 +334,24 @@ impl Node {
             Some("InitPlan" | "SubPlan")
         )
     }
+
+    /// What it is called: `Seq Scan on public.orders o`.
+    pub fn title(&self) -> String {
+        let mut title = self.node_type.clone();
+        if let Some(index) = &self.index {
+            title.push_str(&format!(" using {index}"));
+        }
+        if let Some(relation) = &self.relation {
+            let schema = self.schema.as_ref().map(|it| format!("{it}."));
+            title.push_str(&format!(" on {}{relation}", schema.unwrap_or_default()));
+        }
+        if let Some(alias) = self
+            .alias
+            .as_ref()
+            .filter(|it| self.relation.as_ref() != Some(it))
+        {
+            title.push_str(&format!(" {alias}"));
+        }
+        title
+    }
 }

@@ -31,6 +31,11 @@ pub enum Degradation {
         /// How often it threw some away.
         evictions: u64,
     },
+    /// Statements whose plan could not be made; each says why.
+    NotPlanned {
+        /// How many there are.
+        statements: usize,
+    },
     /// There are more slow statements than are reported.
     TooMany {
         /// How many are reported.
@@ -49,6 +54,7 @@ impl Degradation {
             Degradation::Hidden { .. } => "hidden",
             Degradation::TextsLost => "texts_lost",
             Degradation::Evicted { .. } => "evicted",
+            Degradation::NotPlanned { .. } => "not_planned",
             Degradation::TooMany { .. } => "too_many",
         }
     }
@@ -86,6 +92,11 @@ impl fmt::Display for Degradation {
                 f,
                 "rare statements may be missing: the server made room {evictions} times; raise \
                  `pg_stat_statements.max`"
+            ),
+            Degradation::NotPlanned { statements } => write!(
+                f,
+                "{statements} statements have no plan here, so that nothing is said of what is wrong \
+                 with them; `not_planned` says why, such as a right to read that this role lacks"
             ),
             Degradation::TooMany { reported } => write!(
                 f,

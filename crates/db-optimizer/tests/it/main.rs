@@ -7,13 +7,16 @@
 )]
 
 mod create_index;
+mod doctor;
 mod example;
 mod foreign_keys;
 mod guide;
+mod health;
 mod maintenance;
 mod n_plus_one;
 mod names;
 mod overview;
+mod plans;
 mod slow_queries;
 mod table_stats;
 

@@ -272,7 +272,7 @@ async fn a_text_that_is_lost_or_long_is_reported_as_far_as_it_is_there() {
         "{text}"
     );
     assert_eq!(long[0].fingerprint, None);
-    assert_eq!(codes(&slow), ["texts_lost"]);
+    assert_eq!(codes(&slow), ["texts_lost", "not_planned"]);
 }
 
 #[tokio::test]

@@ -76,6 +76,35 @@ async fn a_table_is_told_about_by_name() {
 }
 
 #[actix_web::test]
+async fn the_health_of_the_database_is_told() {
+    let (service, database, _redis) = Service::start().await;
+    let owner = database.client().await;
+    owner
+        .batch_execute(
+            "CREATE TABLE keyless (x int);
+             CREATE INDEX one ON keyless (x);
+             CREATE INDEX same_as_one ON keyless (x)",
+        )
+        .await
+        .unwrap();
+
+    let path = "/api/v1/performance/database/health";
+    let report = service.get(path).await.ok();
+
+    assert_eq!(report["database"], database.name());
+    assert_eq!(report["is_standby"], false);
+    let codes = texts(&report["findings"], "code");
+    assert!(codes.contains(&"no_primary_key"), "{report}");
+    let droppable = texts(&report["droppable_indexes"], "sql");
+    assert_eq!(droppable, ["DROP INDEX CONCURRENTLY public.same_as_one"]);
+    // The application's role does not see what others do.
+    let unseen = texts(&report["degraded"], "code");
+    assert!(unseen.contains(&"other_roles"), "{report}");
+    let refused = service.get(&format!("{path}?x=1")).await;
+    refused.is_problem(400, "invalid_query");
+}
+
+#[actix_web::test]
 async fn statistics_are_read_through_the_pool_for_monitoring() {
     let database = TestDatabase::migrated().await;
     let redis = TestRedis::namespace().await;

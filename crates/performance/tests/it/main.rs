@@ -9,7 +9,7 @@ mod database;
 mod document;
 mod health;
 mod metrics;
-mod optimize;
 mod n_plus_one;
+mod optimize;
 mod pool;
 mod service;
