@@ -8,6 +8,7 @@
     reason = "without tokio there is no clock that a test could pause"
 )]
 
+mod advise;
 mod bench;
 mod cargo;
 mod ci;
@@ -55,6 +56,8 @@ enum Task {
     Soak(soak::Arguments),
     /// Measure it: against its limits, its targets and its past
     Bench(Box<bench::Arguments>),
+    /// Find the indexes that serve a workload best, on any PostgreSQL database; it is only read
+    Advise(advise::Arguments),
     /// Change the schema of the development database, or begin a migration
     Migrate(migrate::Arguments),
     /// Load demo data into the development database
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(arguments),
         Task::Soak(arguments) => soak::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
+        Task::Advise(arguments) => advise::run(arguments),
         Task::Migrate(arguments) => migrate::run(arguments),
         Task::Seed(arguments) => seed::run(arguments),
         Task::Services(arguments) => services::run(arguments).map(|()| ExitCode::SUCCESS),
@@ -135,6 +139,11 @@ mod tests {
         check("migrate", false);
         check("seed --scale demo --i-own ruleiq", true);
         check("bench", true);
+        check(
+            "advise --database-url postgres://h/x --budget 25% --json",
+            true,
+        );
+        check("advise", false);
         check(
             "bench --quick --component pools --component cache --case l1_*",
             true,

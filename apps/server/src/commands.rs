@@ -1,5 +1,6 @@
 //! The subcommands.
 
+mod advise;
 mod check;
 mod migrate;
 mod seed;
@@ -13,7 +14,8 @@ use clap::{Parser, Subcommand};
 use ruleiq_pools::{PoolManager, PostgresConfig};
 
 pub(crate) use self::{
-    check::check, migrate::migrate, seed::seed, serve::serve, settings::settings, user::user,
+    advise::advise, check::check, migrate::migrate, seed::seed, serve::serve, settings::settings,
+    user::user,
 };
 use crate::settings::OwnerSettings;
 
@@ -39,6 +41,8 @@ pub(crate) enum Command {
     User(user::Arguments),
     /// List every setting: its value, where that comes from, and what it means
     Settings,
+    /// Find the indexes that serve a workload best, on any PostgreSQL database; it is only read
+    Advise(Box<advise::Arguments>),
     /// Check that everything is there that serving needs: rights, extensions, versions, connections
     Check,
 }

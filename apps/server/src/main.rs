@@ -45,6 +45,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Seed(arguments) => commands::seed(&sources, arguments).await,
             Command::User(arguments) => commands::user(&sources, arguments).await,
             Command::Settings => commands::settings(&sources),
+            Command::Advise(arguments) => commands::advise(*arguments).await,
             Command::Check => commands::check(&sources).await,
         }
     });

@@ -1,33 +1,48 @@
 //! What to do, and why.
 
+mod text;
+
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::{
-    IndexDefinition, Unplanned,
-    advise::planned::Planned,
-    candidates::Rule,
-    catalogue::Catalogue,
-    search::{Found, Task},
+    IndexDefinition, Method, Unplanned,
+    advise::Searched,
+    candidates::{self, Rule},
+    catalogue::Table,
+    count,
+    index_name::{self, Taken},
 };
 
 /// The indexes that serve a workload best.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Advice {
-    /// The indexes to make.
+    /// The indexes to make, those that save most first. None is an answer, too: no index helps.
     pub indexes: Vec<IndexAdvice>,
+    /// Indexes that are there and that nothing needs, once those above are.
+    pub replaced: Vec<ReplacedIndex>,
     /// What the workload costs as things are, in the planner's units.
     pub cost_before: f64,
     /// What it would cost.
     pub cost_after: f64,
-    /// The statements that could not be planned.
+    /// What the writes of the workload add to that, for all indexes together.
+    pub upkeep: f64,
+    /// What all indexes together will take.
+    pub size_bytes: u64,
+    /// What they may take.
+    pub budget_bytes: u64,
+    /// Each statement, with what it costs.
+    pub statements: Vec<StatementCost>,
+    /// The statements that could not be planned, and are not served.
     pub unplanned: Vec<Unplanned>,
     /// How often the planner was asked.
     pub explains: u64,
-    /// How long it took.
-    pub elapsed: Duration,
+    /// How many indexes were thought of.
+    pub candidates: usize,
+    /// How long it took, in milliseconds.
+    pub elapsed_ms: u64,
     /// Whether nothing better was in sight at the end; otherwise a limit was reached.
     pub is_complete: bool,
 }
@@ -40,37 +55,246 @@ pub struct IndexAdvice {
     pub definition: IndexDefinition,
     /// Why it was proposed.
     pub rule: Rule,
+    /// Its name, which nothing in the schema has.
+    pub name: String,
+    /// The statement that makes it while the table is in use. It cannot run in a transaction.
+    pub sql: String,
+    /// The statement that takes it away again.
+    pub rollback_sql: String,
     /// What it will take.
-    pub bytes: f64,
+    pub size_bytes: u64,
+    /// What keeping it adds to the workload's writes, in the planner's units.
+    pub upkeep: f64,
+    /// What the workload's reads cost without this index and with all the others, against with it.
+    pub cost_ratio: f64,
+    /// The statements that it helps, those that it saves most first.
+    pub helps: Vec<HelpedStatement>,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// What else to know.
+    pub notes: Vec<&'static str>,
 }
 
+/// A statement that an index helps.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct HelpedStatement {
+    /// Its name in the workload.
+    pub name: String,
+    /// How often it runs.
+    pub calls: f64,
+    /// What one run costs without the index and with all the others.
+    pub cost_without: f64,
+    /// What one run costs with it.
+    pub cost_with: f64,
+}
+
+/// What a statement costs.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StatementCost {
+    /// Its name in the workload.
+    pub name: String,
+    /// How often it runs.
+    pub calls: f64,
+    /// Its part of what the workload costs as things are.
+    pub share_before: f64,
+    /// What one run costs as things are.
+    pub cost_before: f64,
+    /// What one run would cost.
+    pub cost_after: f64,
+}
+
+/// An index that is there and that a new one makes superfluous.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ReplacedIndex {
+    /// Its name as it is written in SQL.
+    pub index: String,
+    /// The name of the one that serves all that it does.
+    pub by: String,
+    /// The statement that drops it, after the new one is there.
+    pub sql: String,
+    /// The statement that makes it again.
+    pub rollback_sql: String,
+    /// What it takes.
+    pub size_bytes: u64,
+}
+
+/// How sure advice is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Confidence {
+    /// The planner takes the index for a statement with its own constants.
+    Confirmed,
+    /// The planner takes it for any constants: it does not know how many rows they find.
+    ConfirmedForAnyConstants,
+    /// The planner could not be asked.
+    Unconfirmed,
+}
+
+/// With less of a table visible to all, an index that should answer alone must look at the table.
+const ENOUGH_VISIBLE: f64 = 0.5;
+const AFTER_VACUUM: &str =
+    "answers without the table only after VACUUM: few of its pages are known to be visible to all";
+const EXPRESSION: &str =
+    "its size is a guess, and ANALYZE has to follow: nothing is known of the expression's values";
+
 impl Advice {
-    pub(crate) fn new(
-        planned: &[Planned],
-        unplanned: Vec<Unplanned>,
-        task: &Task,
-        found: &Found,
-        _catalogue: &Catalogue,
-        explains: u64,
-        elapsed: Duration,
-    ) -> Advice {
+    pub(crate) fn new(searched: Searched, mut taken: Taken, elapsed: Duration) -> Advice {
+        let found = &searched.found;
+        let before: f64 = searched.planned.iter().map(|it| it.calls * it.cost).sum();
+        let mut indexes: Vec<IndexAdvice> = (0..found.chosen.len())
+            .map(|place| IndexAdvice::new(&searched, place, &mut taken))
+            .collect();
+        indexes.sort_by(|a, b| b.saving().total_cmp(&a.saving()));
+        let statements = searched.planned.iter().zip(&found.costs);
+        let statements: Vec<StatementCost> = statements
+            .map(|(it, cost)| StatementCost {
+                name: it.name.clone(),
+                calls: it.calls,
+                share_before: it.calls * it.cost / before,
+                cost_before: it.cost,
+                cost_after: *cost,
+            })
+            .collect();
         Advice {
-            indexes: (found.chosen.iter())
-                .map(|it| &task.candidates[*it])
-                .map(|it| IndexAdvice {
-                    definition: it.candidate.definition.clone(),
-                    rule: it.candidate.rule,
-                    bytes: it.bytes,
-                })
-                .collect(),
-            cost_before: planned.iter().map(|it| it.calls * it.cost).sum(),
-            cost_after: (planned.iter().zip(&found.costs))
-                .map(|(it, cost)| it.calls * cost)
-                .sum(),
-            unplanned,
-            explains,
-            elapsed,
+            replaced: replaced(&searched, &indexes),
+            cost_before: before,
+            cost_after: statements.iter().map(|it| it.calls * it.cost_after).sum(),
+            upkeep: indexes.iter().map(|it| it.upkeep).sum(),
+            size_bytes: indexes.iter().map(|it| it.size_bytes).sum(),
+            budget_bytes: count::of_estimate(searched.task.budget_bytes),
+            explains: searched.explains,
+            candidates: searched.task.candidates.len(),
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             is_complete: found.is_complete,
+            indexes,
+            statements,
+            unplanned: searched.unplanned,
         }
     }
+
+    /// The statements that make the indexes, without names, one a line.
+    pub fn create_statements(&self) -> String {
+        let lines = self.indexes.iter();
+        lines
+            .map(|it| format!("CREATE INDEX {};\n", it.definition.on_clause()))
+            .collect()
+    }
+}
+
+impl IndexAdvice {
+    fn new(searched: &Searched, place: usize, taken: &mut Taken) -> IndexAdvice {
+        let found = &searched.found;
+        let proposed = &searched.task.candidates[found.chosen[place]];
+        let definition = proposed.candidate.definition.clone();
+        let words: Vec<String> = definition.keys.iter().map(|it| it.word()).collect();
+        let table = &definition.table;
+        let name = index_name::choose(taken, table.schema.name(), table.table.name(), &words);
+        let quoted = index_name::quote(&name);
+        let is_partitioned = table_of(searched, &definition).is_some_and(|it| it.is_partitioned);
+        let concurrently = if is_partitioned { "" } else { " CONCURRENTLY" };
+        let (helps, cost_ratio) = helped(searched, place);
+        let is_generic = |it: &HelpedStatement| {
+            (searched.planned.iter()).any(|planned| planned.name == it.name && planned.is_generic())
+        };
+        IndexAdvice {
+            sql: format!(
+                "CREATE INDEX{concurrently} {quoted} {}",
+                definition.on_clause()
+            ),
+            rollback_sql: format!("DROP INDEX{concurrently} {}.{quoted}", table.schema),
+            size_bytes: count::of_estimate(proposed.bytes),
+            upkeep: proposed.upkeep,
+            cost_ratio,
+            confidence: match (definition.method, helps.iter().all(is_generic)) {
+                (Method::Btree, false) => Confidence::Confirmed,
+                (Method::Btree, true) => Confidence::ConfirmedForAnyConstants,
+                _ => Confidence::Unconfirmed,
+            },
+            notes: notes(searched, &definition),
+            rule: proposed.candidate.rule,
+            name,
+            definition,
+            helps,
+        }
+    }
+
+    /// What it saves of the workload.
+    fn saving(&self) -> f64 {
+        let saved = self.helps.iter();
+        saved
+            .map(|it| it.calls * (it.cost_without - it.cost_with))
+            .sum()
+    }
+}
+
+fn table_of<'a>(searched: &'a Searched, index: &IndexDefinition) -> Option<&'a Table> {
+    searched
+        .catalogue
+        .tables()
+        .find(|it| it.name == index.table)
+}
+
+/// The statements that an index helps, and what it leaves of the workload's cost.
+fn helped(searched: &Searched, place: usize) -> (Vec<HelpedStatement>, f64) {
+    let found = &searched.found;
+    let (mut without, mut with) = (0.0, 0.0);
+    let mut helped = Vec::new();
+    for (at, statement) in searched.planned.iter().enumerate() {
+        let (cost_with, cost_without) = (found.costs[at], found.costs_without[place][at]);
+        without += statement.calls * cost_without;
+        with += statement.calls * cost_with;
+        if cost_with < cost_without * 0.999 {
+            helped.push(HelpedStatement {
+                name: statement.name.clone(),
+                calls: statement.calls,
+                cost_without,
+                cost_with,
+            });
+        }
+    }
+    let saving = |it: &HelpedStatement| it.calls * (it.cost_without - it.cost_with);
+    helped.sort_by(|a, b| saving(b).total_cmp(&saving(a)));
+    (helped, with / without)
+}
+
+fn notes(searched: &Searched, index: &IndexDefinition) -> Vec<&'static str> {
+    let mut notes = Vec::new();
+    let is_hidden = |it: &Table| it.visible_share() < ENOUGH_VISIBLE;
+    if !index.include.is_empty() && table_of(searched, index).is_some_and(is_hidden) {
+        notes.push(AFTER_VACUUM);
+    }
+    if index.keys.iter().any(|it| it.as_column().is_none()) {
+        notes.push(EXPRESSION);
+    }
+    notes
+}
+
+/// The indexes that are there, are no constraint's, and begin like a new one.
+fn replaced(searched: &Searched, indexes: &[IndexAdvice]) -> Vec<ReplacedIndex> {
+    let mut replaced = Vec::new();
+    for table in searched.catalogue.tables() {
+        for existing in table
+            .indexes
+            .iter()
+            .filter(|it| !it.is_unique && !it.is_needed)
+        {
+            let by = indexes
+                .iter()
+                .find(|it| candidates::replaces(&it.definition, existing, table));
+            if let Some(by) = by {
+                replaced.push(ReplacedIndex {
+                    index: existing.name.clone(),
+                    by: by.name.clone(),
+                    sql: format!("DROP INDEX CONCURRENTLY {}", existing.name),
+                    rollback_sql: existing.definition.clone(),
+                    size_bytes: count::of_estimate(existing.bytes),
+                });
+            }
+        }
+    }
+    replaced
 }

@@ -7,7 +7,6 @@
 mod composite;
 mod covering;
 mod expression;
-mod merged;
 mod order;
 mod partial;
 mod pattern;
@@ -23,7 +22,7 @@ use crate::{
     usage::{Operand, TableUse},
 };
 
-pub(crate) use self::redundant::serves;
+pub(crate) use self::redundant::replaces;
 
 /// More keys than this serve no statement better.
 const MAX_KEYS: usize = 4;
@@ -33,8 +32,6 @@ const MAX_KEYS: usize = 4;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
-    /// The columns of a foreign key: deleting what it refers to reads the whole table without.
-    ForeignKey,
     /// What is compared for equality, then what is compared by size.
     EqualityAndRange,
     /// What is compared for equality, then what is sorted by: the rows come in order.
@@ -51,8 +48,6 @@ pub enum Rule {
     Prefix,
     /// Texts by any part of them.
     Trigram,
-    /// Two indexes in one.
-    Merged,
 }
 
 /// A proposal.
@@ -100,15 +95,6 @@ pub(crate) fn propose(table_use: &TableUse, table: &Table) -> Vec<Candidate> {
     let mut candidates = all.into_candidates();
     candidates.retain(|it| !redundant::is_there(&it.definition, table));
     candidates
-}
-
-/// Indexes that each serve what two of these do.
-pub(crate) fn merge(candidates: &[Candidate], table: &Table) -> Vec<Candidate> {
-    let mut proposals = Proposals::default();
-    merged::propose(candidates, &mut proposals);
-    let mut merged = proposals.into_candidates();
-    merged.retain(|it| !redundant::is_there(&it.definition, table));
-    merged
 }
 
 /// A key for an operand, if an index may hold it.

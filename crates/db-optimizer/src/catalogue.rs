@@ -10,11 +10,7 @@ use ruleiq_query::Queries;
 
 use crate::Error;
 
-pub(crate) use self::{
-    columns::Column,
-    indexes::{ExistingIndex, ExistingKey},
-    tables::{Table, Writes},
-};
+pub(crate) use self::{columns::Column, indexes::ExistingIndex, tables::Table};
 
 /// A table's own number, which no other has.
 pub(crate) type Oid = u32;

@@ -37,6 +37,15 @@ pub enum AdviseError {
     /// The server refused a statement of ours, or the connection broke.
     #[error(transparent)]
     Failed(#[from] Error),
+    /// There is nothing to serve.
+    #[error("there is no statement in the workload")]
+    NoStatements,
+    /// There is no `pg_stat_statements` to read the workload from.
+    #[error(
+        "`pg_stat_statements` records nothing here: add it to `shared_preload_libraries` and \
+         `CREATE EXTENSION pg_stat_statements`, or give a workload"
+    )]
+    NotRecorded,
     /// Nothing can be tried out without HypoPG.
     #[error("the extension `hypopg` is not installed in this database: `CREATE EXTENSION hypopg`")]
     NoHypoPg,

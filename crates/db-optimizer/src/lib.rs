@@ -39,7 +39,7 @@ mod whatif;
 mod workload;
 
 pub use crate::{
-    advice::{Advice, IndexAdvice},
+    advice::{Advice, Confidence, HelpedStatement, IndexAdvice, ReplacedIndex, StatementCost},
     advise::{AdviseOptions, Budget, SearchProgress, Sizes},
     builder::Builder,
     candidates::Rule,

@@ -8,7 +8,7 @@ use crate::{
     Advice, AdviseError, AdviseOptions, Builder, DatabaseOverview, Diagnosis, DroppableIndex,
     Error, ExplainAnalyze, ExplainError, HealthLimits, HealthReport, Recommendation,
     SearchProgress, SlowQueries, TableStats, Workload, advise, explain, foreign_keys, health,
-    overview, recommendation, slow_queries, table_name::TableName, table_stats,
+    overview, recommendation, slow_queries, table_name::TableName, table_stats, workload,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -88,9 +88,18 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
         Ok(recommendation::recommend(missing, taken))
     }
 
+    /// The statements that `pg_stat_statements` has recorded of this database, at most 200.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is recorded, or a statement fails.
+    pub async fn recorded_workload(&self) -> Result<Workload, AdviseError> {
+        workload::recorded::read(self.queries).await
+    }
+
     /// The indexes that serve a workload best, each tried out by the planner.
     ///
-    /// `on_progress` is told of each better set, and answers whether to go on.
+    /// `on_progress` is told of each better set. No statement of the workload is run.
     ///
     /// # Errors
     ///
@@ -99,7 +108,7 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
         &self,
         workload: &Workload,
         options: &AdviseOptions,
-        on_progress: impl FnMut(SearchProgress) -> bool + Send,
+        on_progress: impl FnMut(SearchProgress) + Send,
     ) -> Result<Advice, AdviseError> {
         advise::advise(self.queries, workload, options, on_progress).await
     }

@@ -13,7 +13,13 @@ mod index_set;
 mod layers;
 mod problem;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 use ruleiq_query::Queries;
 
@@ -59,6 +65,14 @@ pub(crate) struct Proposed {
 pub(crate) struct Limits {
     pub(crate) time: Duration,
     pub(crate) explains: u64,
+    /// Ends the search when it becomes true.
+    pub(crate) stop: Option<Arc<AtomicBool>>,
+}
+
+impl Task {
+    pub(crate) fn definition(&self, number: usize) -> &IndexDefinition {
+        &self.candidates[number].candidate.definition
+    }
 }
 
 /// The best set found.
@@ -68,7 +82,9 @@ pub(crate) struct Found {
     pub(crate) chosen: Vec<usize>,
     /// What each statement costs with it, once.
     pub(crate) costs: Vec<f64>,
-    /// Why the search ended.
+    /// What each statement costs with all of it but one, for each that is chosen.
+    pub(crate) costs_without: Vec<Vec<f64>>,
+    /// Whether nothing better was in sight when the search ended.
     pub(crate) is_complete: bool,
 }
 
@@ -82,21 +98,20 @@ pub(crate) struct Search<'a, 'b, Q> {
     pub(crate) task: &'b Task,
     pub(crate) limits: &'b Limits,
     pub(crate) started: Instant,
-    /// Whether it was told to stop.
-    pub(crate) is_stopped: bool,
-    /// Told each better set; answers whether to go on.
-    pub(crate) on_better: &'b mut (dyn FnMut(&Found) -> bool + Send),
+    /// Told each better set.
+    pub(crate) on_better: &'b mut (dyn FnMut(&Found) + Send),
 }
 
 impl<'b, Q: Queries> Search<'_, 'b, Q> {
     fn is_over(&self) -> bool {
-        self.is_stopped
+        let stop = self.limits.stop.as_ref();
+        stop.is_some_and(|it| it.load(Relaxed))
             || self.started.elapsed() >= self.limits.time
             || self.whatif.explains >= self.limits.explains
     }
 
     fn definition(&self, number: usize) -> &'b IndexDefinition {
-        &self.task.candidates[number].candidate.definition
+        self.task.definition(number)
     }
 
     /// Searches until nothing better is in sight or a limit is reached.
@@ -108,10 +123,6 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
         let answers = self.layers().await?;
         let problem = Problem::new(self.task, &answers);
         let mut costs = Costs::new(self.task, &problem, answers);
-        let mut best = Found {
-            costs: self.task.statements.iter().map(|it| it.cost).collect(),
-            ..Found::default()
-        };
         self.singles(&problem, &mut costs).await?;
 
         let none = IndexSet::default();
@@ -121,20 +132,19 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
             self.take_if_better(&problem, &mut costs, &mut best_set, set)
                 .await?;
         }
-        while !self.is_over() && !self.is_stopped {
+        let mut is_complete = false;
+        while !self.is_over() {
             let Some(better) = self.exchanged(&problem, &mut costs, best_set).await? else {
-                best.is_complete = !self.is_over();
+                is_complete = !self.is_over();
                 break;
             };
             self.take_if_better(&problem, &mut costs, &mut best_set, better)
                 .await?;
         }
         best_set = self.without_useless(&problem, &mut costs, best_set).await?;
-        let is_complete = best.is_complete;
-        best = problem.found(&costs, best_set);
-        best.is_complete = is_complete;
-        (self.on_better)(&best);
-        Ok(best)
+        let mut found = problem.found(&costs, best_set);
+        found.is_complete = is_complete;
+        Ok(found)
     }
 
     /// Takes a set if it costs less in truth, and tells it.
@@ -151,7 +161,7 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
             && new < old
         {
             *best = set;
-            self.is_stopped |= !(self.on_better)(&problem.found(costs, set));
+            (self.on_better)(&problem.found(costs, set));
         }
         Ok(())
     }

@@ -11,10 +11,12 @@ use ruleiq_query::{Error as QueryError, Queries, Statement};
 use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 
-use crate::{Error, IndexDefinition, plan::PlanText};
+use crate::{
+    Error, IndexDefinition,
+    generic_plan::Planner,
+    plan::{Plan, PlanText},
+};
 
-/// How long planning may take.
-const PLANNING_LIMIT_MS: u32 = 250;
 /// More indexes at once make planning slow.
 const MAX_ALIVE: usize = 64;
 
@@ -25,8 +27,6 @@ pub(crate) struct WhatIf<'a, Q> {
     /// HypoPG's schema as it is written in SQL.
     schema: String,
     change: Statement,
-    /// The session's own `statement_timeout`.
-    limit_before: String,
     alive: BTreeMap<usize, u32>,
     /// How often the planner was asked.
     pub(crate) explains: u64,
@@ -40,30 +40,10 @@ pub(crate) struct Answer {
     pub(crate) used: Vec<usize>,
 }
 
-/// A plan, of which only this matters.
-#[derive(Deserialize)]
-struct Explained {
-    #[serde(rename = "Plan")]
-    plan: PlanNode,
-}
-
-#[derive(Deserialize)]
-struct PlanNode {
-    #[serde(rename = "Total Cost")]
-    cost: f64,
-    #[serde(rename = "Plan Rows")]
-    rows: f64,
-    #[serde(rename = "Index Name")]
-    index: Option<String>,
-    #[serde(rename = "Plans", default)]
-    children: Vec<PlanNode>,
-}
-
 impl<'a, Q: Queries> WhatIf<'a, Q> {
     /// Begins a session, or answers `None` where HypoPG is not installed.
     pub(crate) async fn begin(queries: &'a Q) -> Result<Option<WhatIf<'a, Q>>, Error> {
-        const FIND: &str = "SELECT quote_ident(n.nspname), current_setting('statement_timeout')
-                            FROM pg_extension e
+        const FIND: &str = "SELECT quote_ident(n.nspname) FROM pg_extension e
                             JOIN pg_namespace n ON n.oid = e.extnamespace
                             WHERE e.extname = 'hypopg'";
         let failed = || Error::reading("what HypoPG says");
@@ -82,23 +62,18 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
         );
         let session = WhatIf {
             change: queries.prepare(&change).await.map_err(failed())?,
-            limit_before: row.get(1),
             queries,
             schema,
             alive: BTreeMap::new(),
             explains: 0,
         };
         session.forget().await?;
-        session.limit(&format!("{PLANNING_LIMIT_MS}")).await?;
         Ok(Some(session))
     }
 
-    /// Bounds how long planning may take.
-    async fn limit(&self, limit: &str) -> Result<(), Error> {
-        const LIMIT: &str = "SELECT set_config('statement_timeout', $1, false)";
-        let limited = self.queries.query(LIMIT, &[&limit]).await;
-        limited.map_err(Error::reading("what HypoPG says"))?;
-        Ok(())
+    /// The connection.
+    pub(crate) fn queries(&self) -> &'a Q {
+        self.queries
     }
 
     async fn forget(&self) -> Result<(), Error> {
@@ -111,7 +86,6 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
     /// Ends the session: nothing of it is left in the backend.
     pub(crate) async fn end(mut self) -> Result<(), Error> {
         self.alive.clear();
-        self.limit(&self.limit_before).await?;
         self.forget().await
     }
 
@@ -164,26 +138,10 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
     /// Plans a statement with the hypothetical indexes that there are.
     async fn explain(&mut self, explain: &Explain) -> Result<Option<Answer>, Error> {
         self.explains += 1;
-        let text = match explain.run(self.queries).await {
-            Ok(text) => text,
-            Err(error) if error.sql_state() == Some(&SqlState::QUERY_CANCELED) => return Ok(None),
-            Err(error) => return Err(Error::reading("a plan with hypothetical indexes")(error)),
-        };
-        let explained: Vec<Explained> = serde_json::from_str(&text).unwrap_or_default();
-        let Some(explained) = explained.into_iter().next() else {
-            // Such as a cost beyond all numbers: an answer that nothing is preferred by.
-            return Ok(Some(Answer {
-                cost: f64::INFINITY,
-                used: Vec::new(),
-            }));
-        };
-        let mut used = Vec::new();
-        self.used(&explained.plan, &mut used);
-        used.sort_unstable();
-        used.dedup();
-        Ok(Some(Answer {
-            cost: explained.plan.cost,
-            used,
+        let explained = explain.run(self.queries).await?;
+        Ok(explained.map(|it| Answer {
+            cost: it.cost,
+            used: self.numbers(&it.indexes),
         }))
     }
 
@@ -221,21 +179,18 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
         Ok(rows.iter().map(|it| it.get(1)).collect())
     }
 
-    /// The numbers of the hypothetical indexes under a node. Their names begin with `<oid>`.
-    fn used(&self, node: &PlanNode, found: &mut Vec<usize>) {
-        let oid = |name: &str| {
+    /// The numbers of the hypothetical indexes among these. Their names begin with `<oid>`.
+    fn numbers(&self, names: &[String]) -> Vec<usize> {
+        let oid = |name: &String| {
             name.strip_prefix('<')?
                 .split_once('>')?
                 .0
                 .parse::<u32>()
                 .ok()
         };
-        if let Some(oid) = node.index.as_deref().and_then(oid) {
-            found.extend(self.alive.iter().filter(|it| *it.1 == oid).map(|it| *it.0));
-        }
-        for child in &node.children {
-            self.used(child, found);
-        }
+        let oids: Vec<u32> = names.iter().filter_map(oid).collect();
+        let used = self.alive.iter().filter(|it| oids.contains(it.1));
+        used.map(|it| *it.0).collect()
     }
 }
 
@@ -252,58 +207,96 @@ fn creation(index: &IndexDefinition) -> String {
 pub(crate) enum Explain {
     /// A statement without parameters, which the server has read once. It is planned anew each time.
     Ready(Statement),
-    /// A statement with parameters, of which nothing is known but their number.
-    Generic { sql: String, parameters: usize },
+    /// A statement with parameters, which is planned for any values of them.
+    Generic(String),
+}
+
+/// What matters of a plan.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) cost: f64,
+    pub(crate) rows: f64,
+    indexes: Vec<String>,
+}
+
+/// A plan, of which only this is read.
+#[derive(Deserialize)]
+struct Explained {
+    #[serde(rename = "Plan")]
+    plan: PlanNode,
+}
+
+#[derive(Deserialize)]
+struct PlanNode {
+    #[serde(rename = "Total Cost")]
+    cost: f64,
+    #[serde(rename = "Plan Rows")]
+    rows: f64,
+    #[serde(rename = "Index Name")]
+    index: Option<String>,
+    #[serde(rename = "Plans", default)]
+    children: Vec<PlanNode>,
 }
 
 impl Explain {
-    /// Has the server read a statement without parameters.
+    /// Has the server read a statement without parameters. It takes one statement and no more.
     pub(crate) async fn ready(queries: &impl Queries, sql: &str) -> Result<Explain, QueryError> {
         let explain = format!("EXPLAIN (FORMAT JSON) {sql}");
         Ok(Explain::Ready(queries.prepare(&explain).await?))
     }
 
-    /// The rows that the planner expects.
-    pub(crate) async fn rows(&self, queries: &impl Queries) -> Option<f64> {
-        let text = self.run(queries).await.ok()?;
-        let explained: Vec<Explained> = serde_json::from_str(&text).ok()?;
-        Some(explained.into_iter().next()?.plan.rows)
-    }
-
-    async fn run(&self, queries: &impl Queries) -> Result<String, QueryError> {
+    /// Plans the statement; `None` where that takes too long.
+    pub(crate) async fn run(&self, queries: &impl Queries) -> Result<Option<Outcome>, Error> {
         match self {
             Explain::Ready(statement) => {
-                let row = queries.query_one(statement, &[]).await?;
-                Ok(row.get::<_, PlanText>(0).0)
+                let row = match queries.query_one(statement, &[]).await {
+                    Err(it) if it.sql_state() == Some(&SqlState::QUERY_CANCELED) => {
+                        return Ok(None);
+                    }
+                    other => other.map_err(Error::reading("a plan with hypothetical indexes"))?,
+                };
+                Ok(Some(Outcome::read(&row.get::<_, PlanText>(0).0)))
             }
-            Explain::Generic { sql, parameters } => {
-                generic_plan(queries, sql, *parameters, "").await
+            Explain::Generic(sql) => {
+                let mut planner = Planner::begin(queries).await?;
+                let planned = planner.plan(sql).await;
+                planner.end().await?;
+                Ok(planned?.ok().map(|plan| Outcome::of(&plan)))
             }
         }
     }
 }
 
-/// The plan that serves all values of the parameters, as JSON.
-pub(crate) async fn generic_plan(
-    queries: &impl Queries,
-    sql: &str,
-    parameters: usize,
-    options: &str,
-) -> Result<String, QueryError> {
-    const NAME: &str = "ruleiq_what_if";
-    queries
-        .batch_execute(&format!(
-            "SET plan_cache_mode = force_generic_plan; PREPARE {NAME} AS {sql}"
-        ))
-        .await?;
-    let nulls = vec!["NULL"; parameters].join(", ");
-    let execute = match parameters {
-        0 => format!("EXPLAIN (FORMAT JSON{options}) EXECUTE {NAME}"),
-        _ => format!("EXPLAIN (FORMAT JSON{options}) EXECUTE {NAME}({nulls})"),
-    };
-    let row = queries.query_one(&execute, &[]).await;
-    queries
-        .batch_execute(&format!("DEALLOCATE {NAME}; RESET plan_cache_mode"))
-        .await?;
-    Ok(row?.get::<_, PlanText>(0).0)
+impl Outcome {
+    /// What cannot be read, such as a cost beyond all numbers, is preferred to nothing.
+    fn read(text: &str) -> Outcome {
+        let explained: Vec<Explained> = serde_json::from_str(text).unwrap_or_default();
+        let mut outcome = Outcome {
+            cost: f64::INFINITY,
+            rows: 0.0,
+            indexes: Vec::new(),
+        };
+        if let Some(explained) = explained.into_iter().next() {
+            (outcome.cost, outcome.rows) = (explained.plan.cost, explained.plan.rows);
+            explained.plan.into_indexes(&mut outcome.indexes);
+        }
+        outcome
+    }
+
+    fn of(plan: &Plan) -> Outcome {
+        Outcome {
+            cost: plan.total_cost(),
+            rows: plan.root.plan_rows.unwrap_or(0.0),
+            indexes: plan.nodes().filter_map(|it| it.index.clone()).collect(),
+        }
+    }
+}
+
+impl PlanNode {
+    fn into_indexes(self, found: &mut Vec<String>) {
+        found.extend(self.index);
+        for child in self.children {
+            child.into_indexes(found);
+        }
+    }
 }

@@ -1,10 +1,13 @@
 //! The statements that indexes are to serve.
 
 mod file;
+pub(crate) mod recorded;
 
 use std::fmt;
 
 use serde::Serialize;
+
+use crate::NotPlanned;
 
 pub use self::file::WorkloadError;
 
@@ -34,8 +37,8 @@ pub struct Unplanned {
     pub name: String,
     /// How often it runs.
     pub calls: f64,
-    /// What the server says, without what it quotes.
-    pub reason: String,
+    /// Why.
+    pub reason: NotPlanned,
 }
 
 impl Workload {
@@ -95,6 +98,6 @@ impl WorkloadStatement {
 
 impl fmt::Display for Unplanned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not planned: {}", self.name, self.reason)
+        write!(f, "{} was not planned: {:?}", self.name, self.reason)
     }
 }

@@ -3,9 +3,8 @@
 use ruleiq_query::{Queries, TokenKind, tokens};
 
 use crate::{
-    AdviseError, Unplanned, Workload, WorkloadStatement,
-    plan::{Plan, PlanText},
-    whatif::{Explain, generic_plan},
+    AdviseError, Unplanned, Workload, WorkloadStatement, generic_plan::Planner, plan::Plan,
+    whatif::Explain,
 };
 
 /// A statement that the server can plan.
@@ -19,75 +18,64 @@ pub(crate) struct Planned {
     pub(crate) cost: f64,
 }
 
+impl Planned {
+    /// Whether it was planned for any constants.
+    pub(crate) fn is_generic(&self) -> bool {
+        matches!(self.explain, Explain::Generic(_))
+    }
+}
+
 /// Plans all statements as things are; what cannot be planned is told.
-pub(crate) async fn plan(
-    queries: &impl Queries,
+pub(crate) async fn plan<Q: Queries>(
+    queries: &Q,
     workload: &Workload,
 ) -> Result<(Vec<Planned>, Vec<Unplanned>), AdviseError> {
-    let (mut planned, mut unplanned) = (Vec::new(), Vec::new());
+    let mut planner = Planner::begin(queries).await?;
+    let planned = plan_in(&mut planner, workload).await;
+    planner.end().await?;
+    let (plans, unplanned) = planned?;
+    if plans.is_empty() {
+        return Err(AdviseError::NothingPlanned { unplanned });
+    }
+    let mut planned = Vec::new();
+    for (statement, plan) in plans {
+        planned.push(Planned {
+            name: statement.name.clone(),
+            sql: statement.sql.clone(),
+            calls: statement.calls,
+            explain: explain(queries, &statement.sql).await?,
+            cost: plan.total_cost(),
+            plan,
+        });
+    }
+    Ok((planned, unplanned))
+}
+
+/// Statements with their plans, and those without.
+type Plans<'a> = (Vec<(&'a WorkloadStatement, Plan)>, Vec<Unplanned>);
+
+async fn plan_in<'a, Q: Queries>(
+    planner: &mut Planner<'_, Q>,
+    workload: &'a Workload,
+) -> Result<Plans<'a>, AdviseError> {
+    let (mut plans, mut unplanned) = (Vec::new(), Vec::new());
     for statement in workload.statements() {
-        match plan_one(queries, statement).await {
-            Ok(it) => planned.push(it),
-            Err(error) if error.as_db_error().is_none() => {
-                return Err(crate::Error::reading("the plan of a statement")(error).into());
-            }
-            Err(error) => unplanned.push(Unplanned {
+        match planner.plan(&statement.sql).await? {
+            Ok(plan) => plans.push((statement, plan)),
+            Err(reason) => unplanned.push(Unplanned {
                 name: statement.name.clone(),
                 calls: statement.calls,
-                reason: reason(&error),
+                reason,
             }),
         }
     }
-    match planned.is_empty() {
-        true => Err(AdviseError::NothingPlanned { unplanned }),
-        false => Ok((planned, unplanned)),
+    Ok((plans, unplanned))
+}
+
+async fn explain(queries: &impl Queries, sql: &str) -> Result<Explain, AdviseError> {
+    if tokens(sql).any(|it| it.kind == TokenKind::Parameter) {
+        return Ok(Explain::Generic(sql.to_owned()));
     }
-}
-
-async fn plan_one(
-    queries: &impl Queries,
-    statement: &WorkloadStatement,
-) -> Result<Planned, ruleiq_query::Error> {
-    let sql = statement.sql.clone();
-    let parameters = parameters(&sql);
-    let (explain, text) = if parameters == 0 {
-        let verbose = format!("EXPLAIN (VERBOSE, FORMAT JSON) {sql}");
-        let row = queries.query_one(&verbose, &[]).await?;
-        let explain = Explain::ready(queries, &sql).await?;
-        (explain, row.get::<_, PlanText>(0).0)
-    } else {
-        let text = generic_plan(queries, &sql, parameters, ", VERBOSE").await?;
-        (
-            Explain::Generic {
-                sql: sql.clone(),
-                parameters,
-            },
-            text,
-        )
-    };
-    let plan = Plan::parse(&text).unwrap_or_default();
-    Ok(Planned {
-        name: statement.name.clone(),
-        sql,
-        calls: statement.calls,
-        explain,
-        cost: plan.total_cost(),
-        plan,
-    })
-}
-
-/// The highest number of a parameter.
-fn parameters(sql: &str) -> usize {
-    let numbers = tokens(sql).filter(|it| it.kind == TokenKind::Parameter);
-    let numbers = numbers.filter_map(|it| it.text[1..].parse().ok());
-    numbers.max().unwrap_or(0)
-}
-
-/// What the server says, by its code: its own words quote names and values.
-fn reason(error: &ruleiq_query::Error) -> String {
-    error.as_db_error().map_or_else(String::new, |it| {
-        let message = it.message();
-        let shown: String = message.chars().take(200).collect();
-        format!("{shown} (SQLSTATE {})", it.code().code())
-    })
+    let ready = Explain::ready(queries, sql).await;
+    Ok(ready.map_err(crate::Error::reading("the plan of a statement"))?)
 }

@@ -8,21 +8,16 @@ use crate::{IndexDefinition, catalogue::Table};
 
 use super::planned::Planned;
 
-/// The cost of one entry of an index, in the planner's units: a page of the index is found, changed
-/// and logged, and some of these pages are not in memory.
-pub(crate) const ENTRY_COST: f64 = 1.0;
-
-/// The cost of all entries that the workload's writes add.
-pub(super) fn of(index: &IndexDefinition, table: &Table, planned: &[Planned]) -> f64 {
-    planned
-        .iter()
-        .map(|it| it.calls * entries(index, table, it))
-        .sum::<f64>()
-        * ENTRY_COST
+/// The entries that all runs of all statements add to an index.
+pub(super) fn entries(index: &IndexDefinition, table: &Table, planned: &[Planned]) -> f64 {
+    let statements = planned.iter();
+    statements
+        .map(|it| it.calls * entries_of_one(index, table, it))
+        .sum()
 }
 
 /// The entries that one run of a statement adds.
-fn entries(index: &IndexDefinition, table: &Table, statement: &Planned) -> f64 {
+fn entries_of_one(index: &IndexDefinition, table: &Table, statement: &Planned) -> f64 {
     let mut entries = 0.0;
     for node in statement
         .plan

@@ -12,7 +12,7 @@ pub(super) fn is_there(index: &IndexDefinition, table: &Table) -> bool {
 
 /// Whether the first index serves all that the second would: it begins with the same keys and
 /// holds all columns and rows.
-pub(crate) fn serves(existing: &ExistingIndex, index: &IndexDefinition, table: &Table) -> bool {
+fn serves(existing: &ExistingIndex, index: &IndexDefinition, table: &Table) -> bool {
     let is_comparable = existing.is_valid && existing.is_btree && index.method == Method::Btree;
     if !is_comparable || existing.keys.len() < index.keys.len() {
         return false;
@@ -36,4 +36,23 @@ pub(crate) fn serves(existing: &ExistingIndex, index: &IndexDefinition, table: &
         column.is_some_and(|it| stored.contains(&it.number))
     });
     same_keys && all_stored
+}
+
+/// Whether the new index serves all that the one that is there does.
+pub(crate) fn replaces(index: &IndexDefinition, existing: &ExistingIndex, table: &Table) -> bool {
+    let is_comparable = existing.is_btree && index.method == Method::Btree;
+    if !is_comparable || existing.keys.len() > index.keys.len() || !existing.include.is_empty() {
+        return false;
+    }
+    let same_rows = index.predicate.is_none() || index.predicate == existing.predicate;
+    let mut keys = existing.keys.iter().zip(&index.keys);
+    same_rows
+        && keys.all(|(has, wanted)| {
+            let column = wanted.as_column().and_then(|it| table.column(it.name()));
+            let nulls_first = wanted.descending != wanted.nulls_opposite;
+            column.is_some_and(|it| it.number == has.column)
+                && wanted.operator_class.is_none()
+                && has.is_default
+                && (has.descending, has.nulls_first) == (wanted.descending, nulls_first)
+        })
 }

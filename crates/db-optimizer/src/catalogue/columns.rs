@@ -38,8 +38,6 @@ pub(crate) struct Values {
     pub(crate) width: f64,
     /// How many there are, or, where negative, how many for each row.
     distinct: f64,
-    /// The shares of the most common ones.
-    pub(crate) common: Vec<f32>,
 }
 
 const COLUMNS: &str = "
@@ -51,7 +49,7 @@ SELECT att.attrelid, att.attnum, att.attname::text, quote_ident(att.attname),
          AND NOT (coalesce(col.collcollate, '') IN ('C', 'POSIX')
                   OR (col.collprovider = 'd' AND db.datcollate IN ('C', 'POSIX'))),
        base.typcategory = 'S',
-       stats.null_frac, stats.avg_width, stats.n_distinct, stats.most_common_freqs
+       stats.null_frac, stats.avg_width, stats.n_distinct
 FROM pg_attribute att
 JOIN pg_class rel ON rel.oid = att.attrelid
 JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
@@ -113,7 +111,6 @@ pub(super) async fn read(
                 null_share: f64::from(null_share),
                 width: f64::from(row.get::<_, i32>(12)),
                 distinct: f64::from(row.get::<_, f32>(13)),
-                common: row.get::<_, Option<Vec<f32>>>(14).unwrap_or_default(),
             }),
         };
         if let Some(table) = tables.get_mut(&row.get(0)) {

@@ -23,7 +23,6 @@ pub(crate) struct ExistingIndex {
     /// Its predicate as SQL.
     pub(crate) predicate: Option<String>,
     pub(crate) bytes: f64,
-    pub(crate) scans: f64,
     /// The statement that makes it.
     pub(crate) definition: String,
 }
@@ -58,11 +57,10 @@ SELECT idx.indrelid, idx.indexrelid::regclass::text,
            SELECT FROM pg_constraint con WHERE con.conindid = idx.indexrelid
        ),
        pg_get_expr(idx.indpred, idx.indrelid), pg_relation_size(idx.indexrelid)::float8,
-       coalesce(stat.idx_scan, 0)::float8, pg_get_indexdef(idx.indexrelid)
+       pg_get_indexdef(idx.indexrelid)
 FROM pg_index idx
 JOIN pg_class rel ON rel.oid = idx.indexrelid
 JOIN pg_am am ON am.oid = rel.relam
-LEFT JOIN pg_stat_all_indexes stat ON stat.indexrelid = idx.indexrelid
 WHERE idx.indrelid = ANY($1)
 ORDER BY idx.indrelid, idx.indexrelid";
 
@@ -100,8 +98,7 @@ pub(super) async fn read(
             is_needed: row.get(9),
             predicate: row.get(10),
             bytes: row.get(11),
-            scans: row.get(12),
-            definition: row.get(13),
+            definition: row.get(12),
         };
         if let Some(table) = tables.get_mut(&row.get(0)) {
             table.indexes.push(index);

@@ -18,19 +18,8 @@ pub(crate) struct Table {
     pub(crate) pages: f64,
     /// Pages of which an index alone can answer, without reading them.
     pub(crate) visible_pages: f64,
-    pub(crate) writes: Writes,
     pub(crate) columns: Vec<Column>,
     pub(crate) indexes: Vec<ExistingIndex>,
-}
-
-/// The rows written since the statistics began.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Writes {
-    pub(crate) inserts: f64,
-    pub(crate) updates: f64,
-    /// Updates that no index had to learn of.
-    pub(crate) hot_updates: f64,
-    pub(crate) deletes: f64,
 }
 
 const TABLES: &str = "
@@ -45,23 +34,17 @@ WITH named AS (
 )
 SELECT named.schema, named.name, root.oid,
        n.nspname::text, quote_ident(n.nspname), root.relname::text, quote_ident(root.relname),
-       root.relkind = 'p', part.rows, part.pages, part.visible,
-       part.inserts, part.updates, part.hot_updates, part.deletes
+       root.relkind = 'p', part.rows, part.pages, part.visible
 FROM named
 JOIN pg_class root ON root.oid = named.root
 JOIN pg_namespace n ON n.oid = root.relnamespace
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(greatest(leaf.reltuples, 0)), 0)::float8 AS rows,
            coalesce(sum(leaf.relpages), 0)::float8 AS pages,
-           coalesce(sum(leaf.relallvisible), 0)::float8 AS visible,
-           coalesce(sum(stat.n_tup_ins), 0)::float8 AS inserts,
-           coalesce(sum(stat.n_tup_upd), 0)::float8 AS updates,
-           coalesce(sum(stat.n_tup_hot_upd), 0)::float8 AS hot_updates,
-           coalesce(sum(stat.n_tup_del), 0)::float8 AS deletes
+           coalesce(sum(leaf.relallvisible), 0)::float8 AS visible
     FROM (SELECT tree.relid::oid AS oid FROM pg_partition_tree(root.oid) tree WHERE tree.isleaf
           UNION SELECT root.oid) leaf_oid
     JOIN pg_class leaf ON leaf.oid = leaf_oid.oid AND leaf.relkind IN ('r', 'm')
-    LEFT JOIN pg_stat_all_tables stat ON stat.relid = leaf.oid
 ) part
 WHERE NOT EXISTS (
     SELECT FROM pg_depend d
@@ -93,12 +76,6 @@ pub(super) async fn read(
             rows: row.get(8),
             pages: row.get(9),
             visible_pages: row.get(10),
-            writes: Writes {
-                inserts: row.get(11),
-                updates: row.get(12),
-                hot_updates: row.get(13),
-                deletes: row.get(14),
-            },
             columns: Vec::new(),
             indexes: Vec::new(),
         });
@@ -109,10 +86,6 @@ pub(super) async fn read(
 impl Table {
     pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|it| it.name.name() == name)
-    }
-
-    pub(crate) fn column_at(&self, number: i16) -> Option<&Column> {
-        self.columns.iter().find(|it| it.number == number)
     }
 
     /// The part of the table that an index alone can answer for.

@@ -128,6 +128,14 @@ impl Costs {
         known.answers.iter().find(says).map(|it| it.cost)
     }
 
+    /// What a statement costs with a set at most: what it costs with the best part that is known.
+    pub(super) fn at_most(&self, statement: usize, set: IndexSet) -> f64 {
+        let known = &self.statements[statement];
+        let set = set.and(known.relevant);
+        let parts = known.answers.iter().filter(|it| it.used.is_subset(&set));
+        parts.map(|it| it.cost).fold(known.base, f64::min)
+    }
+
     /// What a statement costs with a set as far as one can tell, rather too little than too much.
     pub(super) fn estimate(&mut self, statement: usize, set: IndexSet) -> f64 {
         let known = &mut self.statements[statement];

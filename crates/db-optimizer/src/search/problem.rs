@@ -156,12 +156,14 @@ impl Problem {
     }
 
     pub(super) fn found(&self, costs: &Costs, set: IndexSet) -> Found {
-        let statements = 0..self.weights.len();
+        let costs_of = |set: IndexSet| {
+            let statements = 0..self.weights.len();
+            statements.map(|it| costs.at_most(it, set)).collect()
+        };
         Found {
             chosen: set.iter().map(|it| self.number(it)).collect(),
-            costs: statements
-                .map(|it| costs.known(it, set).unwrap_or(f64::INFINITY))
-                .collect(),
+            costs: costs_of(set),
+            costs_without: set.iter().map(|it| costs_of(set.without(it))).collect(),
             is_complete: false,
         }
     }

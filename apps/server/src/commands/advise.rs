@@ -1,0 +1,171 @@
+//! `advise`: indexes for a workload, on any PostgreSQL database.
+
+mod budget;
+mod connect;
+
+use std::{
+    fs,
+    io::{IsTerminal as _, stderr},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
+use ruleiq_performance::db_optimizer::{
+    Advice, AdviseError, AdviseOptions, DatabaseOptimizer, SearchProgress, Sizes, Workload,
+};
+use secrecy::SecretString;
+use tokio::signal;
+
+use self::{budget::AskedBudget, connect::connect};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// The database, as `postgres://user:password@host/name`; it is only read
+    #[arg(long, value_name = "URL")]
+    database_url: SecretString,
+    /// Statements, each ended by a semicolon, after a line like `-- name: q1 weight: 10`; without it,
+    /// what `pg_stat_statements` has recorded
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    /// Leave out the statements with these names, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    skip: Vec<String>,
+    /// What the indexes may take: a part of the tables' size, or so many bytes (500MB, 2GB)
+    #[arg(long, default_value = "50%")]
+    budget: AskedBudget,
+    /// How long to search, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    seconds: f64,
+    /// How often to ask the planner at most
+    #[arg(long, value_name = "N", default_value_t = 3_000)]
+    explains: u64,
+    /// By what the budget is counted
+    #[arg(long, value_enum, default_value_t = AskedSizes::Own)]
+    sizes: AskedSizes,
+    /// What an entry that a write adds to an index costs, in the planner's units
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    entry_cost: f64,
+    /// A setting to plan with, as `work_mem=64MB`; may be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+    /// Write the CREATE INDEX statements to this file, one a line
+    #[arg(long, value_name = "FILE")]
+    sql: Option<PathBuf>,
+    /// Print all that is known, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whose idea of an index's size counts.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AskedSizes {
+    /// What a fresh index takes, by the layout of PostgreSQL's pages
+    Own,
+    /// HypoPG's estimate
+    Hypopg,
+}
+
+/// Runs the command. It reads no settings but its arguments.
+#[expect(clippy::print_stdout, reason = "the advice is what the command is for")]
+pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    ensure!(
+        arguments.seconds.is_finite() && (0.0..=86_400.0).contains(&arguments.seconds),
+        "`--seconds {}`: it must be from 0 to 86,400",
+        arguments.seconds
+    );
+    ensure!(
+        arguments.entry_cost.is_finite() && arguments.entry_cost >= 0.0,
+        "`--entry-cost {}`: it must be 0 or more",
+        arguments.entry_cost
+    );
+    let read = arguments.workload.as_ref().map(|path| {
+        let text = fs::read_to_string(path);
+        let text = text.with_context(|| format!("failed to read {}", path.display()))?;
+        Workload::parse(&text).with_context(|| path.display().to_string())
+    });
+    let read = read.transpose()?;
+    let client = connect(&arguments.database_url, &arguments.settings).await?;
+    let optimizer = DatabaseOptimizer::new(&client);
+    let workload = match read {
+        Some(workload) => workload,
+        None => optimizer.recorded_workload().await?,
+    };
+    let skipped: Vec<&str> = arguments.skip.iter().map(String::as_str).collect();
+    let workload = workload.without(&skipped);
+    let options = options(&arguments);
+    let advice = optimizer.advise(&workload, &options, progress).await;
+    let advice = advice.map_err(told)?;
+    if let Some(path) = &arguments.sql {
+        let written = fs::write(path, advice.create_statements());
+        written.with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    match arguments.json {
+        true => println!("{}", serde_json::to_string_pretty(&advice)?),
+        false => println!("{advice}"),
+    }
+    Ok(exit_code(&advice))
+}
+
+fn options(arguments: &Arguments) -> AdviseOptions {
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut options = AdviseOptions::default();
+    options.budget = arguments.budget.0;
+    options.time = Duration::from_secs_f64(arguments.seconds);
+    options.explains = arguments.explains;
+    options.entry_cost = arguments.entry_cost;
+    options.sizes = match arguments.sizes {
+        AskedSizes::Own => Sizes::Own,
+        AskedSizes::Hypopg => Sizes::HypoPg,
+    };
+    options.stop = Some(Arc::clone(&stop));
+    // The first Ctrl-C ends the search, and the best set so far is the advice.
+    tokio::spawn(async move {
+        if signal::ctrl_c().await.is_ok() {
+            stop.store(true, Relaxed);
+        }
+    });
+    options
+}
+
+/// Says how far the search is, where somebody looks.
+#[expect(clippy::print_stderr, reason = "the advice alone goes to the output")]
+fn progress(progress: SearchProgress) {
+    if stderr().is_terminal() {
+        eprintln!(
+            "{:6.1} s  {:6.2} % of the cost is left with {} indexes",
+            progress.elapsed.as_secs_f64(),
+            100.0 * progress.cost_ratio,
+            progress.indexes
+        );
+    }
+}
+
+/// An error with each statement that could not be planned.
+fn told(error: AdviseError) -> anyhow::Error {
+    let mut reasons = String::new();
+    if let AdviseError::NothingPlanned { unplanned } = &error {
+        for it in unplanned.iter().take(20) {
+            reasons.push_str(&format!("\n  {it}"));
+        }
+    }
+    let text = format!("{error}{reasons}");
+    match &error {
+        AdviseError::Failed(_) => anyhow::Error::new(error),
+        _ => anyhow::anyhow!(text),
+    }
+}
+
+/// Statements that could not be planned are told, and are no failure of those that could.
+fn exit_code(advice: &Advice) -> ExitCode {
+    match advice.statements.is_empty() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}

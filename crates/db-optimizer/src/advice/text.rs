@@ -1,0 +1,79 @@
+//! Advice for people.
+
+use std::fmt;
+
+use super::{Advice, IndexAdvice};
+
+/// Of so many statements that an index helps, each is named.
+const NAMED: usize = 5;
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for index in &self.indexes {
+            writeln!(f, "{index}")?;
+        }
+        for it in &self.replaced {
+            writeln!(
+                f,
+                "-- {} serves all that {} does ({}): once it is there,\n{};\n",
+                it.by,
+                it.index,
+                megabytes(it.size_bytes),
+                it.sql
+            )?;
+        }
+        if self.indexes.is_empty() {
+            writeln!(
+                f,
+                "-- no index helps: none of {} that were tried",
+                self.candidates
+            )?;
+        }
+        write!(
+            f,
+            "-- {:.2} % of the cost is left, with {} of {}, after {} plans in {:.1} s",
+            100.0 * self.cost_after / self.cost_before,
+            megabytes(self.size_bytes),
+            megabytes(self.budget_bytes),
+            self.explains,
+            std::time::Duration::from_millis(self.elapsed_ms).as_secs_f64(),
+        )?;
+        if !self.is_complete {
+            write!(f, "; a limit ended the search")?;
+        }
+        for it in &self.unplanned {
+            write!(f, "\n-- {it}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for IndexAdvice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "-- {:.2} % of the cost without it; {}",
+            100.0 * self.cost_ratio,
+            megabytes(self.size_bytes)
+        )?;
+        for it in self.helps.iter().take(NAMED) {
+            writeln!(
+                f,
+                "--   {}: {:.0} to {:.0}, {} times",
+                it.name, it.cost_without, it.cost_with, it.calls
+            )?;
+        }
+        if self.helps.len() > NAMED {
+            writeln!(f, "--   and {} more statements", self.helps.len() - NAMED)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "--   {note}")?;
+        }
+        writeln!(f, "{};", self.sql)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
