@@ -5,6 +5,7 @@
 
 mod bare;
 mod counted;
+mod kept;
 mod ours;
 mod owner;
 
@@ -17,6 +18,7 @@ use tokio_postgres::{Row, types::ToSql};
 pub(crate) use self::{
     bare::{Bare, DEADPOOL},
     counted::{Statements, counted, grown},
+    kept::Kept,
     ours::{OURS, Ours},
     owner::{OwnedDatabase, OwnedSchema, connect, within},
 };

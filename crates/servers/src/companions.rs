@@ -1,4 +1,4 @@
-//! What stands beside the two servers: a pooler, a replica with its sentinels, a cluster.
+//! What stands beside the two servers: a pooler, a standby, a replica with its sentinels, a cluster.
 //!
 //! They share the password of the server they belong to, and their data are always temporary.
 
@@ -7,8 +7,9 @@ mod cluster;
 use std::{io::Write, path::Path, time::Duration};
 
 use crate::{
-    DataDir, Error, RedisSpec,
+    DataDir, Error, PostgresSpec, RedisSpec,
     pgbouncer::PgBouncer,
+    postgres::Postgres,
     process::wait_until,
     redis::{MASTER_NAME, Redis, Role},
     server::{Engine, Server},
@@ -26,6 +27,23 @@ pub(crate) fn pgbouncer(
 ) -> Result<Server, Error> {
     let engine = PgBouncer::find(home, postgres.port(), notices)?;
     Server::start(home, Engine::PgBouncer(engine), Some(postgres.password()))
+}
+
+/// Copies the data of PostgreSQL while it runs, and starts a standby on them, which is ready when it
+/// answers.
+pub(crate) fn standby(
+    home: &Path,
+    spec: &PostgresSpec,
+    primary: &Server,
+    notices: &mut dyn Write,
+) -> Result<Server, Error> {
+    // With fewer connections than its primary has, it would not start.
+    let spec = PostgresSpec {
+        data: DataDir::Temporary,
+        ..spec.clone()
+    };
+    let engine = Postgres::find_standby(home, spec, primary.port(), notices)?;
+    Server::start(home, Engine::Postgres(engine), Some(primary.password()))
 }
 
 /// Starts a replica of the primary and the sentinels of both, and waits until all know of all.

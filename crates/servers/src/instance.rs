@@ -25,6 +25,7 @@ pub(crate) const UNFINISHED: &str = "unfinished";
 /// What may run in a folder, by the names in the process table. A sentinel is a `redis-server`.
 const PROGRAMS: &[&str] = &[
     "initdb",
+    "pg_basebackup",
     "postgres",
     "pgbouncer",
     "redis-server",

@@ -7,10 +7,14 @@ use crate::{
     install::postgres as find,
     instance::{self, Instance, UNFINISHED},
     programs::PostgresPrograms,
-    run::run,
+    run::{Finished, run},
 };
 
 const INITDB_LIMIT: Duration = Duration::from_secs(120);
+/// Data that were kept may be some GB.
+const COPY_LIMIT: Duration = Duration::from_secs(600);
+/// How a standby logs in to its primary. Its settings name this file and hold no password.
+const PASSWORDS_FILE: &str = "primary-password";
 /// A name on which every tool agrees.
 pub(crate) const SUPERUSER: &str = "postgres";
 
@@ -47,6 +51,16 @@ const FAST: &[(&str, &str)] = &[
 pub(crate) struct Postgres {
     programs: PostgresPrograms,
     spec: PostgresSpec,
+    role: Role,
+}
+
+/// Where the data of an instance come from.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    /// It is the first to have them.
+    Primary,
+    /// From the server on the port, which it follows.
+    Standby { of: u16 },
 }
 
 impl Postgres {
@@ -64,14 +78,39 @@ impl Postgres {
             Some((data, version.trim().parse().ok()?))
         });
         let programs = find(home, made_by, notices)?;
-        Ok(Postgres { programs, spec })
+        Ok(Postgres {
+            programs,
+            spec,
+            role: Role::Primary,
+        })
+    }
+
+    /// A standby of the server on a port.
+    pub(crate) fn find_standby(
+        home: &Path,
+        spec: PostgresSpec,
+        of: u16,
+        notices: &mut dyn std::io::Write,
+    ) -> Result<Postgres, Error> {
+        let primary = Postgres::find(home, spec, notices)?;
+        Ok(Postgres {
+            role: Role::Standby { of },
+            ..primary
+        })
+    }
+
+    pub(crate) fn which(&self) -> Which {
+        match self.role {
+            Role::Primary => Which::Postgres,
+            Role::Standby { .. } => Which::PostgresStandby,
+        }
     }
 
     pub(crate) fn data(&self) -> &DataDir {
         &self.spec.data
     }
 
-    /// Makes the data, if there are none.
+    /// Makes the data, or copies those of the primary, if there are none.
     pub(crate) fn prepare(&self, instance: &Instance, password: &str) -> Result<(), Error> {
         let data = instance.data();
         if data.exists() {
@@ -82,28 +121,68 @@ impl Postgres {
             fs::remove_dir_all(&unfinished).map_err(Error::io("remove", &unfinished))?;
         }
         instance.make_private_folder(UNFINISHED)?;
+        let finished = match self.role {
+            Role::Primary => self.init(instance, &unfinished, password),
+            Role::Standby { of } => self.copy(instance, &unfinished, password, of),
+        }?;
+        if !finished.is_success {
+            return Err(Error::Start {
+                which: self.which(),
+                log: finished.tail(),
+            });
+        }
+        fs::rename(&unfinished, &data).map_err(Error::io("move", &unfinished))
+    }
+
+    /// Makes data of its own in a folder.
+    fn init(&self, instance: &Instance, folder: &Path, password: &str) -> Result<Finished, Error> {
         let password_file = instance.write_for_server("initial-password", password)?;
-        let mut command = command(&self.programs.initdb(), &unfinished);
+        let mut command = command(&self.programs.initdb(), folder);
         command
             .args(["--username", SUPERUSER, "--auth", "scram-sha-256"])
             .args(["--encoding", "UTF8", "--no-locale"])
             .arg("--pwfile")
             .arg(&password_file)
             .arg("--pgdata")
-            .arg(&unfinished);
+            .arg(folder);
+        let finished = self.run(command, instance, "making a database cluster", INITDB_LIMIT)?;
+        fs::remove_file(&password_file).map_err(Error::io("remove", &password_file))?;
+        Ok(finished)
+    }
+
+    /// Copies the data of a server that runs, with the settings by which the copy follows it.
+    fn copy(
+        &self,
+        instance: &Instance,
+        folder: &Path,
+        password: &str,
+        of: u16,
+    ) -> Result<Finished, Error> {
+        let line = format!("127.0.0.1:{of}:*:{SUPERUSER}:{password}\n");
+        let passwords = instance.write_for_server(PASSWORDS_FILE, &line)?;
+        let mut command = command(&self.programs.pg_basebackup(), folder);
+        command
+            .args(["--host", "127.0.0.1", "--port", &of.to_string()])
+            .args(["--username", SUPERUSER, "--no-password"])
+            .args(["--checkpoint=fast", "--wal-method=stream"])
+            .args(["--write-recovery-conf", "--pgdata"])
+            .arg(folder)
+            .env("PGPASSFILE", &passwords);
+        self.run(command, instance, "copying a database cluster", COPY_LIMIT)
+    }
+
+    fn run(
+        &self,
+        mut command: Command,
+        instance: &Instance,
+        step: &'static str,
+        limit: Duration,
+    ) -> Result<Finished, Error> {
         if !self.spec.durable {
             command.arg("--no-sync");
         }
         instance.account().apply(&mut command);
-        let finished = run(&mut command, "making a database cluster", INITDB_LIMIT)?;
-        fs::remove_file(&password_file).map_err(Error::io("remove", &password_file))?;
-        if !finished.is_success {
-            return Err(Error::Start {
-                which: Which::Postgres,
-                log: finished.tail(),
-            });
-        }
-        fs::rename(&unfinished, &data).map_err(Error::io("move", &unfinished))
+        run(&mut command, step, limit)
     }
 
     /// The command that runs the server in the foreground.

@@ -60,6 +60,11 @@ impl PostgresPrograms {
         self.folder.join("initdb")
     }
 
+    /// Comes with the client's programs, which those of the server need.
+    pub(crate) fn pg_basebackup(&self) -> PathBuf {
+        self.folder.join("pg_basebackup")
+    }
+
     pub(crate) fn postgres(&self) -> PathBuf {
         self.folder.join("postgres")
     }

@@ -360,7 +360,7 @@ impl Product {
 impl Engine {
     fn which(&self) -> Which {
         match self {
-            Engine::Postgres(_) => Which::Postgres,
+            Engine::Postgres(it) => it.which(),
             Engine::PgBouncer(_) => Which::PgBouncer,
             Engine::Redis(it) => it.which(),
         }

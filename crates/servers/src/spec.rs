@@ -9,6 +9,7 @@ use std::{
 use crate::{Error, Which};
 
 const PGBOUNCER: &str = "pgbouncer";
+const STANDBY: &str = "standby";
 const SENTINELS: &str = "sentinels";
 const CLUSTER: &str = "cluster";
 
@@ -21,6 +22,8 @@ pub struct Spec {
     pub redis: Option<RedisSpec>,
     /// Whether a `PgBouncer` that pools by transaction stands in front of PostgreSQL.
     pub pgbouncer: bool,
+    /// Whether PostgreSQL has a physical standby, which answers what only reads.
+    pub standby: bool,
     /// Whether Redis has a replica, and three sentinels that promote it when Redis is gone.
     pub sentinels: bool,
     /// Whether there is a Redis Cluster of three masters with a replica each, apart from `redis`.
@@ -110,6 +113,7 @@ impl Spec {
         }
         for (is_wanted, word) in [
             (self.pgbouncer, PGBOUNCER),
+            (self.standby, STANDBY),
             (self.sentinels, SENTINELS),
             (self.cluster, CLUSTER),
         ] {
@@ -120,7 +124,7 @@ impl Spec {
 
     /// Reads what [`to_words`](Spec::to_words) writes: `postgres` or `postgres=FOLDER`,
     /// then `postgres:durable` and any number of `postgres:NAME=VALUE`; the same for `redis`;
-    /// `pgbouncer`, `sentinels`, `cluster`.
+    /// `pgbouncer`, `standby`, `sentinels`, `cluster`.
     ///
     /// # Errors
     ///
@@ -147,6 +151,12 @@ impl Spec {
                 Which::Postgres,
             ),
             (
+                self.standby,
+                STANDBY,
+                self.postgres.is_some(),
+                Which::Postgres,
+            ),
+            (
                 self.sentinels,
                 SENTINELS,
                 self.redis.is_some(),
@@ -163,6 +173,7 @@ impl Spec {
     fn read_word(&mut self, word: &OsStr) -> Option<()> {
         match word.to_str() {
             Some(PGBOUNCER) => self.pgbouncer = true,
+            Some(STANDBY) => self.standby = true,
             Some(SENTINELS) => self.sentinels = true,
             Some(CLUSTER) => self.cluster = true,
             _ => return self.read_server_word(word),
@@ -306,6 +317,7 @@ mod tests {
             }),
             redis: Some(RedisSpec::default()),
             pgbouncer: true,
+            standby: true,
             sentinels: true,
             cluster: false,
         };
@@ -329,6 +341,8 @@ mod tests {
             "redis:=x",
             "redis-replica",
             "sentinel-0",
+            "postgres-standby",
+            "standby:durable",
             "cluster=/srv",
             "pgbouncer:durable",
         ] {
@@ -350,11 +364,15 @@ mod tests {
             &["pgbouncer", "redis"],
             Some(("pgbouncer", Which::Postgres)),
         );
+        check(&["standby", "redis"], Some(("standby", Which::Postgres)));
         check(
             &["sentinels", "postgres"],
             Some(("sentinels", Which::Redis)),
         );
-        check(&["sentinels", "redis", "pgbouncer", "postgres"], None);
+        check(
+            &["sentinels", "redis", "pgbouncer", "standby", "postgres"],
+            None,
+        );
         check(&["cluster"], None);
     }
 

@@ -90,6 +90,11 @@ impl Supervised {
         self.url(Which::PgBouncer)
     }
 
+    /// The superuser's address of the standby of PostgreSQL, if there is one.
+    pub fn standby_url(&self) -> Option<&str> {
+        self.url(Which::PostgresStandby)
+    }
+
     /// The address of Redis, password included, if there is one.
     pub fn redis_url(&self) -> Option<&str> {
         self.url(Which::Redis)

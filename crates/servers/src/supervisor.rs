@@ -59,6 +59,11 @@ fn start(
         let pgbouncer = companions::pgbouncer(home, postgres, notices)?;
         servers.push(pgbouncer);
     }
+    if let Some(postgres) = spec.postgres.as_ref().filter(|_| spec.standby) {
+        let primary = find(servers, Which::Postgres)?;
+        let standby = companions::standby(home, postgres, primary, notices)?;
+        servers.push(standby);
+    }
     if let Some(redis) = &spec.redis {
         servers.push(Server::redis(home, redis, notices)?);
         if spec.sentinels {

@@ -18,6 +18,8 @@ pub enum Which {
     Redis,
     /// The `PgBouncer` in front of PostgreSQL.
     PgBouncer,
+    /// The physical standby of PostgreSQL.
+    PostgresStandby,
     /// The replica of Redis.
     RedisReplica,
     /// One of the three sentinels, counted from 0.
@@ -42,6 +44,7 @@ impl Which {
             Which::Postgres => "PostgreSQL".to_owned(),
             Which::Redis => "Redis".to_owned(),
             Which::PgBouncer => "PgBouncer".to_owned(),
+            Which::PostgresStandby => "the standby of PostgreSQL".to_owned(),
             Which::RedisReplica => "the replica of Redis".to_owned(),
             Which::Sentinel(number) => format!("sentinel {number} of Redis"),
             Which::ClusterNode(number) => format!("node {number} of the Redis Cluster"),
@@ -50,7 +53,7 @@ impl Which {
 
     pub(crate) fn product(self) -> Product {
         match self {
-            Which::Postgres => Product::Postgres,
+            Which::Postgres | Which::PostgresStandby => Product::Postgres,
             Which::PgBouncer => Product::PgBouncer,
             Which::Redis | Which::RedisReplica | Which::Sentinel(_) | Which::ClusterNode(_) => {
                 Product::Redis
@@ -63,6 +66,7 @@ impl Which {
             Which::Postgres,
             Which::Redis,
             Which::PgBouncer,
+            Which::PostgresStandby,
             Which::RedisReplica,
         ]
         .into_iter()
@@ -78,6 +82,7 @@ impl fmt::Display for Which {
             Which::Postgres => out.write_str("postgres"),
             Which::Redis => out.write_str("redis"),
             Which::PgBouncer => out.write_str("pgbouncer"),
+            Which::PostgresStandby => out.write_str("postgres-standby"),
             Which::RedisReplica => out.write_str("redis-replica"),
             Which::Sentinel(number) => write!(out, "sentinel-{number}"),
             Which::ClusterNode(number) => write!(out, "cluster-node-{number}"),

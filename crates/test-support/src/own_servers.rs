@@ -70,6 +70,15 @@ impl OwnServers {
         self.url(Which::PgBouncer)
     }
 
+    /// The superuser's address of the physical standby of PostgreSQL, which refuses to write.
+    ///
+    /// # Panics
+    ///
+    /// When the spec asked for none.
+    pub fn standby_url(&self) -> &str {
+        self.url(Which::PostgresStandby)
+    }
+
     /// The address of Redis, with its password.
     ///
     /// # Panics

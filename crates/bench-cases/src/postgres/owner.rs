@@ -170,7 +170,7 @@ async fn run_each(owner: &Client, of: &str) -> Result<(), Fault> {
 }
 
 /// The same server's other database.
-fn with_database(url: &str, name: &str) -> Result<String, Fault> {
+pub(super) fn with_database(url: &str, name: &str) -> Result<String, Fault> {
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let authority = address.find("://").map_or(0, |it| it + 3);
     let path = address[authority..]

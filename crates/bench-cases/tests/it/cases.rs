@@ -10,6 +10,8 @@ use crate::surroundings::Surroundings;
 
 /// Enough for each task of each case.
 const OPERATIONS: u64 = 64;
+/// Enough where an operation is a whole workload.
+const WORKLOADS: u64 = 4;
 
 pub(crate) const TINY: Options = Options {
     concurrency: Some(4),
@@ -27,7 +29,11 @@ async fn check_component(component: &str, surroundings: Surroundings) {
     for case in cases {
         for side in case.sides() {
             let what = format!("{}, {}", case.name(), side.name());
-            match run(side, &env).await {
+            let operations = match component {
+                "optimizer" => WORKLOADS,
+                _ => OPERATIONS,
+            };
+            match run(side, &env, operations).await {
                 Ok(()) => {}
                 // A program of somebody else's need not be there.
                 Err(Fault::Failed(why))
@@ -38,10 +44,10 @@ async fn check_component(component: &str, surroundings: Surroundings) {
     }
 }
 
-async fn run(side: &Side<Env>, env: &Arc<Env>) -> Result<(), Fault> {
+async fn run(side: &Side<Env>, env: &Arc<Env>, operations: u64) -> Result<(), Fault> {
     let mut arm = side.set_up(Arc::clone(env)).await?;
     arm.check().await?;
-    let tally = arm.run(Budget::Operations(OPERATIONS)).await?;
+    let tally = arm.run(Budget::Operations(operations)).await?;
     if tally.operations == 0 || tally.wrong > 0 || !tally.errors.is_empty() {
         return Err(Fault::Failed(format!(
             "{} done, {} wrong, errors {:?}",

@@ -44,9 +44,10 @@ pub(super) fn better(metric: &str) -> Better {
 }
 
 /// Whether a count is shown and not judged by an earlier one: how large a block an allocator is
-/// asked for may change without any more work.
+/// asked for may change without any more work, and what begins with `sampled_` depends on a draw or
+/// a clock.
 pub(crate) fn is_informational(metric: &str) -> bool {
-    metric == "allocated_bytes_per_op"
+    metric == "allocated_bytes_per_op" || metric.starts_with("sampled_")
 }
 
 /// Figures that are percentiles of a slice: a mean of them is the percentile of nothing.

@@ -1,4 +1,4 @@
-//! What stands beside the two servers: a pooler, sentinels, a cluster.
+//! What stands beside the two servers: a pooler, a standby, sentinels, a cluster.
 
 use std::fs;
 
@@ -73,6 +73,56 @@ fn a_pooler_refuses_wrong_passwords_other_users_and_options() {
 }
 
 #[test]
+fn a_standby_follows_its_primary_and_answers_alone_what_only_reads() {
+    let home = Home::new();
+    let mut servers = start(&home, &["postgres", "standby"]);
+    let primary = servers.postgres_url().unwrap().to_owned();
+    let standby = servers.standby_url().unwrap().to_owned();
+    let count = "SELECT count(*) FROM kept";
+    let has = |rows: &str| sql(&standby, &[count]).is_ok_and(|it| it == rows);
+    let is_standby = "SELECT pg_is_in_recovery()";
+    assert_eq!(sql(&primary, &[is_standby]).unwrap(), "f");
+    assert_eq!(sql(&standby, &[is_standby]).unwrap(), "t");
+
+    sql(&primary, &["CREATE TABLE kept ()"]).unwrap();
+    eventually("the table", || has("0"));
+    let refused = sql(&standby, &["DROP TABLE kept"]).unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "25006", "read-only");
+
+    servers.kill(Which::PostgresStandby).unwrap();
+    sql(&primary, &["INSERT INTO kept DEFAULT VALUES"]).unwrap();
+    servers.start_again(Which::PostgresStandby).unwrap();
+    eventually("what was written meanwhile", || has("1"));
+
+    servers.stop(Which::Postgres).unwrap();
+    assert!(has("1"));
+    servers.start_again(Which::Postgres).unwrap();
+    sql(&primary, &["INSERT INTO kept DEFAULT VALUES"]).unwrap();
+    eventually("the return of the primary", || has("2"));
+}
+
+#[test]
+fn a_standby_has_the_settings_of_its_primary_and_leaves_nothing() {
+    let home = Home::new();
+    let words = ["postgres", "postgres:max_connections=321", "standby"];
+    let servers = start(&home, &words);
+    let show = ["SHOW max_connections"];
+    let standby = servers.standby_url().unwrap();
+    assert_eq!(sql(standby, &show).unwrap(), "321");
+    let (login, _) = standby.split_once('@').unwrap();
+    let (_, password) = login.rsplit_once(':').unwrap();
+    let settings = home
+        .temporary()
+        .into_iter()
+        .filter_map(|folder| fs::read_to_string(folder.join("data/postgresql.auto.conf")).ok());
+    let settings: String = settings.collect();
+    assert!(settings.contains("primary_conninfo"), "{settings}");
+    assert!(!settings.contains(password));
+    drop(servers);
+    assert!(home.temporary().is_empty());
+}
+
+#[test]
 fn sentinels_promote_the_replica_of_a_primary_that_is_gone() {
     let home = Home::new();
     let mut servers = start(&home, &["redis", "sentinels"]);
@@ -139,9 +189,10 @@ fn the_replica_of_a_master_takes_its_slots_over() {
 #[test]
 fn the_next_start_ends_companions_that_a_killed_supervisor_left() {
     let home = Home::new();
-    let servers = start(&home, &["postgres", "pgbouncer", "redis", "sentinels"]);
+    let words = ["postgres", "pgbouncer", "standby", "redis", "sentinels"];
+    let servers = start(&home, &words);
     let pids = home.pids("process");
-    assert_eq!(pids.len(), 7);
+    assert_eq!(pids.len(), 8);
     // As if the supervisor had been killed before it wrote them down. Only there they are found.
     if cfg!(target_os = "linux") {
         for folder in home.temporary() {

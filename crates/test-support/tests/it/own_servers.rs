@@ -5,12 +5,12 @@ use std::time::Duration;
 use fred::interfaces::{ClientLike as _, KeysInterface as _};
 use ruleiq_test_support::{OwnServers, PostgresSpec, RedisSpec, Spec, Which, eventually};
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, error::SqlState};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn connect(servers: &OwnServers) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(servers.postgres_url(), NoTls).await?;
+async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
@@ -22,17 +22,17 @@ async fn a_killed_postgresql_is_away_until_it_is_started_again_and_keeps_what_wa
         ..Spec::default()
     })
     .await;
-    let client = connect(&servers).await.unwrap();
+    let client = connect(servers.postgres_url()).await.unwrap();
     client.batch_execute("CREATE TABLE t ()").await.unwrap();
 
     servers.kill(Which::Postgres).await;
 
     assert!(client.batch_execute("SELECT 1").await.is_err());
-    assert!(connect(&servers).await.is_err());
+    assert!(connect(servers.postgres_url()).await.is_err());
 
     servers.start_again(Which::Postgres).await;
 
-    let client = connect(&servers).await.unwrap();
+    let client = connect(servers.postgres_url()).await.unwrap();
     client.query("SELECT FROM t", &[]).await.unwrap();
 
     servers.pause(Which::Postgres).await;
@@ -42,6 +42,27 @@ async fn a_killed_postgresql_is_away_until_it_is_started_again_and_keeps_what_wa
     assert!(timeout(limit, &mut stuck).await.is_err());
     servers.resume(Which::Postgres).await;
     timeout(PATIENCE, stuck).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_standby_has_what_its_primary_committed_and_takes_no_writes() {
+    let servers = OwnServers::start(Spec {
+        postgres: Some(PostgresSpec::default()),
+        standby: true,
+        ..Spec::default()
+    })
+    .await;
+    let primary = connect(servers.postgres_url()).await.unwrap();
+    let standby = connect(servers.standby_url()).await.unwrap();
+    primary.batch_execute("CREATE TABLE t ()").await.unwrap();
+    eventually(PATIENCE, || async {
+        standby.batch_execute("SELECT FROM t").await.is_ok()
+    })
+    .await;
+
+    let refused = standby.batch_execute("DROP TABLE t").await.unwrap_err();
+    let code = refused.code();
+    assert_eq!(code, Some(&SqlState::READ_ONLY_SQL_TRANSACTION));
 }
 
 #[tokio::test]

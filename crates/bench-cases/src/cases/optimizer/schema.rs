@@ -26,7 +26,7 @@ pub(super) struct Filled {
 }
 
 impl UpTo {
-    fn version(self) -> i64 {
+    pub(super) fn version(self) -> i64 {
         match self {
             UpTo::Schema => 20_261_124_090_100,
             UpTo::GuideIndexes => 20_261_124_090_200,
