@@ -8,12 +8,10 @@ mod shares;
 mod task;
 mod upkeep;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruleiq_query::Queries;
+use tokio::time::Instant;
 
 use crate::{
     Advice, AdviseError, Error, IndexDefinition, Unplanned, Workload,

@@ -6,8 +6,6 @@
 
 mod parser;
 
-use std::fmt::Write as _;
-
 use ruleiq_query::{Token, TokenKind, tokens};
 
 pub(crate) use parser::{parse, parse_sort_key};
@@ -113,7 +111,7 @@ impl Expression {
         let mut text = String::with_capacity(self.text.len());
         let mut copied = 0;
         for (alias, column) in qualified(&self.text) {
-            let _ = write!(text, "{}", &self.text[copied..alias.start]);
+            text.push_str(&self.text[copied..alias.start]);
             copied = column.start;
         }
         text.push_str(&self.text[copied..]);

@@ -18,10 +18,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ruleiq_query::Queries;
+use tokio::time::Instant;
 
 use crate::{
     Error, IndexDefinition,

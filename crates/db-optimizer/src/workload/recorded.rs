@@ -19,8 +19,7 @@ const MAX_CHARS: usize = 16_384;
 pub(crate) async fn read(queries: &impl Queries) -> Result<Workload, AdviseError> {
     let view = match statements_view::find(queries).await? {
         Found::View(view) => view,
-        Found::Nothing => return Err(AdviseError::NotRecorded),
-        Found::UnknownColumns => return Err(AdviseError::NotRecorded),
+        Found::Nothing | Found::UnknownColumns => return Err(AdviseError::NotRecorded),
     };
     let rows = match queries.query(&sql(&view), &[&MAX_STATEMENTS]).await {
         Ok(rows) => rows,

@@ -61,9 +61,8 @@ pub(super) async fn advise(
     task: &Task,
 ) -> Result<Found, Fault> {
     let statements = queries.iter();
-    let workload = Workload::new(
-        statements.map(|it| WorkloadStatement::new(&it.name, &it.text, it.weight)),
-    );
+    let workload =
+        Workload::new(statements.map(|it| WorkloadStatement::new(&it.name, &it.text, it.weight)));
     let mut options = AdviseOptions::default();
     options.budget = Budget::Bytes(task.budget_bytes);
     options.entry_cost = task.entry_cost;
