@@ -96,6 +96,11 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
     cases
 }
 
+/// A few statements go every way that all of them go.
+fn one_of(options: &Options) -> usize {
+    if options.tiny { 6 } else { 1 }
+}
+
 fn tpch(
     options: &Options,
     name: &str,
@@ -113,6 +118,7 @@ fn tpch(
         sizes,
         entry_cost: 0.0,
         writes_times: 1.0,
+        one_of: one_of(options),
         recorded: recorded.unwrap_or_default(),
     };
     let contest = Contest::new(terms, Contestant::Advice, Contestant::Extend, options.tiny);
@@ -140,6 +146,7 @@ fn ruleiq(options: &Options) -> Case<Env> {
         sizes: Sizes::Own,
         entry_cost: 0.0,
         writes_times: 1.0,
+        one_of: one_of(options),
         recorded: "",
     };
     let contest = Contest::new(terms, Contestant::Advice, Contestant::ByHand, options.tiny);
@@ -162,6 +169,7 @@ fn write_heavy(options: &Options) -> Case<Env> {
         sizes: Sizes::Own,
         entry_cost: ENTRY_COST,
         writes_times: 50.0,
+        one_of: one_of(options),
         recorded: "",
     };
     let control = Contestant::AdviceForReading;
@@ -187,6 +195,7 @@ fn real_runs(options: &Options) -> [Case<Env>; 2] {
             sizes: Sizes::Own,
             entry_cost: 0.0,
             writes_times: 1.0,
+            one_of: one_of(options),
             recorded: "",
         };
         Case::builder("optimizer", "real_run", RealRun { terms, pass })

@@ -55,6 +55,8 @@ pub(super) struct Terms {
     pub(super) entry_cost: f64,
     /// How many times as often as written each write comes.
     pub(super) writes_times: f64,
+    /// One of so many statements is there.
+    pub(super) one_of: usize,
     /// A file of what Extend found by another sample, which is its set where it is the better one.
     #[serde(skip)]
     pub(super) recorded: &'static str,
@@ -131,7 +133,7 @@ impl Contest {
 
     async fn play(&self, env: &Env) -> Result<Outcome, Fault> {
         let site = self.terms.site;
-        let opened = if self.is_tiny {
+        let mut opened = if self.is_tiny {
             site.open_own(env).await?
         } else {
             site.open(env).await?
@@ -140,6 +142,7 @@ impl Contest {
             let why = "the workload names rows of the demo seed, which the database has not";
             return Err(Fault::Failed(why.to_owned()));
         }
+        opened.queries = opened.queries.one_of(self.terms.one_of);
         let queries = opened.queries.clone().writing(self.terms.writes_times);
         let count = if self.is_tiny { 1 } else { ROUNDS };
         let mut rounds = Vec::new();

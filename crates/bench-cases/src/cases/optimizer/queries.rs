@@ -57,6 +57,11 @@ impl QuerySet {
         self
     }
 
+    /// One of so many, in their order: fewer for tests.
+    pub(super) fn one_of(self, many: usize) -> QuerySet {
+        QuerySet(self.0.into_iter().step_by(many.max(1)).collect())
+    }
+
     /// The same, where each write comes so many times as often.
     pub(super) fn writing(mut self, times: f64) -> QuerySet {
         for query in self.0.iter_mut().filter(|it| it.write.is_some()) {
@@ -145,6 +150,7 @@ SET c = 2;
         assert_eq!(names(all.clone().without("x")), ["a"]);
         assert_eq!(names(all.clone().reading()), ["a"]);
         assert_eq!(names(all.clone().without("z")), ["a", "b"]);
+        assert_eq!(names(all.clone().one_of(2)), ["a"]);
         let weights: Vec<f64> = all.writing(2.0).iter().map(|it| it.weight).collect();
         assert_eq!(weights, [1.0, 5.0]);
     }

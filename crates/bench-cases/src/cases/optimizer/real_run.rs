@@ -61,7 +61,8 @@ async fn set_up(
     run: &RealRun,
     contestant: Option<Contestant>,
 ) -> Result<Box<dyn Arm>, Fault> {
-    let opened = run.terms.site.open_own(env).await?;
+    let mut opened = run.terms.site.open_own(env).await?;
+    opened.queries = opened.queries.one_of(run.terms.one_of);
     let mut planner = Planner::connect(&opened.url).await?;
     let queries = opened.queries.clone().reading();
     // Before there is an index, which might lead to other rows.
