@@ -7,6 +7,7 @@
 mod compression;
 mod connections;
 mod listing;
+mod n_plus_one;
 mod reader;
 
 use std::{
@@ -21,6 +22,7 @@ use secrecy::SecretString;
 use self::reader::{Bytes, Lifetime, LogFilter, Off, Reader};
 pub(crate) use self::{
     listing::Listing,
+    n_plus_one::NPlusOne,
     reader::{Faults, Sources},
 };
 use crate::auth::Tokens;
@@ -45,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) cache: Cache,
     pub(crate) auth: Auth,
     pub(crate) monitoring: Monitoring,
+    pub(crate) n_plus_one: NPlusOne,
     pub(crate) compression: ruleiq_compression::Config,
 }
 
@@ -147,6 +150,7 @@ impl Settings {
         let auth = Auth::read(from);
         connections::check(from, database.as_ref(), redis.as_ref());
         let monitoring = Monitoring::read(from, environment);
+        let n_plus_one = NPlusOne::read(from, environment);
         let compression = compression::read(from);
         Some(Settings {
             environment,
@@ -157,6 +161,7 @@ impl Settings {
             cache,
             auth: auth?,
             monitoring,
+            n_plus_one,
             compression,
         })
     }

@@ -6,6 +6,7 @@ use actix_web::{Error, HttpRequest};
 use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
+use ruleiq_web::NPlusOne;
 
 use crate::{Performance, benchmark::Benchmark, performance::Inner};
 
@@ -23,6 +24,7 @@ pub struct Builder {
     slow_threshold: Duration,
     read_limit: Duration,
     benchmark: Benchmark,
+    n_plus_one: Option<NPlusOne>,
 }
 
 /// Why the endpoints could not be built.
@@ -48,6 +50,7 @@ impl Default for Builder {
             slow_threshold: Duration::from_secs(1),
             read_limit: Duration::from_secs(10),
             benchmark: Benchmark::disabled("this service has none"),
+            n_plus_one: None,
         }
     }
 }
@@ -113,6 +116,12 @@ impl Builder {
         self
     }
 
+    /// The middleware whose findings `database/stats` tells. Default: none, and it tells none.
+    pub fn n_plus_one(mut self, n_plus_one: NPlusOne) -> Builder {
+        self.n_plus_one = Some(n_plus_one);
+        self
+    }
+
     /// The endpoints.
     ///
     /// # Errors
@@ -129,6 +138,7 @@ impl Builder {
             slow_threshold: self.slow_threshold,
             read_limit: self.read_limit,
             benchmark: self.benchmark,
+            n_plus_one: self.n_plus_one,
         }))
     }
 }

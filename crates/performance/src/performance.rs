@@ -6,6 +6,7 @@ use actix_web::{Error, HttpRequest, web::ServiceConfig};
 use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
+use ruleiq_web::NPlusOne;
 
 use crate::{Builder, benchmark::Benchmark, builder::AdminGuard, routes};
 
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) slow_threshold: Duration,
     pub(crate) read_limit: Duration,
     pub(crate) benchmark: Benchmark,
+    pub(crate) n_plus_one: Option<NPlusOne>,
 }
 
 impl Performance {

@@ -5,6 +5,7 @@ mod cached;
 mod catch_panic;
 mod compression;
 mod failure;
+mod n_plus_one;
 mod problem;
 mod request_id;
 mod request_scope;
@@ -19,6 +20,7 @@ pub use crate::{
         CompressionBuilder, CompressionFuture, CompressionMiddleware, CompressionService,
         ContentHash, Uncompressed,
     },
+    n_plus_one::{NPlusOne, NPlusOneMetrics, NPlusOneMiddleware, NPlusOneMode, NPlusOneTold},
     problem::Problem,
     request_id::{RequestId, RequestIdMiddleware},
     request_scope::{RequestScope, RequestScopeMiddleware},

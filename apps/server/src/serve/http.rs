@@ -30,7 +30,7 @@ pub(super) fn api(settings: &Settings, parts: &Parts) -> anyhow::Result<Server> 
     let (app, metrics) = (parts.app.clone(), web::Data::new(parts.metrics.clone()));
     let (performance, monitoring) = (parts.performance.clone(), settings.monitoring.enabled);
     let scope = RequestScope::new(settings.http.request_timeout);
-    let compression = parts.compression.clone();
+    let (n_plus_one, compression) = (parts.n_plus_one.clone(), parts.compression.clone());
     let timing = Timing::new(parts.metrics.clone())
         .slow_threshold(settings.monitoring.slow_request_threshold);
     let max_body_bytes = settings.http.max_body_bytes;
@@ -46,6 +46,8 @@ pub(super) fn api(settings: &Settings, parts: &Parts) -> anyhow::Result<Server> 
             // From the innermost to the outermost.
             // Next to the routes, so that the deadline is theirs alone.
             .wrap(scope.clone())
+            // Around the scope, whose statements it looks at.
+            .wrap(n_plus_one.clone())
             // Outside of the scope: encoding an answer takes nothing from the handler's time.
             .wrap(compression.clone())
             // Around all that could panic: the caller gets an answer, and the connection stays.

@@ -9,11 +9,12 @@ use ruleiq_cache::{CacheManager, CacheMetrics};
 use ruleiq_compression::CompressionMetrics;
 use ruleiq_metrics::Metrics;
 use ruleiq_performance::{
-    Performance,
+    Builder, Performance,
     benchmark::{Benchmark, ruleiq_cases},
+    db_optimizer::n_plus_one::Detector,
 };
 use ruleiq_pools::{PoolManager, PoolMetrics};
-use ruleiq_web::CompressionMiddleware;
+use ruleiq_web::{CompressionMiddleware, NPlusOne, NPlusOneMetrics};
 use tokio::time;
 
 use crate::{
@@ -28,6 +29,7 @@ pub(super) struct Parts {
     pub(super) app: web::Data<App>,
     pub(super) metrics: Metrics,
     pub(super) compression: CompressionMiddleware,
+    pub(super) n_plus_one: NPlusOne,
     pub(super) performance: Performance,
     monitor: Option<PoolManager>,
 }
@@ -44,10 +46,17 @@ impl Parts {
         let pools = pools(settings, PoolMetrics::register(registry)?)?;
         let monitor = monitor_pool(settings)?;
         let cache = cache(settings, &pools, registry)?;
-        let performance = performance(settings, &pools, monitor.as_ref(), &cache, &metrics)?;
+        let n_plus_one = n_plus_one(settings, registry)?;
+        let performance = Performance::builder()
+            .pools(pools.clone())
+            .cache(cache.clone())
+            .metrics(metrics.clone())
+            .n_plus_one(n_plus_one.clone());
+        let performance = watched(performance, settings, monitor.as_ref()).build()?;
         Ok(Parts {
             app: web::Data::new(app(settings, pools, cache)?),
             compression: compression(settings, registry)?,
+            n_plus_one,
             performance,
             metrics,
             monitor,
@@ -135,17 +144,16 @@ fn app(settings: &Settings, pools: PoolManager, cache: CacheManager) -> Result<A
     })
 }
 
-fn performance(
-    settings: &Settings,
-    pools: &PoolManager,
-    monitor: Option<&PoolManager>,
-    cache: &CacheManager,
-    metrics: &Metrics,
-) -> anyhow::Result<Performance> {
-    let mut performance = Performance::builder()
-        .pools(pools.clone())
-        .cache(cache.clone())
-        .metrics(metrics.clone())
+fn n_plus_one(settings: &Settings, registry: &Registry) -> anyhow::Result<NPlusOne> {
+    let settings = settings.n_plus_one;
+    let metrics = NPlusOneMetrics::register(registry)?;
+    let detector = Detector::new(settings.threshold);
+    Ok(NPlusOne::with(settings.mode, detector, metrics))
+}
+
+/// Whom the endpoints are open to, and what they look at.
+fn watched(performance: Builder, settings: &Settings, monitor: Option<&PoolManager>) -> Builder {
+    let performance = performance
         .slow_threshold(settings.monitoring.slow_request_threshold)
         .benchmark(match settings.monitoring.benchmark {
             true => Benchmark::new(ruleiq_cases()),
@@ -154,8 +162,8 @@ fn performance(
             }
         })
         .admin(|request| Ok(Identity::admin_of(request).map(drop)?));
-    if let Some(monitor) = monitor {
-        performance = performance.monitor(monitor.clone());
+    match monitor {
+        Some(monitor) => performance.monitor(monitor.clone()),
+        None => performance,
     }
-    Ok(performance.build()?)
 }

@@ -136,6 +136,34 @@ fn values_that_cannot_be_put_to_use_are_reported_with_the_rest() {
 }
 
 #[test]
+fn requests_are_failed_in_development_alone() {
+    let load = |more: &str| load(&format!("{SECRETS} {more}"));
+    for mode in ["off", "header", "log"] {
+        assert!(load(&format!("N_PLUS_ONE={mode}")).is_ok(), "{mode}");
+    }
+    assert!(load("N_PLUS_ONE=fail RULEIQ_ENV=development").is_ok());
+    for (more, fault) in [
+        ("N_PLUS_ONE=fail", "needs RULEIQ_ENV=development"),
+        (
+            "N_PLUS_ONE=fail RULEIQ_ENV=production",
+            "needs RULEIQ_ENV=development",
+        ),
+        (
+            "N_PLUS_ONE=yes",
+            "expected `off`, `header`, `log` or `fail`",
+        ),
+        ("N_PLUS_ONE_THRESHOLD=0", "N_PLUS_ONE_THRESHOLD is `0`"),
+    ] {
+        let faults = load(more).unwrap_err().to_string();
+        assert!(faults.contains(fault), "{faults}");
+        assert!(faults.starts_with("1 fault"), "{faults}");
+    }
+    let settings = load("").unwrap().n_plus_one;
+    assert_eq!(settings.mode, ruleiq_performance::web::NPlusOneMode::Off);
+    assert_eq!(settings.threshold.get(), 5);
+}
+
+#[test]
 fn what_would_be_over_before_it_began_is_refused() {
     for name in [
         "REQUEST_TIMEOUT",

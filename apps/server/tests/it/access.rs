@@ -24,11 +24,11 @@ enum Open {
 }
 
 /// An endpoint as the API's description names it, and a request that the owner may send.
-struct Endpoint {
-    method: Method,
+pub(crate) struct Endpoint {
+    pub(crate) method: Method,
     template: &'static str,
     open: Open,
-    path: String,
+    pub(crate) path: String,
     body: Option<Value>,
 }
 
@@ -53,7 +53,7 @@ impl Endpoint {
 }
 
 /// Every endpoint, with the rows of one user. A test below compares it with the description.
-async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
+pub(crate) async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
     use Open::{Admins, All, Owner, Users};
 
     let id = &server.assessment(owner, 1).await;
@@ -99,7 +99,11 @@ async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
     ]
 }
 
-async fn send(server: &Server, endpoint: &Endpoint, token: Option<&str>) -> reqwest::Response {
+pub(crate) async fn send(
+    server: &Server,
+    endpoint: &Endpoint,
+    token: Option<&str>,
+) -> reqwest::Response {
     let mut request = server.request(endpoint.method.clone(), &endpoint.path);
     if let Some(token) = token {
         request = request.bearer_auth(token);

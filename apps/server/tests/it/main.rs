@@ -12,6 +12,7 @@ mod input;
 mod logs;
 mod migrate;
 mod monitoring;
+mod n_plus_one;
 mod outages;
 mod program;
 mod seed;

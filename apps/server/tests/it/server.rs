@@ -275,8 +275,7 @@ fn spawn(environment: &BTreeMap<String, String>) -> (Child, String, Arc<Mutex<Ve
     let mut seen = Vec::new();
     let address = log.by_ref().find_map(|line| {
         let line = line.unwrap();
-        let entry: Value = serde_json::from_str(&line).unwrap_or_default();
-        let address = (entry["message"] == "listening").then(|| text(&entry, "/address"));
+        let address = listening_at(&line);
         seen.push(line);
         address
     });
@@ -294,6 +293,17 @@ fn spawn(environment: &BTreeMap<String, String>) -> (Child, String, Arc<Mutex<Ve
         }
     });
     (child, address, entries)
+}
+
+/// The address, where a line of the log names it: as JSON, or as people read it in development.
+fn listening_at(line: &str) -> Option<String> {
+    match serde_json::from_str::<Value>(line) {
+        Ok(entry) => (entry["message"] == "listening").then(|| text(&entry, "/address")),
+        Err(_) => {
+            let (_, address) = line.split_once(" listening address=")?;
+            Some(address.trim().to_owned())
+        }
+    }
 }
 
 /// The body of a response with the expected status.

@@ -6,7 +6,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode};
 use ruleiq_db_optimizer::{
     DatabaseOptimizer, DatabaseOverview, Recommendation, SlowQueries, TableStats,
 };
-use ruleiq_web::Problem;
+use ruleiq_web::{NPlusOne, NPlusOneTold, Problem};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -30,7 +30,14 @@ pub(crate) struct DatabaseReport {
     /// The foreign keys that no index serves, with the statement that makes one.
     #[schema(value_type = Vec<Object>)]
     missing_indexes: Vec<Recommendation>,
+    /// The statements that requests of this process have run again and again from one line, with what to
+    /// do about it: at most 100, those that one request ran most often first. Empty where nobody looks.
+    #[schema(value_type = Vec<Object>)]
+    n_plus_one: Vec<NPlusOneTold>,
 }
+
+/// So many findings are told.
+const MAX_N_PLUS_ONE: usize = 100;
 
 /// What the database says of itself: slow statements, missing indexes, one table if asked.
 #[utoipa::path(get, path = "/api/v1/performance/database/stats", tag = "performance",
@@ -85,7 +92,15 @@ async fn read(performance: &Performance, asked: DatabaseStats) -> Result<Databas
             .await
             .map_err(failed)?,
         missing_indexes: optimizer.recommend_indexes().await.map_err(failed)?,
+        n_plus_one: n_plus_one(performance),
     })
+}
+
+fn n_plus_one(performance: &Performance) -> Vec<NPlusOneTold> {
+    let n_plus_one = performance.inner().n_plus_one.as_ref();
+    let mut told = n_plus_one.map(NPlusOne::told).unwrap_or_default();
+    told.truncate(MAX_N_PLUS_ONE);
+    told
 }
 
 fn unknown_table() -> Problem {

@@ -9,5 +9,6 @@ mod database;
 mod document;
 mod health;
 mod metrics;
+mod n_plus_one;
 mod pool;
 mod service;

@@ -135,7 +135,7 @@ pub(crate) async fn send_as_is(
 }
 
 impl Answer {
-    async fn of<B: MessageBody>(response: ServiceResponse<B>) -> Answer {
+    pub(crate) async fn of<B: MessageBody>(response: ServiceResponse<B>) -> Answer {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = to_bytes(response.into_body()).await.ok().unwrap();
         let body = match bytes.is_empty() {

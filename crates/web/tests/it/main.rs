@@ -8,6 +8,7 @@ mod cached;
 mod catch_panic;
 mod compression;
 mod log;
+mod n_plus_one;
 mod problem;
 mod request_id;
 mod request_scope;
