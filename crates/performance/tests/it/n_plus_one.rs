@@ -47,6 +47,12 @@ const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity \
 const AUTHOR: &str = "SELECT name FROM authors WHERE id = $1";
 
 fn routes(config: &mut ServiceConfig) {
+    by_key(config);
+    others(config);
+}
+
+/// Six runs with other arguments each, and one with all of them.
+fn by_key(config: &mut ServiceConfig) {
     config
         .route(
             "/loop/{page}",
@@ -98,7 +104,11 @@ fn routes(config: &mut ServiceConfig) {
                 }
                 Ok(())
             }),
-        )
+        );
+}
+
+fn others(config: &mut ServiceConfig) {
+    config
         .route(
             "/same",
             handler!(|db| {
