@@ -5,10 +5,11 @@ use std::time::Duration;
 use ruleiq_query::Queries;
 
 use crate::{
-    Advice, AdviseError, AdviseOptions, Builder, DatabaseOverview, Diagnosis, DroppableIndex,
-    Error, ExplainAnalyze, ExplainError, HealthLimits, HealthReport, Recommendation,
-    SearchProgress, SlowQueries, TableStats, Workload, advise, explain, foreign_keys, health,
-    overview, recommendation, slow_queries, table_name::TableName, table_stats, workload,
+    Advice, AdviseError, AdviseOptions, Builder, ChangeError, CreateIndexOptions, DatabaseOverview,
+    Diagnosis, DroppableIndex, Error, ExplainAnalyze, ExplainError, HealthLimits, HealthReport,
+    IndexAdvice, IndexCreation, Recommendation, SearchProgress, SlowQueries, TableStats, Workload,
+    advise, explain, foreign_keys, health, overview, recommendation, slow_queries,
+    table_name::TableName, table_stats, workload,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -111,6 +112,23 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
         on_progress: impl FnMut(SearchProgress) + Send,
     ) -> Result<Advice, AdviseError> {
         advise::advise(self.queries, workload, options, on_progress).await
+    }
+
+    /// Makes an index that was advised, as [`create`](DatabaseOptimizer::create) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](DatabaseOptimizer::create).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`create`](DatabaseOptimizer::create).
+    pub async fn apply(
+        &self,
+        advice: &IndexAdvice,
+        options: &CreateIndexOptions,
+    ) -> Result<IndexCreation, ChangeError> {
+        self.create(&advice.definition, options).await
     }
 
     /// The statements of this database whose mean or longest run took more than the threshold,
