@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode};
 use ruleiq_db_optimizer::{
-    DatabaseOptimizer, DatabaseOverview, DroppableIndex, Finding, HealthReport, Recommendation, SlowQueries,
-    TableStats, Unseen,
+    DatabaseOptimizer, DatabaseOverview, DroppableIndex, Finding, HealthReport, Recommendation,
+    SlowQueries, TableStats, Unseen,
 };
 use ruleiq_web::Problem;
 use serde::Serialize;
@@ -162,7 +162,9 @@ async fn examine(performance: &Performance) -> Result<DatabaseHealth, Error> {
     let session = pools.session().await;
     let session = session.map_err(|error| problem::no_session(&error))?;
     let report = DatabaseOptimizer::new(&session).health().await;
-    Ok(report.map_err(|error| problem::no_statistics(&error))?.into())
+    Ok(report
+        .map_err(|error| problem::no_statistics(&error))?
+        .into())
 }
 
 fn unknown_table() -> Problem {
