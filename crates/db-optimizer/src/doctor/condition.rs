@@ -68,23 +68,22 @@ fn quoted_len(text: &str, quote: char) -> usize {
 
 /// The casts of a column: `(name)::type` and `(alias.name)::type`.
 pub(super) fn casts<'t>(tokens: &'t [Token<'_>]) -> impl Iterator<Item = (&'t str, String)> {
-    tokens.windows(3).enumerate().filter_map(|(at, it)| match it {
-        [
-            Token::Name(column),
-            Token::Symbol(")"),
-            Token::Symbol("::"),
-        ] => {
-            let is_alone = matches!(
-                tokens[..at],
-                [.., Token::Symbol("("), Token::Name(_), Token::Symbol(".")]
-                    | [.., Token::Symbol("(")]
-            );
-            // A call's parentheses are not a column's.
-            let is_call = matches!(tokens[..at], [.., Token::Name(_), Token::Symbol("(")]);
-            (is_alone && !is_call).then(|| (column.as_str(), type_name(&tokens[at + 3..])))
-        }
-        _ => None,
-    })
+    tokens
+        .windows(3)
+        .enumerate()
+        .filter_map(|(at, it)| match it {
+            [Token::Name(column), Token::Symbol(")"), Token::Symbol("::")] => {
+                let is_alone = matches!(
+                    tokens[..at],
+                    [.., Token::Symbol("("), Token::Name(_), Token::Symbol(".")]
+                        | [.., Token::Symbol("(")]
+                );
+                // A call's parentheses are not a column's.
+                let is_call = matches!(tokens[..at], [.., Token::Name(_), Token::Symbol("(")]);
+                (is_alone && !is_call).then(|| (column.as_str(), type_name(&tokens[at + 3..])))
+            }
+            _ => None,
+        })
 }
 
 /// The words that name a type: `double precision`, `timestamp without time zone`.
