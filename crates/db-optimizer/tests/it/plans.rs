@@ -27,7 +27,7 @@ async fn a_slow_statement_comes_with_its_plan_and_what_is_wrong() {
     let (_database, client) = database(
         "CREATE EXTENSION pg_stat_statements;
          CREATE TABLE wide (x int, pad char(200)) WITH (fillfactor = 10, autovacuum_enabled = off);
-         INSERT INTO wide SELECT it, '' FROM generate_series(1, 6000) it;
+         INSERT INTO wide SELECT it, '' FROM generate_series(1::int, 6000) it;
          ANALYZE wide",
     )
     .await;
@@ -83,7 +83,8 @@ async fn texts_that_only_a_constant_made_right_are_planned_all_the_same() {
     let slow = all(&client).await;
 
     for sql in statements {
-        let found = find(&slow, sql);
+        // The server takes the name of the field for a constant, too.
+        let found = find(&slow, &sql.replace("year FROM", "$1 FROM"));
         assert!(
             found.plan.is_some(),
             "{sql}: {:?} {:?}",
