@@ -129,6 +129,7 @@ async fn search<Q: Queries>(
             stop: options.stop.clone(),
         },
         started,
+        is_found: false,
         on_better: &mut on_better,
     };
     let found = search.run().await?;

@@ -93,22 +93,32 @@ pub(crate) struct Found {
 const LEAST_GAIN: f64 = 0.0005;
 const LEAST_GAIN_OF_ONE: f64 = 0.05;
 
+/// The part of the limits that is for finding a set; the rest is for taking out what is useless.
+const SEARCHED: f64 = 0.9;
+
 /// A search under way.
 pub(crate) struct Search<'a, 'b, Q> {
     pub(crate) whatif: &'b mut WhatIf<'a, Q>,
     pub(crate) task: &'b Task,
     pub(crate) limits: &'b Limits,
     pub(crate) started: Instant,
+    /// Whether a set is found, and only looked through.
+    pub(crate) is_found: bool,
     /// Told each better set.
     pub(crate) on_better: &'b mut (dyn FnMut(&Found) + Send),
 }
 
 impl<'b, Q: Queries> Search<'_, 'b, Q> {
+    /// Whether a limit is reached. What is found has to be looked through at the end, so the search
+    /// itself has a part of them alone.
     fn is_over(&self) -> bool {
+        let part = if self.is_found { 1.0 } else { SEARCHED };
         let stop = self.limits.stop.as_ref();
+        #[expect(clippy::cast_precision_loss, reason = "nobody asks so often")]
+        let (explains, limit) = (self.whatif.explains as f64, self.limits.explains as f64);
         stop.is_some_and(|it| it.load(Relaxed))
-            || self.started.elapsed() >= self.limits.time
-            || self.whatif.explains >= self.limits.explains
+            || self.started.elapsed() >= self.limits.time.mul_f64(part)
+            || explains >= limit * part
     }
 
     fn definition(&self, number: usize) -> &'b IndexDefinition {
@@ -142,6 +152,7 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
             self.take_if_better(&problem, &mut costs, &mut best_set, better)
                 .await?;
         }
+        self.is_found = true;
         best_set = self.without_useless(&problem, &mut costs, best_set).await?;
         let mut found = problem.found(&costs, best_set);
         found.is_complete = is_complete;
