@@ -8,17 +8,17 @@ mod shares;
 mod task;
 mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ruleiq_query::Queries;
 use tokio::time::Instant;
 
 use crate::{
-    Advice, AdviseError, Error, IndexDefinition, Unplanned, Workload,
-    candidates::{self, Candidate, Rule},
+    Advice, AdviseError, Error, Unplanned, Workload,
+    candidates::{self, Candidate},
     catalogue::Catalogue,
     index_name::Taken,
-    search::{Found, Limits, Search, Task},
+    search::{Found, Limits, Phase, Search, Task},
     usage::{self, TableUse},
     whatif::WhatIf,
 };
@@ -109,8 +109,8 @@ async fn search<Q: Queries>(
     let uses: Vec<Vec<TableUse>> = (planned.iter())
         .map(|it| usage::of_plan(&it.plan, catalogue))
         .collect();
-    let candidates = proposed(&uses, catalogue);
-    let task = task::task(whatif, planned, &uses, candidates, catalogue, options).await?;
+    let proposals = proposed(&uses, catalogue);
+    let task = task::task(whatif, planned, &uses, &proposals, catalogue, options).await?;
     let before: f64 = planned.iter().map(|it| it.calls * it.cost).sum();
     let mut on_better = |found: &Found| {
         let after = found.costs.iter().zip(planned);
@@ -129,26 +129,23 @@ async fn search<Q: Queries>(
             stop: options.stop.clone(),
         },
         started,
-        is_found: false,
+        phase: Phase::Layers,
+        layers_until: 0,
         on_better: &mut on_better,
     };
     let found = search.run().await?;
     Ok((task, found))
 }
 
-/// The candidates of all statements, each once.
-fn proposed(uses: &[Vec<TableUse>], catalogue: &Catalogue) -> Vec<Candidate> {
-    let mut all: BTreeMap<IndexDefinition, Rule> = BTreeMap::new();
-    for table_use in uses.iter().flatten() {
-        let table = catalogue.table(table_use.table);
-        for candidate in candidates::propose(table_use, table) {
-            all.entry(candidate.definition).or_insert(candidate.rule);
-        }
-    }
-    let candidates = all.into_iter();
-    candidates
-        .map(|(definition, rule)| Candidate { definition, rule })
-        .collect()
+/// The candidates of each statement.
+fn proposed(uses: &[Vec<TableUse>], catalogue: &Catalogue) -> Vec<Vec<Candidate>> {
+    let of_statement = |uses: &Vec<TableUse>| {
+        let proposals = uses
+            .iter()
+            .flat_map(|it| candidates::propose(it, catalogue.table(it.table)));
+        proposals.collect()
+    };
+    uses.iter().map(of_statement).collect()
 }
 
 /// The bytes that all new indexes may take.
@@ -157,7 +154,12 @@ async fn budget(queries: &impl Queries, budget: Budget) -> Result<f64, Error> {
         SELECT coalesce(sum(pg_table_size(c.oid)), 0)::float8
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-          AND n.nspname !~ '^pg_(toast|temp)'";
+          AND n.nspname !~ '^pg_(toast|temp)'
+          -- Asking for the size of a table waits for whoever alters it.
+          AND NOT EXISTS (
+              SELECT FROM pg_locks l
+              WHERE l.relation = c.oid AND l.granted AND l.mode = 'AccessExclusiveLock'
+          )";
     match budget {
         Budget::Share(share) => {
             let row = queries.query_one(DATA, &[]).await;

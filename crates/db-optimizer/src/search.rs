@@ -14,6 +14,7 @@ mod layers;
 mod problem;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -50,6 +51,8 @@ pub(crate) struct Statement {
     pub(crate) cost: f64,
     /// The candidates that may change its plan.
     pub(crate) relevant: Vec<usize>,
+    /// Those among them that were proposed for it.
+    pub(crate) own: BTreeSet<usize>,
 }
 
 /// A candidate with what it takes.
@@ -92,9 +95,33 @@ pub(crate) struct Found {
 /// An index must better the whole, with its upkeep, by this part, or one statement by the next.
 const LEAST_GAIN: f64 = 0.0005;
 const LEAST_GAIN_OF_ONE: f64 = 0.05;
+/// The same, of what the statement costs as things are: of little left, nothing matters.
+const LEAST_GAIN_OF_BASE: f64 = 0.01;
 
-/// The part of the limits that is for finding a set; the rest is for taking out what is useless.
-const SEARCHED: f64 = 0.9;
+/// What the search is at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
+    /// Finding out what plans take.
+    Layers,
+    /// Asking what each candidate saves alone.
+    Singles,
+    /// Putting sets together.
+    Sets,
+    /// Taking out what is useless.
+    Pruning,
+}
+
+impl Phase {
+    /// The part of the limits that is used up at its end at the latest.
+    fn part(self) -> f64 {
+        match self {
+            Phase::Layers => 0.45,
+            Phase::Singles => 0.65,
+            Phase::Sets => 0.9,
+            Phase::Pruning => 1.0,
+        }
+    }
+}
 
 /// A search under way.
 pub(crate) struct Search<'a, 'b, Q> {
@@ -102,17 +129,18 @@ pub(crate) struct Search<'a, 'b, Q> {
     pub(crate) task: &'b Task,
     pub(crate) limits: &'b Limits,
     pub(crate) started: Instant,
-    /// Whether a set is found, and only looked through.
-    pub(crate) is_found: bool,
+    /// What it is at.
+    pub(crate) phase: Phase,
+    /// After how many questions the next statement has its turn.
+    pub(crate) layers_until: u64,
     /// Told each better set.
     pub(crate) on_better: &'b mut (dyn FnMut(&Found) + Send),
 }
 
 impl<'b, Q: Queries> Search<'_, 'b, Q> {
-    /// Whether a limit is reached. What is found has to be looked through at the end, so the search
-    /// itself has a part of them alone.
+    /// Whether the phase has used up its part of a limit.
     fn is_over(&self) -> bool {
-        let part = if self.is_found { 1.0 } else { SEARCHED };
+        let part = self.phase.part();
         let stop = self.limits.stop.as_ref();
         #[expect(clippy::cast_precision_loss, reason = "nobody asks so often")]
         let (explains, limit) = (self.whatif.explains as f64, self.limits.explains as f64);
@@ -134,10 +162,14 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
         let answers = self.layers().await?;
         let problem = Problem::new(self.task, &answers);
         let mut costs = Costs::new(self.task, &problem, answers);
-        self.singles(&problem, &mut costs).await?;
-
         let none = IndexSet::default();
         let mut best_set = none;
+        let known = greedy::known(&problem, &costs);
+        self.take_if_better(&problem, &mut costs, &mut best_set, known)
+            .await?;
+        self.phase = Phase::Singles;
+        self.singles(&problem, &mut costs).await?;
+        self.phase = Phase::Sets;
         for score in [Score::PerByte, Score::InAll] {
             let set = self.filled(&problem, &mut costs, none, score, none).await?;
             self.take_if_better(&problem, &mut costs, &mut best_set, set)
@@ -152,14 +184,15 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
             self.take_if_better(&problem, &mut costs, &mut best_set, better)
                 .await?;
         }
-        self.is_found = true;
+        self.phase = Phase::Pruning;
         best_set = self.without_useless(&problem, &mut costs, best_set).await?;
         let mut found = problem.found(&costs, best_set);
         found.is_complete = is_complete;
         Ok(found)
     }
 
-    /// Takes a set if it costs less in truth, and tells it.
+    /// Takes a set if it costs less, and tells it. What is not known of it is taken for what its best
+    /// known part costs, which is never too little.
     async fn take_if_better(
         &mut self,
         problem: &Problem,
@@ -168,10 +201,7 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
         set: IndexSet,
     ) -> Result<(), Error> {
         self.verify(problem, costs, set).await?;
-        let (old, new) = (problem.exact(costs, *best), problem.exact(costs, set));
-        if let (Some(old), Some(new)) = (old, new)
-            && new < old
-        {
+        if problem.at_most(costs, set) < problem.at_most(costs, *best) {
             *best = set;
             (self.on_better)(&problem.found(costs, set));
         }

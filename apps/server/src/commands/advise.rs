@@ -5,9 +5,9 @@ mod connect;
 
 use std::{
     fs,
-    io::{IsTerminal as _, stderr},
+    io::{IsTerminal as _, Write as _, stderr},
     path::PathBuf,
-    process::ExitCode,
+    process::{self, ExitCode},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// What a shell answers for a program that Ctrl-C has ended.
+const EXIT_INTERRUPTED: i32 = 130;
+
 /// Whose idea of an index's size counts.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum AskedSizes {
@@ -91,6 +94,11 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Workload::parse(&text).with_context(|| path.display().to_string())
     });
     let read = read.transpose()?;
+    let sql = arguments.sql.as_ref().map(|path| {
+        let file = fs::File::create(path);
+        file.with_context(|| format!("failed to write {}", path.display()))
+    });
+    let sql = sql.transpose()?;
     let client = connect(&arguments.database_url, &arguments.settings).await?;
     let optimizer = DatabaseOptimizer::new(&client);
     let workload = match read {
@@ -102,9 +110,9 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let options = options(&arguments);
     let advice = optimizer.advise(&workload, &options, progress).await;
     let advice = advice.map_err(told)?;
-    if let Some(path) = &arguments.sql {
-        let written = fs::write(path, advice.create_statements());
-        written.with_context(|| format!("failed to write {}", path.display()))?;
+    if let Some(mut file) = sql {
+        let written = file.write_all(advice.create_statements().as_bytes());
+        written.context("failed to write the statements")?;
     }
     match arguments.json {
         true => println!("{}", serde_json::to_string_pretty(&advice)?),
@@ -129,6 +137,10 @@ fn options(arguments: &Arguments) -> AdviseOptions {
     tokio::spawn(async move {
         if signal::ctrl_c().await.is_ok() {
             stop.store(true, Relaxed);
+        }
+        // The second one means it.
+        if signal::ctrl_c().await.is_ok() {
+            process::exit(EXIT_INTERRUPTED);
         }
     });
     options

@@ -15,24 +15,24 @@ impl fmt::Display for Advice {
         for it in &self.replaced {
             writeln!(
                 f,
-                "-- {} serves all that {} does ({}): once it is there,\n{};\n",
+                "-- {} serves all that {} does ({}), which is not tested by what-if: once it is there,\n{};\n",
                 it.by,
                 it.index,
                 megabytes(it.size_bytes),
                 it.sql
             )?;
         }
-        if self.indexes.is_empty() {
+        if self.indexes.is_empty() && self.is_complete {
             writeln!(
                 f,
-                "-- no index helps: none of {} that were tried",
+                "-- no index helps: none of {} that were thought of",
                 self.candidates
             )?;
         }
         write!(
             f,
             "-- {:.2} % of the cost is left, with {} of {}, after {} plans in {:.1} s",
-            100.0 * self.cost_after / self.cost_before,
+            100.0 * super::ratio(self.cost_after, self.cost_before),
             megabytes(self.size_bytes),
             megabytes(self.budget_bytes),
             self.explains,

@@ -11,6 +11,8 @@ use crate::{
 
 /// More columns besides the keys make an index a second table.
 const MAX_INCLUDED: usize = 5;
+/// A longer value is no key that nothing is found by.
+const SHORT_KEY: f64 = 16.0;
 /// An index is narrow if its columns take at most this part of a row.
 const NARROW: f64 = 0.6;
 
@@ -34,7 +36,8 @@ pub(super) fn propose(
         proposals.add(covering, Rule::Covering);
     }
     // Without columns that are only stored, equal keys share their room.
-    if missing.len() == 1 && index.keys.len() < MAX_KEYS && missing[0].deduplicates {
+    let fits = index.keys.len() < MAX_KEYS && missing[0].width() <= SHORT_KEY;
+    if missing.len() == 1 && fits && missing[0].deduplicates {
         let mut longer = index.clone();
         longer.keys.push(Key::column(missing[0].name.clone()));
         proposals.add(longer, Rule::Covering);

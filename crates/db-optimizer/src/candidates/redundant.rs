@@ -18,7 +18,7 @@ fn serves(existing: &ExistingIndex, index: &IndexDefinition, table: &Table) -> b
         return false;
     }
     // What a predicate says can be written in many ways; only the same text is the same.
-    if existing.predicate.is_some() && existing.predicate != index.predicate {
+    if existing.predicate != index.predicate {
         return false;
     }
     let same_keys = existing.keys.iter().zip(&index.keys).all(|(has, wanted)| {
@@ -44,7 +44,8 @@ pub(crate) fn replaces(index: &IndexDefinition, existing: &ExistingIndex, table:
     if !is_comparable || existing.keys.len() > index.keys.len() || !existing.include.is_empty() {
         return false;
     }
-    let same_rows = index.predicate.is_none() || index.predicate == existing.predicate;
+    // A small index over some rows is worth its own: statements may read it from end to end.
+    let same_rows = index.predicate == existing.predicate;
     let mut keys = existing.keys.iter().zip(&index.keys);
     same_rows
         && keys.all(|(has, wanted)| {

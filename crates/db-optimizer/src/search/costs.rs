@@ -64,6 +64,11 @@ impl Costs {
         self.statements[statement].relevant
     }
 
+    /// What a statement costs as things are.
+    pub(super) fn base(&self, statement: usize) -> f64 {
+        self.statements[statement].base
+    }
+
     /// What a candidate saves of a statement alone.
     pub(super) fn gain(&self, statement: usize, index: usize) -> Option<f64> {
         let alone = IndexSet::of(index);
@@ -92,6 +97,9 @@ impl Costs {
     }
 
     pub(super) fn learn(&mut self, statement: usize, asked: IndexSet, used: IndexSet, cost: f64) {
+        if !cost.is_finite() {
+            return;
+        }
         let known = &mut self.statements[statement];
         let mut of_used = used.iter();
         if let (Some(only), None) = (of_used.next(), of_used.next()) {

@@ -122,6 +122,35 @@ impl<Q: Queries> Search<'_, '_, Q> {
     }
 }
 
+/// A set by what is known already, without asking: there is an answer from then on.
+pub(super) fn known(problem: &Problem, costs: &Costs) -> IndexSet {
+    let mut items: Vec<IndexSet> = (0..problem.len()).map(IndexSet::of).collect();
+    items.extend(costs.used_together());
+    let mut set = IndexSet::default();
+    loop {
+        let now = problem.at_most(costs, set);
+        let room = problem.budget() - problem.bytes(set);
+        let mut best: Option<(f64, IndexSet)> = None;
+        items.retain(|item| {
+            let bytes = problem.bytes(item.minus(set));
+            let saving = now - problem.at_most(costs, set.or(*item));
+            let score = saving / bytes.max(1.0);
+            if saving > problem.least_saving() && bytes <= room {
+                if best.is_none_or(|it| score > it.0) {
+                    best = Some((score, *item));
+                }
+                return true;
+            }
+            // Two that help together may help once one of them is there.
+            bytes > 0.0 && bytes <= room && item.iter().nth(1).is_some()
+        });
+        match best {
+            Some((_, item)) => set = set.or(item),
+            None => return set,
+        }
+    }
+}
+
 /// All that may be added: single indexes, and those that one plan uses together.
 fn items(problem: &Problem, costs: &mut Costs, set: IndexSet, forbidden: IndexSet) -> Vec<Item> {
     let worthwhile = problem.undominated(costs);

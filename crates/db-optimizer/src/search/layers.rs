@@ -13,6 +13,8 @@ const MAX_LAYERS: usize = 10;
 /// A layer that betters a statement by less than this is the last.
 const LEAST_GAIN: f64 = 0.005;
 
+/// However many statements there are, each has so many questions.
+const LEAST_LAYERS: u64 = 4;
 /// So many candidates are tried at once: with more, planning a join takes ever longer.
 const PART: usize = 24;
 
@@ -42,10 +44,15 @@ pub(super) struct LayerAnswer {
 impl<'b, Q: Queries> Search<'_, 'b, Q> {
     pub(super) async fn layers(&mut self) -> Result<Vec<LayerAnswer>, Error> {
         let mut answers = Vec::new();
-        for statement in 0..self.task.statements.len() {
-            let all = &self.task.statements[statement].relevant;
+        let count = self.task.statements.len();
+        let share = self.limits.explains.saturating_mul(9) / 20 / count.max(1) as u64;
+        for statement in self.dearest_first() {
+            // Each has its share, and what those before it have left.
+            self.layers_until = self.whatif.explains + share.max(LEAST_LAYERS);
+            let own = &self.task.statements[statement].own;
+            let all: Vec<usize> = own.iter().copied().collect();
             let mut winners: Vec<usize> = Vec::new();
-            for part in parts(all) {
+            for part in parts(&all) {
                 let from = answers.len();
                 self.peel(statement, part, &mut answers).await?;
                 winners.extend(
@@ -58,6 +65,15 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
             self.peel(statement, winners, &mut answers).await?;
         }
         Ok(answers)
+    }
+
+    /// The statements, those with the most cost in all first.
+    fn dearest_first(&self) -> Vec<usize> {
+        let statements = &self.task.statements;
+        let cost = |it: usize| statements[it].weight * statements[it].cost;
+        let mut order: Vec<usize> = (0..statements.len()).collect();
+        order.sort_by(|a, b| cost(*b).total_cmp(&cost(*a)).then(a.cmp(b)));
+        order
     }
 
     /// Plans a statement with candidates until those that are left do not help. What cannot be
@@ -87,7 +103,8 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
     ) -> Result<bool, Error> {
         let base = self.task.statements[statement].cost;
         for _ in 0..MAX_LAYERS {
-            if left.is_empty() || self.is_over() {
+            let has_had_its_share = self.whatif.explains >= self.layers_until;
+            if left.is_empty() || has_had_its_share || self.is_over() {
                 return Ok(true);
             }
             let indexes: Vec<(usize, &'b IndexDefinition)> =

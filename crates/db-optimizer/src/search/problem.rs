@@ -1,7 +1,7 @@
 //! What is searched for, in the numbers of the search.
 
 use super::{
-    Found, LEAST_GAIN, LEAST_GAIN_OF_ONE, Task,
+    Found, LEAST_GAIN, LEAST_GAIN_OF_BASE, LEAST_GAIN_OF_ONE, Task,
     costs::Costs,
     index_set::{self, IndexSet},
     layers::LayerAnswer,
@@ -103,6 +103,15 @@ impl Problem {
         Some(value)
     }
 
+    /// What the workload costs with a set at most, by what is known.
+    pub(super) fn at_most(&self, costs: &Costs, set: IndexSet) -> f64 {
+        let statements = self.weights.iter().enumerate();
+        let sum: f64 = statements
+            .map(|(at, weight)| weight * costs.at_most(at, set))
+            .sum();
+        sum + self.upkeep(set)
+    }
+
     fn estimate(&self, costs: &mut Costs, set: IndexSet) -> f64 {
         let statements = self.weights.iter().enumerate();
         let sum: f64 = statements
@@ -127,7 +136,14 @@ impl Problem {
                 })
         };
         let all = 0..self.len();
-        let survives = |it: &usize| all.clone().all(|one| one == *it || !outdoes(one, *it));
+        // What helps only with another one looks useless alone.
+        let together = costs.used_together().into_iter();
+        let together = together.fold(IndexSet::default(), IndexSet::or);
+        let survives = |it: &usize| {
+            let helps_alone = self.touched[*it].iter().any(|at| gain(*it, *at) > 0.0);
+            (!helps_alone && IndexSet::of(*it).is_subset(&together))
+                || all.clone().all(|one| one == *it || !outdoes(one, *it))
+        };
         all.clone().filter(survives).collect()
     }
 
@@ -175,7 +191,8 @@ impl Problem {
         let saving = self.saving(costs, smaller, set);
         let betters_one = self.touched[index].iter().any(|it| {
             let (without, with) = (costs.estimate(*it, smaller), costs.estimate(*it, set));
-            with < without * (1.0 - LEAST_GAIN_OF_ONE)
+            let least = (LEAST_GAIN_OF_ONE * without).max(LEAST_GAIN_OF_BASE * costs.base(*it));
+            without - with > least
         });
         saving <= 0.0 || (saving < whole * LEAST_GAIN && !betters_one)
     }

@@ -6,6 +6,7 @@
     reason = "a test may panic, and connects as other roles"
 )]
 
+mod advise;
 mod create_index;
 mod doctor;
 mod example;

@@ -2,10 +2,19 @@
 
 use std::num::NonZeroUsize;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use ruleiq_pools::{PoolManager, PostgresConfig, Session};
 use ruleiq_query::Read as _;
 use secrecy::SecretString;
+
+/// What keeps the session from writing, and planning from taking long.
+const OURS: [&str; 5] = [
+    "default_transaction_read_only",
+    "transaction_read_only",
+    "statement_timeout",
+    "role",
+    "session_authorization",
+];
 
 /// Connects, and sets what statements are planned with.
 pub(super) async fn connect(url: &SecretString, settings: &[String]) -> anyhow::Result<Session> {
@@ -25,6 +34,10 @@ pub(super) async fn connect(url: &SecretString, settings: &[String]) -> anyhow::
         let (name, value) = setting
             .split_once('=')
             .with_context(|| format!("`--set {setting}`: write `name=value`"))?;
+        ensure!(
+            !OURS.contains(&name.trim()),
+            "`--set {setting}`: `{name}` is not for others to set"
+        );
         set(&session, name.trim(), value.trim()).await?;
     }
     Ok(session)
