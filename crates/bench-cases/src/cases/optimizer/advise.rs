@@ -113,7 +113,7 @@ INSERT INTO t VALUES (1, 2, 3);
             };
             let found = advise(&mut planner, &queries, &task).await.unwrap();
             assert_eq!(found.indexes.len(), expect, "{found:?}");
-            assert!(found.indexes[0].starts_with("CREATE INDEX ON t (a"));
+            assert!(found.indexes[0].starts_with("CREATE INDEX ON public.t (a"));
         }
     }
 
