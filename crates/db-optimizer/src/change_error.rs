@@ -138,6 +138,9 @@ pub enum Failure {
     },
 }
 
+/// The server's clock begins to count later than ours, and ends as much earlier or later.
+const CLOCKS_DIFFER: Duration = Duration::from_millis(200);
+
 impl Failure {
     pub(crate) fn of(error: &QueryError, after: Duration, limit: Duration) -> Failure {
         if error.is_connection_lost() {
@@ -149,7 +152,9 @@ impl Failure {
         let blockers = Vec::new();
         match *refusal.code() {
             SqlState::LOCK_NOT_AVAILABLE => Failure::Blocked { blockers },
-            SqlState::QUERY_CANCELED if after >= limit => Failure::TimedOut { after },
+            SqlState::QUERY_CANCELED if after + CLOCKS_DIFFER >= limit => {
+                Failure::TimedOut { after }
+            }
             SqlState::QUERY_CANCELED => Failure::Cancelled,
             SqlState::DISK_FULL => Failure::DiskFull,
             _ => Failure::Refused {
