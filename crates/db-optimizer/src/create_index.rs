@@ -210,14 +210,21 @@ pub(crate) struct Seen {
     pub(crate) obstacles: Vec<Obstacle>,
 }
 
-/// Looks twice, with the observer between: a pooler in transaction mode, or a transaction, shows then.
+/// Looks twice, with the observer between: a transaction shows then, and a pooler in transaction mode,
+/// which gives the observer the process that the session has just used. So neither may be busy with what
+/// was sent before.
 pub(crate) async fn look<Q: Queries, O: Queries>(
     session: &Session<'_, Q>,
     observer: Option<&Session<'_, O>>,
 ) -> Result<Seen, ChangeError> {
     let facts = session.facts().await?;
+    session.settle().await?;
     let other = match observer {
-        Some(observer) => Some(observer.facts().await?),
+        Some(observer) => {
+            let facts = observer.facts().await?;
+            observer.settle().await?;
+            Some(facts)
+        }
         None => None,
     };
     let later = session.facts().await?;

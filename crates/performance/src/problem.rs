@@ -65,7 +65,7 @@ pub(crate) fn not_changed(error: &ChangeError) -> Error {
     log(error);
     let (status, code) = match error {
         ChangeError::NoName { .. } | ChangeError::NoColumns => {
-            (StatusCode::BAD_REQUEST, "invalid_body")
+            (StatusCode::UNPROCESSABLE_ENTITY, "invalid_body")
         }
         ChangeError::UnknownTable { .. } => (StatusCode::NOT_FOUND, "unknown_table"),
         ChangeError::UnknownColumn { .. } => (StatusCode::NOT_FOUND, "unknown_column"),

@@ -86,6 +86,13 @@ impl<'a, Q: Queries> Session<'a, Q> {
         ended(STEP_LIMIT, self.queries.prepare(sql)).await
     }
 
+    /// Waits until the server has done all that was sent. The driver takes back what it has prepared
+    /// without waiting for that, and would keep a pooler's process busy meanwhile.
+    pub(crate) async fn settle(&self) -> Result<(), ChangeError> {
+        let what = "the state of the session";
+        in_time(what, STEP_LIMIT, self.queries.batch_execute("SELECT 1")).await
+    }
+
     pub(crate) async fn facts(&self) -> Result<Facts, ChangeError> {
         let row = self
             .query_one("the state of the session", FACTS, &[])

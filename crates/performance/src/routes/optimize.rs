@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, web::Payload};
+use actix_web::{
+    Error, HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, web::Payload,
+};
 use ruleiq_db_optimizer::{
     ChangeError, CreateIndexOptions, CreateIndexPlan, DatabaseOptimizer, IndexCreation,
 };
@@ -98,11 +100,14 @@ enum State {
     responses(
         (status = 200, description = "What would run, or what was done", body = Optimized),
         (status = 202, description = "It goes on; ask again", body = Optimized),
-        (status = 400, description = "A body that cannot be read, or a text that is no name", body = Described, content_type = "application/problem+json"),
+        (status = 400, description = "A body that cannot be read, or a query string", body = Described, content_type = "application/problem+json"),
         (status = 401, description = "No valid bearer token", body = Described, content_type = "application/problem+json"),
         (status = 403, description = "Not an administrator", body = Described, content_type = "application/problem+json"),
         (status = 404, description = "No such table or column", body = Described, content_type = "application/problem+json"),
         (status = 409, description = "Something is in the way, it failed, another one is under way, or the service has no connection that may do this: then `detail` has the SQL to run by hand", body = Described, content_type = "application/problem+json"),
+        (status = 413, description = "A body over the limit", body = Described, content_type = "application/problem+json"),
+        (status = 415, description = "A body that is no JSON", body = Described, content_type = "application/problem+json"),
+        (status = 422, description = "A field that is missing or wrong, or a text that is no name", body = Described, content_type = "application/problem+json"),
         (status = 503, description = "The database cannot be reached", body = Described, content_type = "application/problem+json"),
         (status = 504, description = "The database did not answer in time", body = Described, content_type = "application/problem+json"),
     ),
@@ -114,7 +119,7 @@ pub(crate) async fn optimize(
 ) -> Result<HttpResponse, Error> {
     bears_token(&request, "what changes the database")?;
     query::<Nothing>(&request)?;
-    let asked = read(body).await?;
+    let asked = read(&request, body).await?;
     let inner = performance.inner();
     if asked.dry_run {
         let pools = inner.maintenance.as_ref().map(|it| &it.pools);
@@ -262,16 +267,33 @@ async fn plan(pools: &PoolManager, asked: &Optimization) -> Result<Optimized, Er
     })
 }
 
-async fn read(body: Payload) -> Result<Optimization, Error> {
-    let invalid = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail);
-    let bytes = body.to_bytes_limited(MAX_BODY_BYTES).await;
-    let bytes =
-        bytes.map_err(|_| invalid(format!("the body has more than {MAX_BODY_BYTES} bytes")))?;
-    let bytes = bytes.map_err(|_| invalid("the body could not be read".to_owned()))?;
+/// The body, refused as the rest of the API refuses bodies.
+async fn read(request: &HttpRequest, body: Payload) -> Result<Optimization, Error> {
+    let refuse = |status, code, detail: String| Problem::new(status, code, detail);
+    if request.content_type() != "application/json" {
+        let detail = "send the body as `application/json`".to_owned();
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into());
+    }
+    let bytes = body.to_bytes_limited(MAX_BODY_BYTES).await.map_err(|_| {
+        let detail = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+        refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    })?;
+    let bytes = bytes.map_err(|_| {
+        let detail = "the body could not be read".to_owned();
+        refuse(StatusCode::BAD_REQUEST, "unreadable_body", detail)
+    })?;
     let asked: Optimization =
-        serde_json::from_slice(&bytes).map_err(|fault| invalid(format!("in the body: {fault}")))?;
+        serde_json::from_slice(&bytes).map_err(|fault| match fault.is_data() {
+            true => refuse(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid_body",
+                fault.to_string(),
+            ),
+            false => refuse(StatusCode::BAD_REQUEST, "malformed_json", fault.to_string()),
+        })?;
     if asked.action != Action::CreateIndex && !asked.columns.is_empty() {
-        return Err(invalid("`columns` is for `create_index` alone".to_owned()).into());
+        let detail = "`columns` is for `create_index` alone".to_owned();
+        return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).into());
     }
     Ok(asked)
 }

@@ -13,7 +13,10 @@ use crate::{
 const PATH: &str = "/api/v1/performance/database/optimize";
 
 async fn post(service: &Service, user: Option<&str>, body: &str) -> Answer {
-    let mut request = TestRequest::post().uri(PATH).set_payload(body.to_owned());
+    let mut request = TestRequest::post()
+        .uri(PATH)
+        .insert_header(("content-type", "application/json"))
+        .set_payload(body.to_owned());
     if let Some(user) = user {
         let token = ("authorization", format!("Bearer {user}"));
         request = request.insert_header(("x-user", user)).insert_header(token);
@@ -146,24 +149,52 @@ async fn only_an_administrators_token_opens_it_and_a_faulty_body_is_told() {
     send_as_is(routes, cookie)
         .await
         .is_problem(401, "token_missing");
+    let large = format!(r#"{{"action":"vacuum","table":"{}"}}"#, "t".repeat(17_000));
     let faulty = [
-        "",
-        "nonsense",
-        "{}",
-        r#"{"action":"drop","table":"t"}"#,
-        r#"{"action":"vacuum"}"#,
-        r#"{"action":"vacuum","table":"t","columns":["a"]}"#,
-        r#"{"action":"vacuum","table":"t","dryrun":false}"#,
-        r#"{"action":"create_index","table":"t"}"#,
-        r#"{"action":"create_index","table":"t; DROP TABLE t","columns":["a"],"dry_run":false}"#,
-        r#"{"action":"create_index","table":"t","columns":["a) --"],"dry_run":false}"#,
-        &format!(r#"{{"action":"vacuum","table":"{}"}}"#, "t".repeat(17_000)),
+        ("", 400, "malformed_json"),
+        ("nonsense", 400, "malformed_json"),
+        ("{}", 422, "invalid_body"),
+        (r#"{"action":"drop","table":"t"}"#, 422, "invalid_body"),
+        (r#"{"action":"vacuum"}"#, 422, "invalid_body"),
+        (
+            r#"{"action":"vacuum","table":"t","columns":["a"]}"#,
+            422,
+            "invalid_body",
+        ),
+        (
+            r#"{"action":"vacuum","table":"t","dryrun":false}"#,
+            422,
+            "invalid_body",
+        ),
+        (
+            r#"{"action":"create_index","table":"t"}"#,
+            422,
+            "invalid_body",
+        ),
+        (
+            r#"{"action":"create_index","table":"t; DROP TABLE t","columns":["a"],"dry_run":false}"#,
+            422,
+            "invalid_body",
+        ),
+        (
+            r#"{"action":"create_index","table":"t","columns":["a) --"],"dry_run":false}"#,
+            422,
+            "invalid_body",
+        ),
+        (&large, 413, "body_too_large"),
     ];
-    for body in faulty {
-        post(&service, Some("root"), body)
-            .await
-            .is_problem(400, "invalid_body");
+    for (body, status, code) in faulty {
+        let answer = post(&service, Some("root"), body).await;
+        answer.is_problem(status, code);
     }
+    let form = TestRequest::post()
+        .uri(PATH)
+        .insert_header(("x-user", "root"))
+        .insert_header(("authorization", "Bearer root"))
+        .insert_header(("content-type", "application/x-www-form-urlencoded"))
+        .set_payload(r#"{"action":"vacuum","table":"t"}"#);
+    let routes = |config: &mut _| service.performance.configure(config);
+    send_as_is(routes, form).await.is_problem(415, "not_json");
     for (action, column, code) in [
         ("create_index", json!(["c"]), "unknown_column"),
         ("create_index", json!(["b"]), "unknown_column"),
