@@ -4,6 +4,7 @@ mod options;
 pub(crate) mod planned;
 mod relevance;
 mod session;
+mod set_list;
 mod shares;
 mod task;
 mod upkeep;
