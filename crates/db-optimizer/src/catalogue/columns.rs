@@ -163,3 +163,26 @@ impl Column {
         self.values.as_ref().map_or(0.0, |it| it.null_share)
     }
 }
+
+#[cfg(test)]
+impl Column {
+    /// A column with so many values of four bytes: an `integer`, or a `text` where it says so.
+    pub(crate) fn example(number: i16, name: &str, is_text: bool, distinct: f64) -> Column {
+        Column {
+            number,
+            name: Identifier::new(name, name),
+            type_name: if is_text { "text" } else { "integer" }.to_owned(),
+            fixed_length: (!is_text).then_some(4.0),
+            alignment: 4.0,
+            has_order: true,
+            deduplicates: true,
+            needs_pattern_class: is_text,
+            is_text,
+            values: Some(Values {
+                null_share: 0.0,
+                width: 4.0,
+                distinct,
+            }),
+        }
+    }
+}
