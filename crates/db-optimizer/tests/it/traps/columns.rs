@@ -24,10 +24,8 @@ async fn a_column_that_is_always_the_same_finds_nothing() {
 #[tokio::test]
 async fn a_column_that_follows_from_another_adds_nothing_to_it() {
     let schema = "CREATE TABLE homes (zip int, city int, note text);
-        INSERT INTO homes SELECT i % 2000, i % 2000 / 20, repeat('x', 80)
-        FROM generate_series(1, 20000) i;
-        CREATE STATISTICS homes_place (dependencies, mcv) ON zip, city FROM homes;
-        ALTER STATISTICS homes_place SET STATISTICS 3000;";
+        INSERT INTO homes SELECT i / 2, i / 200, repeat('x', 80) FROM generate_series(1, 20000) i;
+        CREATE STATISTICS homes_place (dependencies) ON zip, city FROM homes;";
     let workload = "SELECT * FROM homes WHERE city = 2 AND zip = 42;";
     assert_eq!(advise(schema, workload).await, ["ON public.homes (zip)"]);
 }
