@@ -4,6 +4,7 @@ mod options;
 pub(crate) mod planned;
 mod relevance;
 mod session;
+mod set_list;
 mod shares;
 mod task;
 mod upkeep;
@@ -68,14 +69,15 @@ async fn searched<Q: Queries>(
     started: Instant,
     on_progress: impl FnMut(SearchProgress) + Send,
 ) -> Result<Searched, AdviseError> {
+    // First of all: what a dropped call has left would be in the plans of things as they are.
+    let Some(mut whatif) = WhatIf::begin(queries).await? else {
+        return Err(AdviseError::NoHypoPg);
+    };
     let (planned, unplanned) = planned::plan(queries, workload).await?;
     let names: BTreeSet<_> = (planned.iter())
         .flat_map(|it| usage::tables_of(&it.plan))
         .collect();
     let catalogue = Catalogue::read(queries, names).await?;
-    let Some(mut whatif) = WhatIf::begin(queries).await? else {
-        return Err(AdviseError::NoHypoPg);
-    };
     let found = search(
         &mut whatif,
         &planned,

@@ -124,3 +124,192 @@ fn rule_of(keys: &[Key], otherwise: Rule) -> Rule {
         false => Rule::Expression,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        catalogue::{ExistingIndex, ExistingKey},
+        usage::{Filter, FilterShape, Order, OrderKey},
+    };
+
+    fn column(name: &str) -> Operand {
+        Operand::Column(name.to_owned())
+    }
+
+    fn order(keys: &[(&str, bool)]) -> Order {
+        let key = |(name, descending): &(&str, bool)| OrderKey {
+            operand: column(name),
+            descending: *descending,
+            nulls_first: *descending,
+        };
+        Order {
+            keys: keys.iter().map(key).collect(),
+        }
+    }
+
+    /// All that is proposed on `public.t`, without what follows from the same in every case.
+    fn proposed(table_use: &TableUse, table: &Table) -> Vec<String> {
+        let proposed = propose(table_use, table).into_iter();
+        let mut proposed: Vec<String> = proposed
+            .map(|it| it.definition.on_clause().replace("ON public.t ", ""))
+            .collect();
+        proposed.sort();
+        proposed
+    }
+
+    #[track_caller]
+    fn check(table_use: &TableUse, expected: &[&str]) {
+        assert_eq!(proposed(table_use, &Table::example()), expected);
+    }
+
+    #[test]
+    fn equality_comes_before_a_range_and_before_an_order() {
+        let equal_and_range = TableUse {
+            equalities: vec![column("a")],
+            ranges: vec![column("b")],
+            ..TableUse::default()
+        };
+        check(&equal_and_range, &["(a)", "(a, b)", "(b)"]);
+        let equal_and_order = TableUse {
+            equalities: vec![column("a")],
+            orders: vec![order(&[("b", true)])],
+            ..TableUse::default()
+        };
+        check(&equal_and_order, &["(a)", "(a, b)", "(b)"]);
+    }
+
+    #[test]
+    fn only_directions_that_differ_are_said() {
+        let ordered = |keys: &[(&str, bool)]| TableUse {
+            orders: vec![order(keys)],
+            ..TableUse::default()
+        };
+        check(&ordered(&[("a", true), ("b", true)]), &["(a, b)"]);
+        check(&ordered(&[("a", false), ("b", false)]), &["(a, b)"]);
+        check(&ordered(&[("a", true), ("b", false)]), &["(a, b DESC)"]);
+        check(&ordered(&[("a", false), ("b", true)]), &["(a, b DESC)"]);
+    }
+
+    #[test]
+    fn every_branch_of_an_or_has_its_own() {
+        let branch = |name: &str| crate::usage::Branch {
+            equalities: vec![column(name)],
+            ranges: Vec::new(),
+        };
+        let either = TableUse {
+            branches: vec![branch("a"), branch("b")],
+            ..TableUse::default()
+        };
+        check(&either, &["(a)", "(b)"]);
+    }
+
+    #[test]
+    fn beginnings_and_parts_of_texts_have_their_classes() {
+        let texts = TableUse {
+            prefixes: vec![column("x")],
+            patterns: vec![column("w")],
+            ..TableUse::default()
+        };
+        check(
+            &texts,
+            &["(x text_pattern_ops)", "USING gin (w gin_trgm_ops)"],
+        );
+    }
+
+    #[test]
+    fn a_state_limits_the_rows_and_one_value_of_many_does_not() {
+        let filter = |name: &str| Filter {
+            sql: format!("{name} = 7"),
+            shape: FilterShape::Equality,
+            columns: vec![name.to_owned()],
+        };
+        let limited = TableUse {
+            equalities: vec![column("a"), column("s")],
+            filters: vec![filter("a"), filter("s")],
+            ..TableUse::default()
+        };
+        check(
+            &limited,
+            &["(a)", "(a) WHERE s = 7", "(a, s)", "(s)", "(s, a)"],
+        );
+    }
+
+    #[test]
+    fn what_is_needed_besides_is_included_or_a_last_key() {
+        let covered = TableUse {
+            equalities: vec![column("a")],
+            needed: Some(BTreeSet::from(["a".to_owned(), "b".to_owned()])),
+            ..TableUse::default()
+        };
+        check(&covered, &["(a)", "(a) INCLUDE (b)", "(a, b)"]);
+        let whole_rows = TableUse {
+            equalities: vec![column("a")],
+            ..TableUse::default()
+        };
+        check(&whole_rows, &["(a)"]);
+    }
+
+    #[test]
+    fn what_is_there_or_begins_like_it_is_not_proposed() {
+        let key = |column| ExistingKey {
+            column,
+            descending: false,
+            nulls_first: false,
+            is_default: true,
+        };
+        let wide = ExistingIndex {
+            name: "wide".to_owned(),
+            keys: vec![key(1), key(2)],
+            include: Vec::new(),
+            is_btree: true,
+            is_unique: false,
+            is_valid: true,
+            is_needed: false,
+            predicate: None,
+            bytes: 8192.0,
+            definition: String::new(),
+        };
+        let table_use = TableUse {
+            equalities: vec![column("a")],
+            ranges: vec![column("b")],
+            ..TableUse::default()
+        };
+        let with = |index: ExistingIndex| {
+            let mut table = Table::example();
+            table.indexes.push(index);
+            proposed(&table_use, &table)
+        };
+        let all = ["(a)", "(a, b)", "(b)"];
+        assert_eq!(with(wide.clone()), ["(b)"]);
+        let is_valid = false;
+        assert_eq!(
+            with(ExistingIndex {
+                is_valid,
+                ..wide.clone()
+            }),
+            all
+        );
+        let predicate = Some("s = 1".to_owned());
+        assert_eq!(
+            with(ExistingIndex {
+                predicate,
+                ..wide.clone()
+            }),
+            all
+        );
+        let is_btree = false;
+        assert_eq!(
+            with(ExistingIndex {
+                is_btree,
+                ..wide.clone()
+            }),
+            all
+        );
+        let mut other_class = wide;
+        other_class.keys[0].is_default = false;
+        assert_eq!(with(other_class), all);
+    }
+}

@@ -10,6 +10,8 @@ use ruleiq_query::Queries;
 
 use crate::Error;
 
+#[cfg(test)]
+pub(crate) use self::indexes::ExistingKey;
 pub(crate) use self::{columns::Column, indexes::ExistingIndex, tables::Table};
 
 /// A table's own number, which no other has.
@@ -49,5 +51,20 @@ impl Catalogue {
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.values()
+    }
+}
+
+#[cfg(test)]
+impl Catalogue {
+    /// One table.
+    pub(crate) fn of(table: Table) -> Catalogue {
+        let name = (
+            table.name.schema.name().to_owned(),
+            table.name.table.name().to_owned(),
+        );
+        Catalogue {
+            by_name: BTreeMap::from([(name, table.oid)]),
+            tables: BTreeMap::from([(table.oid, table)]),
+        }
     }
 }

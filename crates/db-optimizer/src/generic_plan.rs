@@ -31,7 +31,7 @@ const MAX_SLOW: usize = 3;
 pub enum NotPlanned {
     /// It is a command that is not planned.
     Command,
-    /// Its text is lost, or longer than what is read.
+    /// Its text is lost, longer than what is read, or has a zero byte in it.
     Text,
     /// The server does not understand the text: it is cut, or made for other parameters.
     Syntax,
@@ -84,6 +84,10 @@ impl<'a, Q: Queries> Planner<'a, Q> {
     ///
     /// When the connection is lost.
     pub(crate) async fn plan(&mut self, text: &str) -> Result<Result<Plan, NotPlanned>, Error> {
+        // The protocol ends a text there.
+        if text.contains('\0') {
+            return Ok(Err(NotPlanned::Text));
+        }
         if !is_planned(text) {
             return Ok(Err(NotPlanned::Command));
         }
@@ -141,7 +145,14 @@ impl<'a, Q: Queries> Planner<'a, Q> {
             false => format!(" ({})", types.join(", ")),
         };
         let prepare = format!("PREPARE {NAME}{types} AS {text}");
-        let outcome = match queries.execute(&prepare, &[]).await {
+        let mut prepared = queries.execute(&prepare, &[]).await;
+        if prepared.as_ref().is_err_and(is_taken) {
+            // A call that was dropped has left it, and it outlives what is rolled back.
+            let forget = format!("ROLLBACK TO SAVEPOINT ruleiq_plan; DEALLOCATE {NAME}");
+            queries.batch_execute(&forget).await?;
+            prepared = queries.execute(&prepare, &[]).await;
+        }
+        let outcome = match prepared {
             Ok(_) => {
                 let explained = self.explain().await;
                 // A prepared statement outlives what is rolled back.
@@ -170,6 +181,11 @@ impl<'a, Q: Queries> Planner<'a, Q> {
         let row = self.queries.query_one(&explain, &[]).await?;
         Ok(row.get::<_, PlanText>(0).0)
     }
+}
+
+/// Whether there is a prepared statement of this name already.
+fn is_taken(error: &QueryError) -> bool {
+    error.sql_state() == Some(&SqlState::DUPLICATE_PSTATEMENT)
 }
 
 /// The number of the parameter whose type the server asks for: it names it as `$2` in every language.

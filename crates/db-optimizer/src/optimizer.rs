@@ -105,6 +105,14 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
     /// # Errors
     ///
     /// When HypoPG is not installed, no statement can be planned, or a statement fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// When it returns, with advice or an error, no hypothetical index, prepared statement or setting is
+    /// left, unless the connection is lost. Dropped, it may leave a transaction open, settings changed and
+    /// hypothetical indexes in `EXPLAIN`s of the same session, on a client of the driver's own:
+    /// `ROLLBACK; RESET ALL` before the client is used again. The next call forgets the indexes
+    /// and the prepared statement. `ruleiq-pools` closes such a connection.
     pub async fn advise(
         &self,
         workload: &Workload,

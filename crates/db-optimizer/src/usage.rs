@@ -13,6 +13,8 @@ use crate::{
 };
 
 pub(crate) use self::order::Order;
+#[cfg(test)]
+pub(crate) use self::order::OrderKey;
 
 /// What is compared or sorted: a column, or an expression over columns of one table.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -1,12 +1,10 @@
 //! What it costs to keep an index while the workload runs once.
 
-use std::collections::BTreeSet;
-
-use ruleiq_query::{TokenKind, tokens};
-
-use crate::{IndexDefinition, catalogue::Table};
-
-use super::planned::Planned;
+use super::{
+    planned::Planned,
+    set_list::{changed_columns, mentions},
+};
+use crate::{Identifier, IndexDefinition, KeyOn, catalogue::Table};
 
 /// The entries that all runs of all statements add to an index.
 pub(super) fn entries(index: &IndexDefinition, table: &Table, planned: &[Planned]) -> f64 {
@@ -45,41 +43,17 @@ fn entries_of_one(index: &IndexDefinition, table: &Table, statement: &Planned) -
 /// learn of the row's new place, which a heap-only update would have spared them.
 fn updated(index: &IndexDefinition, table: &Table, sql: &str) -> f64 {
     let changed = changed_columns(sql);
-    let keys = index.keys.iter().filter_map(|it| it.as_column());
-    let mut held = keys.chain(&index.include);
+    let is_changed = |it: &Identifier| changed.contains(it.name());
+    let mut keys = index.keys.iter().map(|it| match &it.on {
+        KeyOn::Column(name) => is_changed(name),
+        KeyOn::Expression(sql) => mentions(sql, &changed),
+    });
     let predicate = index.predicate.as_deref().unwrap_or("");
-    let in_predicate = changed
-        .iter()
-        .any(|name| tokens(predicate).any(|it| it.text.trim_matches('"') == name));
-    if !held.any(|it| changed.contains(it.name())) && !in_predicate {
+    if !keys.any(|it| it) && !index.include.iter().any(is_changed) && !mentions(predicate, &changed)
+    {
         return 0.0;
     }
     #[expect(clippy::cast_precision_loss, reason = "a table has few indexes")]
     let others = table.indexes.len() as f64;
     1.0 + others
-}
-
-/// The columns after `SET`, without quotes.
-fn changed_columns(sql: &str) -> BTreeSet<String> {
-    let mut changed = BTreeSet::new();
-    let all: Vec<_> = tokens(sql).collect();
-    let Some(set) = all.iter().position(|it| it.is_word("set")) else {
-        return changed;
-    };
-    let mut depth = 0_i32;
-    for pair in all[set..].windows(2) {
-        match pair[0].text {
-            "(" => depth += 1,
-            ")" => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 && (pair[0].is_word("where") || pair[0].is_word("from")) {
-            break;
-        }
-        let is_name = matches!(pair[0].kind, TokenKind::Word | TokenKind::QuotedIdentifier);
-        if is_name && pair[1].text == "=" && depth == 0 {
-            changed.insert(pair[0].text.trim_matches('"').to_owned());
-        }
-    }
-    changed
 }

@@ -18,7 +18,8 @@ pub(crate) struct Column {
     pub(crate) fixed_length: Option<f64>,
     /// What values are aligned to, in bytes.
     pub(crate) alignment: f64,
-    /// Whether a btree can hold it, by the type's own operator class.
+    /// Whether a btree can hold it, by the type's own operator class, and its values are no longer
+    /// than what `ANALYZE` looks at.
     pub(crate) has_order: bool,
     /// Whether equal values are stored once (manual, "Deduplication").
     pub(crate) deduplicates: bool,
@@ -43,7 +44,7 @@ pub(crate) struct Values {
 const COLUMNS: &str = "
 SELECT att.attrelid, att.attnum, att.attname::text, quote_ident(att.attname),
        format_type(base.oid, NULL), base.typlen, base.typalign::text,
-       class.oid IS NOT NULL,
+       class.oid IS NOT NULL AND NOT (base.typlen = -1 AND stats.too_wide IS TRUE),
        coalesce(image.found AND (att.attcollation = 0 OR col.collisdeterministic), false),
        base.typcategory = 'S'
          AND NOT (coalesce(col.collcollate, '') IN ('C', 'POSIX')
@@ -79,9 +80,16 @@ LEFT JOIN LATERAL (
     WHERE amprocfamily = class.opcfamily AND amproclefttype = class.opcintype AND amprocnum = 4
     LIMIT 1
 ) image ON true
-LEFT JOIN pg_stats stats
-  ON stats.schemaname = nsp.nspname AND stats.tablename = rel.relname
- AND stats.attname = att.attname AND stats.inherited = (rel.relkind = 'p')
+LEFT JOIN LATERAL (
+    -- ANALYZE takes values of more than a kilobyte for distinct and lists none of them, and it
+    -- counts one that is stored out of line as short (`analyze.c`, WIDTH_THRESHOLD). A btree
+    -- refuses values of more than 2,704 bytes.
+    SELECT null_frac, avg_width, n_distinct,
+           n_distinct < 0 AND most_common_vals IS NULL AND histogram_bounds IS NULL AS too_wide
+    FROM pg_stats
+    WHERE schemaname = nsp.nspname AND tablename = rel.relname
+      AND attname = att.attname AND inherited = (rel.relkind = 'p')
+) stats ON true
 WHERE att.attrelid = ANY($1) AND att.attnum > 0 AND NOT att.attisdropped
 ORDER BY att.attrelid, att.attnum";
 
@@ -153,5 +161,28 @@ impl Column {
 
     pub(crate) fn null_share(&self) -> f64 {
         self.values.as_ref().map_or(0.0, |it| it.null_share)
+    }
+}
+
+#[cfg(test)]
+impl Column {
+    /// A column with so many values of four bytes: an `integer`, or a `text` where it says so.
+    pub(crate) fn example(number: i16, name: &str, is_text: bool, distinct: f64) -> Column {
+        Column {
+            number,
+            name: Identifier::new(name, name),
+            type_name: if is_text { "text" } else { "integer" }.to_owned(),
+            fixed_length: (!is_text).then_some(4.0),
+            alignment: 4.0,
+            has_order: true,
+            deduplicates: true,
+            needs_pattern_class: is_text,
+            is_text,
+            values: Some(Values {
+                null_share: 0.0,
+                width: 4.0,
+                distinct,
+            }),
+        }
     }
 }

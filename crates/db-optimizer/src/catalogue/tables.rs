@@ -97,3 +97,34 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+impl Table {
+    /// `public.t` with a hundred thousand rows: numbers `a` and `b` of many values, `s` of four, a
+    /// text `x`, and a wide text `w`.
+    pub(crate) fn example() -> Table {
+        let mut wide = Column::example(5, "w", true, -1.0);
+        if let Some(values) = &mut wide.values {
+            values.width = 200.0;
+        }
+        Table {
+            oid: 1,
+            name: QualifiedName {
+                schema: Identifier::new("public", "public"),
+                table: Identifier::new("t", "t"),
+            },
+            is_partitioned: false,
+            rows: 100_000.0,
+            pages: 3_000.0,
+            visible_pages: 3_000.0,
+            columns: vec![
+                Column::example(1, "a", false, -0.1),
+                Column::example(2, "b", false, -1.0),
+                Column::example(3, "s", false, 4.0),
+                Column::example(4, "x", true, -1.0),
+                wide,
+            ],
+            indexes: Vec::new(),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What is searched for, in the numbers of the search.
 
 use super::{
-    Found, LEAST_GAIN, LEAST_GAIN_OF_BASE, LEAST_GAIN_OF_ONE, Task,
+    Found, HEIGHT, LEAST_GAIN, LEAST_GAIN_OF_BASE, LEAST_GAIN_OF_ONE, Task,
     costs::Costs,
     index_set::{self, IndexSet},
     layers::LayerAnswer,
@@ -188,12 +188,17 @@ impl Problem {
     pub(super) fn is_useless(&self, costs: &mut Costs, set: IndexSet, index: usize) -> bool {
         let smaller = set.without(index);
         let whole = self.estimate(costs, smaller);
-        let saving = self.saving(costs, smaller, set);
-        let betters_one = self.touched[index].iter().any(|it| {
-            let (without, with) = (costs.estimate(*it, smaller), costs.estimate(*it, set));
-            let least = (LEAST_GAIN_OF_ONE * without).max(LEAST_GAIN_OF_BASE * costs.base(*it));
-            without - with > least
-        });
+        let mut saving = self.upkeep(smaller) - self.upkeep(set);
+        let mut betters_one = false;
+        for &statement in &self.touched[index] {
+            let without = costs.estimate(statement, smaller);
+            let gain = without - costs.estimate(statement, set);
+            if gain.abs() > HEIGHT {
+                saving += self.weights[statement] * gain;
+                let of_base = LEAST_GAIN_OF_BASE * costs.base(statement);
+                betters_one |= gain > of_base.max(LEAST_GAIN_OF_ONE * without);
+            }
+        }
         saving <= 0.0 || (saving < whole * LEAST_GAIN && !betters_one)
     }
 }

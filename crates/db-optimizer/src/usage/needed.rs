@@ -79,3 +79,74 @@ fn texts(node: &Node) -> impl Iterator<Item = &String> {
     let keys = node.sort_key.iter().chain(&node.group_key);
     conditions.into_iter().flatten().chain(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        catalogue::{Catalogue, Table},
+        plan::Plan,
+        usage::of_plan,
+    };
+
+    /// `None` where the rows themselves are needed.
+    #[track_caller]
+    fn check(plan: &serde_json::Value, expected: Option<&[&str]>) {
+        let plan = Plan::parse(&json!([{ "Plan": plan }]).to_string()).unwrap();
+        let uses = of_plan(&plan, &Catalogue::of(Table::example()));
+        let needed = uses[0].needed.as_ref();
+        let needed = needed.map(|it| it.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(needed.as_deref(), expected);
+    }
+
+    fn scan(output: &[&str], filter: &str) -> serde_json::Value {
+        json!({
+            "Node Type": "Seq Scan", "Relation Name": "t", "Schema": "public", "Alias": "o",
+            "Output": output, "Filter": filter
+        })
+    }
+
+    #[test]
+    fn what_a_scan_gives_and_is_filtered_by_is_needed() {
+        check(&scan(&["o.a"], "(o.b = 7)"), Some(&["a", "b"]));
+        check(
+            &scan(&["(o.a + o.s)"], "(lower(o.x) = 'y'::text)"),
+            Some(&["a", "s", "x"]),
+        );
+    }
+
+    #[test]
+    fn a_whole_row_and_its_address_are_in_no_index() {
+        check(&scan(&["o.*"], "(o.b = 7)"), None);
+        check(&scan(&["o.ctid", "o.a"], "(o.b = 7)"), None);
+    }
+
+    /// A scan under an aggregate gives all columns, as that is cheaper than to pick.
+    #[test]
+    fn what_an_aggregate_speaks_of_is_needed_and_not_what_it_is_given() {
+        let plan = json!({
+            "Node Type": "Aggregate", "Output": ["o.s", "count(o.b)"], "Group Key": ["o.s"],
+            "Plans": [scan(&["o.a", "o.b", "o.s", "o.x", "o.w"], "(o.a = 7)")]
+        });
+        check(&plan, Some(&["a", "b", "s"]));
+    }
+
+    #[test]
+    fn a_sort_above_needs_its_keys() {
+        let plan = json!({
+            "Node Type": "Sort", "Output": ["o.a"], "Sort Key": ["o.b DESC"],
+            "Plans": [scan(&["o.a", "o.b"], "(o.s = 1)")]
+        });
+        check(&plan, Some(&["a", "b", "s"]));
+    }
+
+    #[test]
+    fn rows_that_are_changed_are_needed_themselves() {
+        let plan = json!({
+            "Node Type": "ModifyTable", "Operation": "Update", "Relation Name": "t",
+            "Schema": "public", "Alias": "o", "Plans": [scan(&["1"], "(o.a = 7)")]
+        });
+        check(&plan, None);
+    }
+}

@@ -20,6 +20,7 @@ mod overview;
 mod plans;
 mod slow_queries;
 mod table_stats;
+mod traps;
 
 use ruleiq_test_support::TestDatabase;
 use tokio_postgres::{Client, NoTls};
