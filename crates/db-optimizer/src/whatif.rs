@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use ruleiq_query::{Error as QueryError, Queries, Statement};
-use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 
 use crate::{
@@ -219,25 +218,6 @@ pub(crate) struct Outcome {
     indexes: Vec<String>,
 }
 
-/// A plan, of which only this is read.
-#[derive(Deserialize)]
-struct Explained {
-    #[serde(rename = "Plan")]
-    plan: PlanNode,
-}
-
-#[derive(Deserialize)]
-struct PlanNode {
-    #[serde(rename = "Total Cost")]
-    cost: f64,
-    #[serde(rename = "Plan Rows")]
-    rows: f64,
-    #[serde(rename = "Index Name")]
-    index: Option<String>,
-    #[serde(rename = "Plans", default)]
-    children: Vec<PlanNode>,
-}
-
 impl Explain {
     /// Has the server read a statement without parameters. It takes one statement and no more.
     pub(crate) async fn ready(queries: &impl Queries, sql: &str) -> Result<Explain, QueryError> {
@@ -245,7 +225,7 @@ impl Explain {
         Ok(Explain::Ready(queries.prepare(&explain).await?))
     }
 
-    /// Plans the statement; `None` where that takes too long.
+    /// Plans the statement; `None` where that takes too long, or the plan cannot be read.
     pub(crate) async fn run(&self, queries: &impl Queries) -> Result<Option<Outcome>, Error> {
         match self {
             Explain::Ready(statement) => {
@@ -255,7 +235,8 @@ impl Explain {
                     }
                     other => other.map_err(Error::reading("a plan with hypothetical indexes"))?,
                 };
-                Ok(Some(Outcome::read(&row.get::<_, PlanText>(0).0)))
+                let plan = Plan::parse(&row.get::<_, PlanText>(0).0);
+                Ok(plan.ok().map(|it| Outcome::of(&it)))
             }
             Explain::Generic(sql) => {
                 let mut planner = Planner::begin(queries).await?;
@@ -268,35 +249,11 @@ impl Explain {
 }
 
 impl Outcome {
-    /// What cannot be read, such as a cost beyond all numbers, is preferred to nothing.
-    fn read(text: &str) -> Outcome {
-        let explained: Vec<Explained> = serde_json::from_str(text).unwrap_or_default();
-        let mut outcome = Outcome {
-            cost: f64::INFINITY,
-            rows: 0.0,
-            indexes: Vec::new(),
-        };
-        if let Some(explained) = explained.into_iter().next() {
-            (outcome.cost, outcome.rows) = (explained.plan.cost, explained.plan.rows);
-            explained.plan.into_indexes(&mut outcome.indexes);
-        }
-        outcome
-    }
-
     fn of(plan: &Plan) -> Outcome {
         Outcome {
             cost: plan.total_cost(),
             rows: plan.root.plan_rows.unwrap_or(0.0),
             indexes: plan.nodes().filter_map(|it| it.index.clone()).collect(),
-        }
-    }
-}
-
-impl PlanNode {
-    fn into_indexes(self, found: &mut Vec<String>) {
-        found.extend(self.index);
-        for child in self.children {
-            child.into_indexes(found);
         }
     }
 }
