@@ -109,7 +109,8 @@ impl<Q: Queries> Search<'_, '_, Q> {
                     .filled(problem, costs, other, score, IndexSet::default())
                     .await?;
                 self.ask_touched(problem, costs, set, other).await?;
-                let saving = problem.saving(costs, set, other);
+                // By what a set is taken, too: or the same one would be offered again and again.
+                let saving = problem.at_most(costs, set) - problem.at_most(costs, other);
                 if saving > problem.least_saving() {
                     return Ok(Some(other));
                 }
