@@ -13,6 +13,9 @@ const MAX_LAYERS: usize = 10;
 /// A layer that betters a statement by less than this is the last.
 const LEAST_GAIN: f64 = 0.005;
 
+/// With so few statements, each is also planned with what was proposed for others: one index may
+/// serve several, though it is no one's best.
+const FEW: usize = 40;
 /// However many statements there are, each has so many questions.
 const LEAST_LAYERS: u64 = 4;
 /// So many candidates are tried at once: with more, planning a join takes ever longer.
@@ -49,8 +52,11 @@ impl<'b, Q: Queries> Search<'_, 'b, Q> {
         for statement in self.dearest_first() {
             // Each has its share, and what those before it have left.
             self.layers_until = self.whatif.explains + share.max(LEAST_LAYERS);
-            let own = &self.task.statements[statement].own;
-            let all: Vec<usize> = own.iter().copied().collect();
+            let of_statement = &self.task.statements[statement];
+            let all: Vec<usize> = match count <= FEW {
+                true => of_statement.relevant.clone(),
+                false => of_statement.own.iter().copied().collect(),
+            };
             let mut winners: Vec<usize> = Vec::new();
             for part in parts(&all) {
                 let from = answers.len();
