@@ -249,6 +249,8 @@ impl Encoder {
         state.params.quality = level;
         state.params.lgwin = brotli_window_log(body.len());
         state.params.size_hint = body.len();
+        // One block for all of it: of several, each has brotli ask for all of its output anew, a little larger each time.
+        state.params.lgblock = state.params.lgwin;
 
         let mut encoded = Vec::with_capacity(likely_size(body));
         let finish = BrotliEncoderOperation::BROTLI_OPERATION_FINISH;

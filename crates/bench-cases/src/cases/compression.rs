@@ -120,7 +120,7 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
         for (name, size, bodies) in SIZES {
             let name = format!("{}_{name}", coding.as_str());
             let settings = Settings::new(options, (size, bodies), coding);
-            let all = against(coding, size);
+            let all = against(coding);
             cases.extend(all.map(|it| compressed(&name, settings, it)));
         }
     }
@@ -131,11 +131,10 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
 }
 
 /// At which of our levels it is no more bytes and no more CPU.
-fn against(coding: Coding, size_bytes: usize) -> [Against; 2] {
+fn against(coding: Coding) -> [Against; 2] {
     match coding {
         Coding::Brotli => [Against::Actix(3), Against::Tower(4)],
-        Coding::Zstd if size_bytes <= 32 * 1024 => [Against::Actix(1), Against::Tower(1)],
-        Coding::Zstd => [Against::Actix(3), Against::Tower(3)],
+        Coding::Zstd => [Against::Actix(1), Against::Tower(1)],
         Coding::Gzip => [Against::Actix(1), Against::Tower(6)],
     }
 }
