@@ -165,7 +165,12 @@ impl Database {
             "SELECT 'CREATE DATABASE {DATABASE}' \
              WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec\n"
         );
-        self.superuser.run_script("postgres", &script, SCRIPT_LIMIT)
+        self.superuser
+            .run_script("postgres", &script, SCRIPT_LIMIT)?;
+        // With it, advice on indexes is tried out by the planner, and not only estimated.
+        let hypopg = "SELECT 'CREATE EXTENSION hypopg' FROM pg_available_extensions \
+                      WHERE name = 'hypopg' AND installed_version IS NULL \\gexec\n";
+        self.superuser.run_script(DATABASE, hypopg, SCRIPT_LIMIT)
     }
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    IndexDefinition, Method, Unplanned,
+    DroppableIndex, IndexDefinition, Unplanned,
     advise::Searched,
     candidates::{self, Rule},
     catalogue::Table,
     count,
     index_name::{self, Taken},
+    search::Found,
+    whatif::PlanWith,
 };
 
 /// The indexes that serve a workload best.
@@ -21,8 +23,17 @@ use crate::{
 pub struct Advice {
     /// The indexes to make, those that save most first. None is an answer, too: no index helps.
     pub indexes: Vec<IndexAdvice>,
+    /// Further indexes that the planner could not be asked about: they are estimated from statistics,
+    /// and not tested by what-if. Without HypoPG, all are.
+    pub untested: Vec<IndexAdvice>,
+    /// Whether HypoPG was there to try indexes out.
+    pub has_what_if: bool,
     /// Indexes that are there and that nothing needs, once those above are.
     pub replaced: Vec<ReplacedIndex>,
+    /// Indexes of the same tables that could be dropped whatever is made: unused for as long as the
+    /// statistics tell, the same as another, or the beginning of one. No plan of the workload takes one
+    /// that is called unused.
+    pub droppable: Vec<DroppableIndex>,
     /// What the workload costs as things are, in the planner's units.
     pub cost_before: f64,
     /// What it would cost.
@@ -103,6 +114,28 @@ pub struct StatementCost {
     pub cost_before: f64,
     /// What one run would cost.
     pub cost_after: f64,
+    /// What it costs with constants from statistics, where they make a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<SampledCost>,
+    /// The plan as things are, without constants, where it would be another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_before: Option<String>,
+    /// The plan with all indexes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_after: Option<String>,
+}
+
+/// What a statement with parameters costs as things are, with and without constants. The server
+/// takes the cheaper way; [`StatementCost::cost_before`] is its cost.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SampledCost {
+    /// How often constants were drawn from the columns' statistics.
+    pub draws: usize,
+    /// What the plan for any constants costs.
+    pub generic_cost: f64,
+    /// What the plans for the constants that were drawn cost on the whole.
+    pub custom_cost: f64,
 }
 
 /// An index that is there and that a new one makes superfluous: it begins with the same keys, over the
@@ -131,7 +164,7 @@ pub enum Confidence {
     Confirmed,
     /// The planner takes it for any constants: it does not know how many rows they find.
     ConfirmedForAnyConstants,
-    /// The planner could not be asked.
+    /// The planner could not be asked: an estimate from statistics.
     Unconfirmed,
 }
 
@@ -141,6 +174,9 @@ const AFTER_VACUUM: &str =
     "answers without the table only after VACUUM: few of its pages are known to be visible to all";
 const LEAF_BY_LEAF: &str =
     "blocks writes to all partitions while it is built: `apply` builds it partition by partition";
+const TRIGRAM: &str = "its operator class is of the extension `pg_trgm`";
+const FOREIGN_KEY: &str =
+    "without it, each row that goes from the other table has all of this one read";
 const EXPRESSION: &str =
     "its size is a guess, and ANALYZE has to follow: nothing is known of the expression's values";
 
@@ -148,22 +184,43 @@ impl Advice {
     pub(crate) fn new(searched: Searched, mut taken: Taken, elapsed: Duration) -> Advice {
         let found = &searched.found;
         let before: f64 = searched.planned.iter().map(|it| it.calls * it.cost).sum();
-        let mut indexes: Vec<IndexAdvice> = (0..found.chosen.len())
-            .map(|place| IndexAdvice::new(&searched, place, &mut taken))
-            .collect();
-        indexes.sort_by(|a, b| b.saving().total_cmp(&a.saving()));
-        let statements = searched.planned.iter().zip(&found.costs);
-        let statements: Vec<StatementCost> = statements
-            .map(|(it, cost)| StatementCost {
-                name: it.name.clone(),
-                calls: it.calls,
-                share_before: ratio(it.calls * it.cost, before),
-                cost_before: it.cost,
-                cost_after: *cost,
+        let mut advised = |found: &Found| -> Vec<IndexAdvice> {
+            let mut indexes: Vec<IndexAdvice> = (0..found.chosen.len())
+                .map(|place| IndexAdvice::new(&searched, found, place, &mut taken))
+                .collect();
+            indexes.sort_by(|a, b| b.saving().total_cmp(&a.saving()));
+            indexes
+        };
+        let indexes = advised(found);
+        let untested = advised(&searched.estimated);
+        let statements: Vec<StatementCost> = (searched.planned.iter().zip(&found.costs))
+            .enumerate()
+            .map(|(at, (it, cost))| {
+                let after = searched.plans_after.get(at).and_then(Option::as_ref);
+                StatementCost {
+                    name: it.name.clone(),
+                    calls: it.calls,
+                    share_before: ratio(it.calls * it.cost, before),
+                    cost_before: it.cost,
+                    cost_after: *cost,
+                    sampled: it.sampled.map(|it| SampledCost {
+                        draws: it.draws,
+                        generic_cost: it.generic_cost,
+                        custom_cost: it.custom_cost,
+                    }),
+                    plan_before: after.map(|_| it.plan.outline()),
+                    plan_after: after.map(|it| outline(it, &searched, &indexes)),
+                }
             })
             .collect();
+        let replaced = replaced(&searched, &indexes);
+        let mut droppable = searched.droppable.clone();
+        droppable.retain(|it| !replaced.iter().any(|other| other.index == it.index));
         Advice {
-            replaced: replaced(&searched, &indexes),
+            droppable,
+            replaced,
+            untested,
+            has_what_if: searched.has_what_if,
             cost_before: before,
             cost_after: statements.iter().map(|it| it.calls * it.cost_after).sum(),
             upkeep: indexes.iter().map(|it| it.upkeep).sum(),
@@ -179,9 +236,13 @@ impl Advice {
         }
     }
 
-    /// The statements that make the indexes, without names, one a line.
+    /// The statements that make the indexes, without names, one a line: those that were tried out, and
+    /// only where none could be, those that are estimated.
     pub fn create_statements(&self) -> String {
-        let lines = self.indexes.iter();
+        let lines = match self.has_what_if {
+            true => self.indexes.iter(),
+            false => self.untested.iter(),
+        };
         lines
             .map(|it| format!("CREATE INDEX {};\n", it.definition.on_clause()))
             .collect()
@@ -189,8 +250,7 @@ impl Advice {
 }
 
 impl IndexAdvice {
-    fn new(searched: &Searched, place: usize, taken: &mut Taken) -> IndexAdvice {
-        let found = &searched.found;
+    fn new(searched: &Searched, found: &Found, place: usize, taken: &mut Taken) -> IndexAdvice {
         let proposed = &searched.task.candidates[found.chosen[place]];
         let definition = proposed.candidate.definition.clone();
         let words: Vec<String> = definition.keys.iter().map(|it| it.word()).collect();
@@ -199,7 +259,7 @@ impl IndexAdvice {
         let quoted = index_name::quote(&name);
         let is_partitioned = table_of(searched, &definition).is_some_and(|it| it.is_partitioned);
         let concurrently = if is_partitioned { "" } else { " CONCURRENTLY" };
-        let (helps, cost_ratio) = helped(searched, place);
+        let (helps, cost_ratio) = helped(searched, found, place);
         let is_generic = |it: &HelpedStatement| {
             (searched.planned.iter()).any(|planned| planned.name == it.name && planned.is_generic())
         };
@@ -212,12 +272,12 @@ impl IndexAdvice {
             size_bytes: count::of_estimate(proposed.bytes),
             upkeep: proposed.upkeep,
             cost_ratio,
-            confidence: match (definition.method, helps.iter().all(is_generic)) {
-                (Method::Btree, false) => Confidence::Confirmed,
-                (Method::Btree, true) => Confidence::ConfirmedForAnyConstants,
-                _ => Confidence::Unconfirmed,
+            confidence: match (proposed.is_tested, helps.iter().all(is_generic)) {
+                (true, false) => Confidence::Confirmed,
+                (true, true) => Confidence::ConfirmedForAnyConstants,
+                (false, _) => Confidence::Unconfirmed,
             },
-            notes: notes(searched, &definition),
+            notes: notes(searched, &definition, proposed.candidate.rule),
             rule: proposed.candidate.rule,
             name,
             definition,
@@ -242,8 +302,7 @@ fn table_of<'a>(searched: &'a Searched, index: &IndexDefinition) -> Option<&'a T
 }
 
 /// The statements that an index helps, and what it leaves of the workload's cost.
-fn helped(searched: &Searched, place: usize) -> (Vec<HelpedStatement>, f64) {
-    let found = &searched.found;
+fn helped(searched: &Searched, found: &Found, place: usize) -> (Vec<HelpedStatement>, f64) {
     let (mut without, mut with) = (0.0, 0.0);
     let mut helped = Vec::new();
     for (at, statement) in searched.planned.iter().enumerate() {
@@ -269,8 +328,26 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 1.0 }
 }
 
-fn notes(searched: &Searched, index: &IndexDefinition) -> Vec<&'static str> {
+/// A plan with the indexes by the names that they are to have.
+fn outline(with: &PlanWith, searched: &Searched, indexes: &[IndexAdvice]) -> String {
+    let mut text = with.plan.outline();
+    for (number, name) in &with.indexes {
+        let definition = searched.task.definition(*number);
+        if let Some(advice) = indexes.iter().find(|it| it.definition == *definition) {
+            text = text.replace(name, &advice.name);
+        }
+    }
+    text
+}
+
+fn notes(searched: &Searched, index: &IndexDefinition, rule: Rule) -> Vec<&'static str> {
     let mut notes = Vec::new();
+    if rule == Rule::Trigram {
+        notes.push(TRIGRAM);
+    }
+    if rule == Rule::ForeignKey {
+        notes.push(FOREIGN_KEY);
+    }
     let is_hidden = |it: &Table| it.visible_share() < ENOUGH_VISIBLE;
     if !index.include.is_empty() && table_of(searched, index).is_some_and(is_hidden) {
         notes.push(AFTER_VACUUM);

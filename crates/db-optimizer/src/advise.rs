@@ -1,5 +1,8 @@
 //! From a workload to advice: plan, propose, search, explain.
 
+mod checks;
+mod draws;
+mod estimated;
 mod options;
 pub(crate) mod planned;
 mod relevance;
@@ -15,17 +18,21 @@ use ruleiq_query::Queries;
 use tokio::time::Instant;
 
 use crate::{
-    Advice, AdviseError, Error, Unplanned, Workload,
-    candidates::{self, Candidate},
+    Advice, AdviseError, DropReason, DroppableIndex, Error, HealthLimits, Unplanned, Workload,
+    candidates::{self, Candidate, Rule},
     catalogue::Catalogue,
-    index_name::Taken,
+    health,
+    index_name::{self, Taken},
     search::{Found, Limits, Phase, Search, Task},
     usage::{self, TableUse},
-    whatif::WhatIf,
+    whatif::{PlanWith, WhatIf},
 };
 
 pub use self::options::{AdviseOptions, Budget, SearchProgress, Sizes};
-use self::{planned::Planned, session::Settings};
+use self::{planned::Planned, session::Settings, shares::Shares};
+
+/// Plans are told until so many times the time of the search has passed.
+const PLANS: f64 = 1.2;
 
 /// All that a search was about, and what it found.
 #[derive(Debug)]
@@ -35,6 +42,14 @@ pub(crate) struct Searched {
     pub(crate) catalogue: Catalogue,
     pub(crate) task: Task,
     pub(crate) found: Found,
+    /// What is chosen among candidates that could not be tried out, on top of that.
+    pub(crate) estimated: Found,
+    /// The plan of each statement with all that is found, where it is another one.
+    pub(crate) plans_after: Vec<Option<PlanWith>>,
+    /// The indexes of the tables that could be dropped, whatever is made.
+    pub(crate) droppable: Vec<DroppableIndex>,
+    /// Whether HypoPG is there.
+    pub(crate) has_what_if: bool,
     pub(crate) explains: u64,
 }
 
@@ -53,7 +68,11 @@ pub(crate) async fn advise<Q: Queries>(
     let searched = searched(queries, workload, options, started, on_progress).await;
     settings.restore(queries).await?;
     let searched = searched?;
-    let chosen = searched.found.chosen.iter();
+    let chosen = searched
+        .found
+        .chosen
+        .iter()
+        .chain(&searched.estimated.chosen);
     let schemas: BTreeSet<&str> = chosen
         .map(|it| searched.task.definition(*it).table.schema.name())
         .collect();
@@ -70,49 +89,104 @@ async fn searched<Q: Queries>(
     on_progress: impl FnMut(SearchProgress) + Send,
 ) -> Result<Searched, AdviseError> {
     // First of all: what a dropped call has left would be in the plans of things as they are.
-    let Some(mut whatif) = WhatIf::begin(queries).await? else {
-        return Err(AdviseError::NoHypoPg);
-    };
-    let (planned, unplanned) = planned::plan(queries, workload).await?;
-    let names: BTreeSet<_> = (planned.iter())
-        .flat_map(|it| usage::tables_of(&it.plan))
-        .collect();
-    let catalogue = Catalogue::read(queries, names).await?;
-    let found = search(
-        &mut whatif,
-        &planned,
-        &catalogue,
+    let mut whatif = WhatIf::begin(queries).await?;
+    let searched = searched_in(
+        queries,
+        whatif.as_mut(),
+        workload,
         options,
         started,
         on_progress,
     )
     .await;
-    let explains = whatif.explains;
-    whatif.end().await?;
-    let (task, found) = found?;
+    if let Some(whatif) = whatif {
+        whatif.end().await?;
+    }
+    searched
+}
+
+async fn searched_in<Q: Queries>(
+    queries: &Q,
+    mut whatif: Option<&mut WhatIf<'_, Q>>,
+    workload: &Workload,
+    options: &AdviseOptions,
+    started: Instant,
+    on_progress: impl FnMut(SearchProgress) + Send,
+) -> Result<Searched, AdviseError> {
+    let (planned, unplanned, own) = planned_with_checks(queries, workload).await?;
+    let names: BTreeSet<_> = (planned.iter())
+        .flat_map(|it| usage::tables_of(&it.plan))
+        .collect();
+    let catalogue = Catalogue::read(queries, names).await?;
+    let mut planned = planned;
+    planned::sample(queries, &mut planned, &catalogue).await?;
+    let uses: Vec<Vec<TableUse>> = (planned.iter())
+        .map(|it| usage::of_plan(&it.plan, &catalogue))
+        .collect();
+    let proposals = proposed(&uses, &catalogue, own);
+    let mut shares = Shares::default();
+    let read = Read {
+        planned: &planned,
+        uses: &uses,
+        catalogue: &catalogue,
+    };
+    let tested = whatif.as_deref_mut();
+    let task = task::task(queries, tested, &mut shares, &read, &proposals, options).await?;
+    let has_what_if = whatif.is_some();
+    let (mut found, mut plans, mut explains) = (Found::nothing(&task), Vec::new(), 0);
+    if let Some(whatif) = whatif {
+        found = search(whatif, &planned, &task, options, started, on_progress).await?;
+        plans = plans_after(whatif, &task, &found, started + options.time.mul_f64(PLANS)).await?;
+        explains = whatif.explains;
+    }
+    let estimated = estimated::choose(queries, &mut shares, &read, &task, &found, options).await?;
     Ok(Searched {
+        droppable: droppable(queries, &catalogue, &planned, &plans).await?,
         planned,
         unplanned,
         catalogue,
         task,
         found,
+        estimated,
+        plans_after: plans,
+        has_what_if,
         explains,
     })
+}
+
+/// What was read of a workload.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    planned: &'a [Planned],
+    uses: &'a [Vec<TableUse>],
+    catalogue: &'a Catalogue,
+}
+
+/// The statements, and what foreign keys ask because of them: those from the last number on.
+async fn planned_with_checks<Q: Queries>(
+    queries: &Q,
+    workload: &Workload,
+) -> Result<(Vec<Planned>, Vec<Unplanned>, usize), AdviseError> {
+    let (mut planned, mut unplanned) = planned::plan(queries, workload).await?;
+    if planned.is_empty() {
+        return Err(AdviseError::NothingPlanned { unplanned });
+    }
+    let own = planned.len();
+    let checks = checks::of(queries, &planned).await?;
+    let (of_checks, not_of_checks) = planned::plan(queries, &checks).await?;
+    planned.extend(of_checks);
+    unplanned.extend(not_of_checks);
+    Ok((planned, unplanned, own))
 }
 
 async fn search<Q: Queries>(
     whatif: &mut WhatIf<'_, Q>,
     planned: &[Planned],
-    catalogue: &Catalogue,
+    task: &Task,
     options: &AdviseOptions,
     started: Instant,
     mut on_progress: impl FnMut(SearchProgress) + Send,
-) -> Result<(Task, Found), AdviseError> {
-    let uses: Vec<Vec<TableUse>> = (planned.iter())
-        .map(|it| usage::of_plan(&it.plan, catalogue))
-        .collect();
-    let proposals = proposed(&uses, catalogue);
-    let task = task::task(whatif, planned, &uses, &proposals, catalogue, options).await?;
+) -> Result<Found, AdviseError> {
     let before: f64 = planned.iter().map(|it| it.calls * it.cost).sum();
     let mut on_better = |found: &Found| {
         let after = found.costs.iter().zip(planned);
@@ -124,7 +198,7 @@ async fn search<Q: Queries>(
     };
     let search = Search {
         whatif,
-        task: &task,
+        task,
         limits: &Limits {
             time: options.time,
             explains: options.explains,
@@ -135,19 +209,76 @@ async fn search<Q: Queries>(
         layers_until: 0,
         on_better: &mut on_better,
     };
-    let found = search.run().await?;
-    Ok((task, found))
+    Ok(search.run().await?)
+}
+
+/// The plans with all indexes that are found, of the statements that they help, until there is no more time.
+async fn plans_after<Q: Queries>(
+    whatif: &mut WhatIf<'_, Q>,
+    task: &Task,
+    found: &Found,
+    until: Instant,
+) -> Result<Vec<Option<PlanWith>>, Error> {
+    let indexes: Vec<_> = (found.chosen.iter())
+        .map(|it| (*it, task.definition(*it)))
+        .collect();
+    let mut plans = Vec::new();
+    for (statement, after) in task.statements.iter().zip(&found.costs) {
+        let is_asked = *after < statement.cost * 0.999 && Instant::now() < until;
+        let plan = match is_asked {
+            true => whatif.plan(&statement.explain, &indexes).await?,
+            false => None,
+        };
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+/// The indexes of these tables that could be dropped. One that a plan takes is not called unused, and
+/// none of a partitioned table: plans name the indexes of its parts.
+async fn droppable(
+    queries: &impl Queries,
+    catalogue: &Catalogue,
+    planned: &[Planned],
+    plans_after: &[Option<PlanWith>],
+) -> Result<Vec<DroppableIndex>, Error> {
+    let tables = |is_partitioned: bool| -> BTreeSet<String> {
+        let tables = catalogue.tables();
+        let tables = tables.filter(|it| it.is_partitioned == is_partitioned);
+        tables.map(|it| it.name.to_string()).collect()
+    };
+    let (whole, partitioned) = (tables(false), tables(true));
+    let before = planned.iter().map(|it| &it.plan);
+    let after = plans_after.iter().flatten().map(|it| &it.plan);
+    let used: BTreeSet<String> = (before.chain(after))
+        .flat_map(|it| it.nodes().filter_map(|it| it.index.as_deref()))
+        .flat_map(|it| [format!(".{it}"), format!(".{}", index_name::quote(it))])
+        .collect();
+    let mut droppable = health::droppable_indexes(queries, &HealthLimits::default()).await?;
+    droppable.retain(|it| match it.reason {
+        DropReason::Unused => {
+            whole.contains(&it.table) && !used.iter().any(|name| it.index.ends_with(name))
+        }
+        _ => whole.contains(&it.table) || partitioned.contains(&it.table),
+    });
+    Ok(droppable)
 }
 
 /// The candidates of each statement.
-fn proposed(uses: &[Vec<TableUse>], catalogue: &Catalogue) -> Vec<Vec<Candidate>> {
-    let of_statement = |uses: &Vec<TableUse>| {
+///
+/// Those from `own` on are what foreign keys ask.
+fn proposed(uses: &[Vec<TableUse>], catalogue: &Catalogue, own: usize) -> Vec<Vec<Candidate>> {
+    let of_statement = |(at, uses): (usize, &Vec<TableUse>)| {
         let proposals = uses
             .iter()
             .flat_map(|it| candidates::propose(it, catalogue.table(it.table)));
-        proposals.collect()
+        let named = proposals.map(|it| Candidate {
+            rule: if at < own { it.rule } else { Rule::ForeignKey },
+            ..it
+        });
+        named.collect()
     };
-    uses.iter().map(of_statement).collect()
+    uses.iter().enumerate().map(of_statement).collect()
 }
 
 /// The bytes that all new indexes may take.

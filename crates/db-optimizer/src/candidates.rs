@@ -5,6 +5,7 @@
 //! and of what the catalogue says, one file each.
 
 mod composite;
+mod contents;
 mod covering;
 mod expression;
 mod order;
@@ -48,6 +49,10 @@ pub enum Rule {
     Prefix,
     /// Texts by any part of them.
     Trigram,
+    /// Documents, arrays, words and areas by what is in them.
+    Contents,
+    /// What a foreign key refers to: a row that goes is looked for here.
+    ForeignKey,
 }
 
 /// A proposal.
@@ -80,6 +85,7 @@ pub(crate) fn propose(table_use: &TableUse, table: &Table) -> Vec<Candidate> {
     composite::propose(table_use, table, &mut plain);
     order::propose(table_use, table, &mut plain);
     pattern::propose(table_use, table, &mut plain);
+    contents::propose(table_use, table, &mut plain);
     let plain = plain.into_candidates();
 
     let mut all = Proposals::default();

@@ -46,9 +46,6 @@ pub enum AdviseError {
          `CREATE EXTENSION pg_stat_statements`, or give a workload"
     )]
     NotRecorded,
-    /// Nothing can be tried out without HypoPG.
-    #[error("the extension `hypopg` is not installed in this database: `CREATE EXTENSION hypopg`")]
-    NoHypoPg,
     /// The server could plan no statement at all.
     #[error("none of the {} statements could be planned", unplanned.len())]
     NothingPlanned {

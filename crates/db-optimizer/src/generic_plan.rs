@@ -5,6 +5,7 @@
 //! extended protocol, which takes one command alone, in a transaction that only reads and is rolled
 //! back, and it is never executed.
 
+mod inner;
 mod repair;
 
 use ruleiq_query::{Error as QueryError, Queries};
@@ -16,6 +17,8 @@ use crate::{
     plan::{Plan, PlanText},
     read_only::ReadOnly,
 };
+
+pub(crate) use self::inner::planned_text;
 
 /// The name of the prepared statement.
 const NAME: &str = "ruleiq_generic_plan";
@@ -48,6 +51,60 @@ pub enum NotPlanned {
         /// Its code.
         sql_state: String,
     },
+}
+
+/// A value for each parameter of a statement, as SQL.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Draw(pub(crate) Vec<String>);
+
+/// The plans of one statement.
+#[derive(Debug)]
+pub(crate) struct Plans {
+    /// For any constants.
+    pub(crate) generic: Plan,
+    /// For each draw of them.
+    pub(crate) custom: Vec<Plan>,
+}
+
+impl Plans {
+    /// The plan of a statement without parameters.
+    pub(crate) fn only(plan: Plan) -> Plans {
+        Plans {
+            generic: plan,
+            custom: Vec::new(),
+        }
+    }
+
+    fn parse(texts: &[String]) -> Option<Plans> {
+        let mut plans = texts.iter().map(|it| Plan::parse(it).ok());
+        Some(Plans {
+            generic: plans.next()??,
+            custom: plans.collect::<Option<_>>()?,
+        })
+    }
+
+    /// What the server would take, as `choose_custom_plan` does (`plancache.c`): the plan for any
+    /// constants, unless those for each are cheaper on the whole. Their mean cost.
+    pub(crate) fn cost(&self) -> f64 {
+        self.generic
+            .total_cost()
+            .min(self.custom_cost().unwrap_or(f64::INFINITY))
+    }
+
+    /// The mean cost of the plans for each draw.
+    pub(crate) fn custom_cost(&self) -> Option<f64> {
+        let sum: f64 = self.custom.iter().map(Plan::total_cost).sum();
+        #[expect(clippy::cast_precision_loss, reason = "there are few draws")]
+        (!self.custom.is_empty()).then(|| sum / self.custom.len() as f64)
+    }
+
+    /// The plans that the server would take.
+    pub(crate) fn taken(&self) -> &[Plan] {
+        match self.custom_cost() {
+            Some(it) if it < self.generic.total_cost() => &self.custom,
+            _ => std::slice::from_ref(&self.generic),
+        }
+    }
 }
 
 /// A transaction in which statements are planned.
@@ -84,25 +141,39 @@ impl<'a, Q: Queries> Planner<'a, Q> {
     ///
     /// When the connection is lost.
     pub(crate) async fn plan(&mut self, text: &str) -> Result<Result<Plan, NotPlanned>, Error> {
+        let plans = self.plans(text, &[]).await?;
+        Ok(plans.map(|it| it.generic))
+    }
+
+    /// The plan of a statement for any constants, and one for each draw of them.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost.
+    pub(crate) async fn plans(
+        &mut self,
+        text: &str,
+        draws: &[Draw],
+    ) -> Result<Result<Plans, NotPlanned>, Error> {
         // The protocol ends a text there.
         if text.contains('\0') {
             return Ok(Err(NotPlanned::Text));
         }
-        if !is_planned(text) {
+        let Some(text) = planned_text(text) else {
             return Ok(Err(NotPlanned::Command));
-        }
+        };
         if self.slow >= MAX_SLOW {
             return Ok(Err(NotPlanned::TooSlow));
         }
-        let mut outcome = self.attempt(text).await;
+        let mut outcome = self.attempt(text, draws).await;
         let is_misread = |error: &QueryError| error.sql_state() == Some(&SqlState::SYNTAX_ERROR);
         if let Some(repaired) = repair::repaired(text)
             && outcome.as_ref().is_err_and(is_misread)
         {
-            outcome = self.attempt(&repaired).await;
+            outcome = self.attempt(&repaired, draws).await;
         }
         match outcome {
-            Ok(text) => Ok(Plan::parse(&text).map_err(|_| NotPlanned::Command)),
+            Ok(texts) => Ok(Plans::parse(&texts).ok_or(NotPlanned::Command)),
             Err(error) => match error.sql_state() {
                 Some(state) if !error.is_connection_lost() => {
                     let why = NotPlanned::of(state);
@@ -115,12 +186,12 @@ impl<'a, Q: Queries> Planner<'a, Q> {
     }
 
     /// Plans the text, and tells the server that a parameter is a text where it cannot tell itself.
-    async fn attempt(&self, text: &str) -> Result<String, QueryError> {
+    async fn attempt(&self, text: &str, draws: &[Draw]) -> Result<Vec<String>, QueryError> {
         let mut types: Vec<&str> = Vec::new();
         loop {
-            let outcome = self.once(text, &types).await;
+            let outcome = self.once(text, &types, draws).await;
             let error = match outcome {
-                Ok(plan) => return Ok(plan),
+                Ok(plans) => return Ok(plans),
                 Err(error) => error,
             };
             let is_untyped = error.sql_state() == Some(&SqlState::INDETERMINATE_DATATYPE);
@@ -137,7 +208,12 @@ impl<'a, Q: Queries> Planner<'a, Q> {
         }
     }
 
-    async fn once(&self, text: &str, types: &[&str]) -> Result<String, QueryError> {
+    async fn once(
+        &self,
+        text: &str,
+        types: &[&str],
+        draws: &[Draw],
+    ) -> Result<Vec<String>, QueryError> {
         let queries = self.queries;
         queries.batch_execute("SAVEPOINT ruleiq_plan").await?;
         let types = match types.is_empty() {
@@ -154,7 +230,7 @@ impl<'a, Q: Queries> Planner<'a, Q> {
         }
         let outcome = match prepared {
             Ok(_) => {
-                let explained = self.explain().await;
+                let explained = self.explain_all(draws).await;
                 // A prepared statement outlives what is rolled back.
                 let undo = "ROLLBACK TO SAVEPOINT ruleiq_plan";
                 queries.batch_execute(undo).await?;
@@ -168,14 +244,27 @@ impl<'a, Q: Queries> Planner<'a, Q> {
         outcome
     }
 
-    async fn explain(&self) -> Result<String, QueryError> {
+    async fn explain_all(&self, draws: &[Draw]) -> Result<Vec<String>, QueryError> {
         let count =
             "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = $1";
         let row = self.queries.query_one(count, &[&NAME]).await?;
         let count = usize::try_from(row.get::<_, i32>(0)).unwrap_or(0);
-        let values = match count {
-            0 => String::new(),
-            _ => format!("({})", vec!["NULL"; count].join(", ")),
+        let null = |_| "NULL".to_owned();
+        let mut plans = vec![self.explain(&Draw((0..count).map(null).collect())).await?];
+        if !draws.is_empty() {
+            let custom = "SET LOCAL plan_cache_mode = force_custom_plan";
+            self.queries.batch_execute(custom).await?;
+        }
+        for draw in draws {
+            plans.push(self.explain(draw).await?);
+        }
+        Ok(plans)
+    }
+
+    async fn explain(&self, Draw(values): &Draw) -> Result<String, QueryError> {
+        let values = match values.is_empty() {
+            true => String::new(),
+            false => format!("({})", values.join(", ")),
         };
         let explain = format!("EXPLAIN (VERBOSE, SETTINGS, FORMAT JSON) EXECUTE {NAME}{values}");
         let row = self.queries.query_one(&explain, &[]).await?;
@@ -197,16 +286,6 @@ fn untyped_parameter(error: &QueryError) -> Option<usize> {
     (1..=100).contains(&number).then_some(number)
 }
 
-/// Whether a statement is planned at all, by its first word.
-pub(crate) fn is_planned(text: &str) -> bool {
-    let normalized = ruleiq_query::Fingerprint::normalized(text);
-    let mut words = normalized.split(' ').skip_while(|it| *it == "(");
-    matches!(
-        words.next(),
-        Some("select" | "insert" | "update" | "delete" | "merge" | "with" | "values" | "table")
-    )
-}
-
 impl NotPlanned {
     fn of(state: &SqlState) -> NotPlanned {
         match *state {
@@ -224,32 +303,6 @@ impl NotPlanned {
             _ => NotPlanned::Refused {
                 sql_state: state.code().to_owned(),
             },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_planned_is_told_by_its_first_word() {
-        for text in [
-            "SELECT 1",
-            "/* x */ (select $1)",
-            "With x AS (SELECT 1) TABLE x",
-            "merge into t",
-        ] {
-            assert!(is_planned(text), "{text}");
-        }
-        for text in [
-            "",
-            "CREATE TABLE select (x int)",
-            "BEGIN",
-            "EXPLAIN SELECT 1",
-            "selects",
-        ] {
-            assert!(!is_planned(text), "{text}");
         }
     }
 }

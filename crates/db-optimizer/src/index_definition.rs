@@ -49,6 +49,8 @@ pub enum Method {
     Btree,
     /// Words, array elements, trigrams.
     Gin,
+    /// Ranges, areas.
+    Gist,
 }
 
 /// One key of an index.
@@ -198,8 +200,10 @@ impl IndexDefinition {
     /// What follows `CREATE INDEX`, its options and its name: `ON table (keys) …`.
     pub fn on_clause(&self) -> String {
         let mut sql = format!("ON {}", self.table);
-        if self.method == Method::Gin {
-            sql.push_str(" USING gin");
+        match self.method {
+            Method::Btree => {}
+            Method::Gin => sql.push_str(" USING gin"),
+            Method::Gist => sql.push_str(" USING gist"),
         }
         let keys: Vec<String> = self.keys.iter().map(Key::to_string).collect();
         sql.push_str(&format!(" ({})", keys.join(", ")));

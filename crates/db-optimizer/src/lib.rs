@@ -11,6 +11,7 @@ mod create_index;
 mod doctor;
 mod duration;
 mod error;
+mod estimate;
 mod explain;
 mod expression;
 mod finding;
@@ -39,7 +40,9 @@ mod whatif;
 mod workload;
 
 pub use crate::{
-    advice::{Advice, Confidence, HelpedStatement, IndexAdvice, ReplacedIndex, StatementCost},
+    advice::{
+        Advice, Confidence, HelpedStatement, IndexAdvice, ReplacedIndex, SampledCost, StatementCost,
+    },
     advise::{AdviseOptions, Budget, SearchProgress, Sizes},
     builder::Builder,
     candidates::Rule,

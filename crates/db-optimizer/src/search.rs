@@ -60,8 +60,12 @@ pub(crate) struct Statement {
 pub(crate) struct Proposed {
     pub(crate) candidate: Candidate,
     pub(crate) bytes: f64,
+    /// The part of the table's rows that it holds.
+    pub(crate) share: f64,
     /// What keeping it costs while the workload runs once, in the planner's units.
     pub(crate) upkeep: f64,
+    /// Whether the planner can be asked about it. The search is among these.
+    pub(crate) is_tested: bool,
 }
 
 /// How long to search.
@@ -90,6 +94,17 @@ pub(crate) struct Found {
     pub(crate) costs_without: Vec<Vec<f64>>,
     /// Whether nothing better was in sight when the search ended.
     pub(crate) is_complete: bool,
+}
+
+impl Found {
+    /// Things as they are.
+    pub(crate) fn nothing(task: &Task) -> Found {
+        Found {
+            costs: task.statements.iter().map(|it| it.cost).collect(),
+            is_complete: true,
+            ..Found::default()
+        }
+    }
 }
 
 /// An index must better the whole, with its upkeep, by this part, or one statement by the next.

@@ -28,6 +28,8 @@ pub(crate) enum Operand {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TableUse {
     pub(crate) table: Oid,
+    /// What the plan calls the table.
+    pub(crate) alias: String,
     /// Compared for equality with a value that is the same for all rows.
     pub(crate) equalities: Vec<Operand>,
     /// Compared for equality with each of several values.
@@ -38,6 +40,8 @@ pub(crate) struct TableUse {
     pub(crate) prefixes: Vec<Operand>,
     /// Compared by `LIKE` or a regular expression with any other pattern.
     pub(crate) patterns: Vec<Operand>,
+    /// Asked for what is in it: documents, arrays, words, areas.
+    pub(crate) contents: Vec<Contents>,
     /// Compared for equality with a column of the table of another alias.
     pub(crate) joins: Vec<(Operand, String)>,
     /// Each branch of an `OR` of which every branch could be looked up.
@@ -52,6 +56,15 @@ pub(crate) struct TableUse {
     pub(crate) filters: Vec<Filter>,
     /// The columns that the statement needs, and `None` where it needs the rows themselves.
     pub(crate) needed: Option<BTreeSet<String>>,
+}
+
+/// A value that is asked for what is in it, as `tags @> '{a}'` does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Contents {
+    pub(crate) of: Operand,
+    pub(crate) operator: String,
+    /// The type that it is compared with, as SQL, where the plan says so.
+    pub(crate) with: Option<String>,
 }
 
 /// One branch of an `OR`.
@@ -126,7 +139,7 @@ type Aliases<'a> = BTreeMap<String, &'a Table>;
 pub(crate) fn of_plan(plan: &Plan, catalogue: &Catalogue) -> Vec<TableUse> {
     let aliases = aliases(plan, catalogue);
     let mut uses: BTreeMap<String, TableUse> = (aliases.iter())
-        .map(|(alias, table)| (alias.clone(), TableUse::of(table)))
+        .map(|(alias, table)| (alias.clone(), TableUse::of(alias, table)))
         .collect();
     for node in plan.nodes() {
         for condition in conditions_of(node) {
@@ -147,9 +160,10 @@ pub(crate) fn tables_of(plan: &Plan) -> impl Iterator<Item = (String, String)> {
 }
 
 impl TableUse {
-    fn of(table: &Table) -> TableUse {
+    fn of(alias: &str, table: &Table) -> TableUse {
         TableUse {
             table: table.oid,
+            alias: alias.to_owned(),
             needed: Some(BTreeSet::new()),
             ..TableUse::default()
         }
@@ -171,7 +185,7 @@ fn aliases<'a>(plan: &Plan, catalogue: &'a Catalogue) -> Aliases<'a> {
 }
 
 /// All conditions of a node. `Recheck Cond` says again what `Index Cond` says below it.
-fn conditions_of(node: &Node) -> impl Iterator<Item = &str> {
+pub(crate) fn conditions_of(node: &Node) -> impl Iterator<Item = &str> {
     let all = [
         &node.filter,
         &node.index_cond,
@@ -190,14 +204,21 @@ fn only_alias(expression: &Expression) -> Option<String> {
     is_only.then(|| alias.clone())
 }
 
-/// What an index could hold of an expression over one table's columns.
+/// What a btree could hold of an expression over one table's columns.
 fn operand(expression: &Expression, table: &Table) -> Option<Operand> {
     let expression = uncast(expression, table);
+    let found = any_operand(expression, table)?;
+    match &found {
+        Operand::Column(name) => table.column(name)?.has_order.then_some(found),
+        Operand::Expression(..) => Some(found),
+    }
+}
+
+/// What any index could hold of an expression over one table's columns.
+fn any_operand(expression: &Expression, table: &Table) -> Option<Operand> {
     if let Some(column) = expression.as_column() {
-        let known = table.column(&column.column)?;
-        return known
-            .has_order
-            .then(|| Operand::Column(column.column.clone()));
+        table.column(&column.column)?;
+        return Some(Operand::Column(column.column.clone()));
     }
     let columns: Vec<String> = (expression.columns().into_iter())
         .map(|it| it.column)

@@ -5,14 +5,14 @@
 //! user is executed, and none is kept prepared: a plan that was made before an index would not know
 //! of it (manual of HypoPG, "Limitations"). No index is ever unique: the planner would believe it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use ruleiq_query::{Error as QueryError, Queries, Statement};
 use tokio_postgres::error::SqlState;
 
 use crate::{
     Error, IndexDefinition,
-    generic_plan::Planner,
+    generic_plan::{Draw, Planner, Plans},
     plan::{Plan, PlanText},
 };
 
@@ -29,6 +29,14 @@ pub(crate) struct WhatIf<'a, Q> {
     alive: BTreeMap<usize, u32>,
     /// How often the planner was asked.
     pub(crate) explains: u64,
+}
+
+/// A plan with hypothetical indexes.
+#[derive(Debug)]
+pub(crate) struct PlanWith {
+    pub(crate) plan: Plan,
+    /// The number of each of them that is in it, with the name that it has there.
+    pub(crate) indexes: BTreeMap<usize, String>,
 }
 
 /// The answer to one question.
@@ -70,11 +78,6 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
         Ok(Some(session))
     }
 
-    /// The connection.
-    pub(crate) fn queries(&self) -> &'a Q {
-        self.queries
-    }
-
     async fn forget(&self) -> Result<(), Error> {
         let reset = format!("SELECT {}.hypopg_reset()", self.schema);
         let forgotten = self.queries.query(&reset, &[]).await;
@@ -88,25 +91,72 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
         self.forget().await
     }
 
-    /// The bytes of an index as HypoPG believes, or why it knows no such index.
+    /// The bytes of each index as HypoPG believes, and `None` for one that it does not take: another
+    /// access method than its own, no such operator class, no immutable function.
     pub(crate) async fn hypopg_bytes(
         &mut self,
-        index: &IndexDefinition,
-    ) -> Result<Result<f64, Refused>, Error> {
+        indexes: &[IndexDefinition],
+    ) -> Result<Vec<Option<f64>>, Error> {
+        let mut all = vec![None; indexes.len()];
+        let mut parts: Vec<Range<usize>> = (0..indexes.len())
+            .step_by(MAX_ALIVE)
+            .map(|from| from..(from + MAX_ALIVE).min(indexes.len()))
+            .collect();
+        while let Some(part) = parts.pop() {
+            match self.bytes_of_part(&indexes[part.clone()]).await? {
+                Some(bytes) => all[part].copy_from_slice(&bytes),
+                // One of them is refused, and with it the others.
+                None if part.len() > 1 => {
+                    let middle = part.start + part.len() / 2;
+                    parts.extend([part.start..middle, middle..part.end]);
+                }
+                None => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// The bytes of all, if none is refused.
+    async fn bytes_of_part(
+        &mut self,
+        indexes: &[IndexDefinition],
+    ) -> Result<Option<Vec<Option<f64>>>, Error> {
         let make = format!(
-            "SELECT indexrelid, {0}.hypopg_relation_size(indexrelid)::float8
-             FROM {0}.hypopg_create_index($1::text)",
+            "SELECT {0}.hypopg_relation_size(made.indexrelid)::float8
+             FROM unnest($1::text[]) WITH ORDINALITY asked (sql, place),
+                  LATERAL {0}.hypopg_create_index(asked.sql) made
+             ORDER BY asked.place",
             self.schema
         );
-        let sql = creation(index);
-        let row = match self.queries.query_one(&make, &[&sql]).await {
-            Ok(row) => row,
-            Err(error) if error.as_db_error().is_some() => return Ok(Err(Refused)),
-            Err(error) => return Err(Error::reading("what HypoPG says")(error)),
-        };
-        let (oid, bytes): (u32, f64) = (row.get(0), row.get(1));
-        self.change(&[oid], &[]).await?;
-        Ok(Ok(bytes))
+        let texts: Vec<String> = indexes.iter().map(creation).collect();
+        let made = self.queries.query(&make, &[&texts]).await;
+        // Those before one that is refused are there: they know of no transaction.
+        self.forget().await?;
+        match made {
+            Ok(rows) => Ok(Some(rows.iter().map(|it| Some(it.get(0))).collect())),
+            Err(error) if error.as_db_error().is_some() => Ok(None),
+            Err(error) => Err(Error::reading("what HypoPG says")(error)),
+        }
+    }
+
+    /// The plan of a statement as if exactly these indexes were there.
+    pub(crate) async fn plan(
+        &mut self,
+        explain: &Explain,
+        indexes: &[(usize, &IndexDefinition)],
+    ) -> Result<Option<PlanWith>, Error> {
+        self.make(indexes, |_| true).await?;
+        self.explains += 1;
+        let plans = explain.without_draws().plans(self.queries).await?;
+        Ok(plans.map(|it| {
+            let plan = it.generic;
+            let names = plan.nodes().filter_map(|it| it.index.clone());
+            let number = |name: String| Some((self.number(&name)?, name));
+            PlanWith {
+                indexes: names.filter_map(number).collect(),
+                plan,
+            }
+        }))
     }
 
     /// Plans a statement as if exactly these indexes were there besides the real ones. `None` where
@@ -136,7 +186,7 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
 
     /// Plans a statement with the hypothetical indexes that there are.
     async fn explain(&mut self, explain: &Explain) -> Result<Option<Answer>, Error> {
-        self.explains += 1;
+        self.explains += explain.plan_count();
         let explained = explain.run(self.queries).await?;
         Ok(explained.map(|it| Answer {
             cost: it.cost,
@@ -180,22 +230,18 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
 
     /// The numbers of the hypothetical indexes among these. Their names begin with `<oid>`.
     fn numbers(&self, names: &[String]) -> Vec<usize> {
-        let oid = |name: &String| {
-            name.strip_prefix('<')?
-                .split_once('>')?
-                .0
-                .parse::<u32>()
-                .ok()
-        };
-        let oids: Vec<u32> = names.iter().filter_map(oid).collect();
-        let used = self.alive.iter().filter(|it| oids.contains(it.1));
-        used.map(|it| *it.0).collect()
+        let mut numbers: Vec<usize> = names.iter().filter_map(|it| self.number(it)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    fn number(&self, name: &str) -> Option<usize> {
+        let oid: u32 = name.strip_prefix('<')?.split_once('>')?.0.parse().ok()?;
+        let found = self.alive.iter().find(|it| *it.1 == oid);
+        found.map(|it| *it.0)
     }
 }
-
-/// HypoPG knows no such index: an access method or an expression that it does not take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused;
 
 fn creation(index: &IndexDefinition) -> String {
     format!("CREATE INDEX {}", index.on_clause())
@@ -206,8 +252,9 @@ fn creation(index: &IndexDefinition) -> String {
 pub(crate) enum Explain {
     /// A statement without parameters, which the server has read once. It is planned anew each time.
     Ready(Statement),
-    /// A statement with parameters, which is planned for any values of them.
-    Generic(String),
+    /// A statement with parameters, which is planned for any values of them, and for those that are
+    /// drawn: the cheaper way counts.
+    Generic { sql: String, draws: Vec<Draw> },
 }
 
 /// What matters of a plan.
@@ -227,6 +274,29 @@ impl Explain {
 
     /// Plans the statement; `None` where that takes too long, or the plan cannot be read.
     pub(crate) async fn run(&self, queries: &impl Queries) -> Result<Option<Outcome>, Error> {
+        Ok(self.plans(queries).await?.map(|it| Outcome::of(&it)))
+    }
+
+    /// The same for any constants alone.
+    fn without_draws(&self) -> Explain {
+        match self {
+            Explain::Ready(statement) => Explain::Ready(statement.clone()),
+            Explain::Generic { sql, .. } => Explain::Generic {
+                sql: sql.clone(),
+                draws: Vec::new(),
+            },
+        }
+    }
+
+    /// How many plans an answer takes.
+    fn plan_count(&self) -> u64 {
+        match self {
+            Explain::Ready(_) => 1,
+            Explain::Generic { draws, .. } => 1 + draws.len() as u64,
+        }
+    }
+
+    async fn plans(&self, queries: &impl Queries) -> Result<Option<Plans>, Error> {
         match self {
             Explain::Ready(statement) => {
                 let row = match queries.query_one(statement, &[]).await {
@@ -235,25 +305,26 @@ impl Explain {
                     }
                     other => other.map_err(Error::reading("a plan with hypothetical indexes"))?,
                 };
-                let plan = Plan::parse(&row.get::<_, PlanText>(0).0);
-                Ok(plan.ok().map(|it| Outcome::of(&it)))
+                let plan = Plan::parse(&row.get::<_, PlanText>(0).0).ok();
+                Ok(plan.map(Plans::only))
             }
-            Explain::Generic(sql) => {
+            Explain::Generic { sql, draws } => {
                 let mut planner = Planner::begin(queries).await?;
-                let planned = planner.plan(sql).await;
+                let planned = planner.plans(sql, draws).await;
                 planner.end().await?;
-                Ok(planned?.ok().map(|plan| Outcome::of(&plan)))
+                Ok(planned?.ok())
             }
         }
     }
 }
 
 impl Outcome {
-    fn of(plan: &Plan) -> Outcome {
+    fn of(plans: &Plans) -> Outcome {
+        let nodes = plans.taken().iter().flat_map(Plan::nodes);
         Outcome {
-            cost: plan.total_cost(),
-            rows: plan.root.plan_rows.unwrap_or(0.0),
-            indexes: plan.nodes().filter_map(|it| it.index.clone()).collect(),
+            cost: plans.cost(),
+            rows: plans.generic.root.plan_rows.unwrap_or(0.0),
+            indexes: nodes.filter_map(|it| it.index.clone()).collect(),
         }
     }
 }

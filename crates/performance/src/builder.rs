@@ -150,6 +150,7 @@ impl Builder {
             read_limit: self.read_limit,
             benchmark: self.benchmark,
             n_plus_one: self.n_plus_one,
+            advising: Arc::default(),
         }))
     }
 }

@@ -5,7 +5,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::routes::{benchmark, cache, database, health, metrics, optimize, pool};
+use crate::routes::{advice, benchmark, cache, database, health, metrics, optimize, pool};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,7 @@ use crate::routes::{benchmark, cache, database, health, metrics, optimize, pool}
         database::stats,
         optimize::optimize,
         database::health,
+        advice::advice,
         cache::stats,
         pool::stats,
         benchmark::benchmark,

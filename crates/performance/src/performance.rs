@@ -7,6 +7,7 @@ use ruleiq_cache::CacheManager;
 use ruleiq_metrics::Metrics;
 use ruleiq_pools::PoolManager;
 use ruleiq_web::NPlusOne;
+use tokio::sync::Mutex;
 
 use crate::{
     Builder, benchmark::Benchmark, builder::AdminGuard, routes, routes::optimize::Maintenance,
@@ -29,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) read_limit: Duration,
     pub(crate) benchmark: Benchmark,
     pub(crate) n_plus_one: Option<NPlusOne>,
+    /// Whose turn it is to search for indexes.
+    pub(crate) advising: Arc<Mutex<()>>,
 }
 
 impl Performance {

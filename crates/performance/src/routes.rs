@@ -3,6 +3,7 @@
 //! None may be stored by anybody on the way, errors included: what they tell is true for a moment,
 //! and for administrators.
 
+pub(crate) mod advice;
 pub(crate) mod benchmark;
 pub(crate) mod cache;
 pub(crate) mod database;
@@ -31,6 +32,7 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
         ("metrics", admin(performance, metrics::metrics)),
         ("database/stats", admin(performance, database::stats)),
         ("database/health", admin(performance, database::health)),
+        ("database/advice", admin(performance, advice::advice)),
         ("cache/stats", admin(performance, cache::stats)),
         ("pool/stats", admin(performance, pool::stats)),
     ];

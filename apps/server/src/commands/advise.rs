@@ -106,6 +106,10 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => optimizer.recorded_workload().await?,
     };
     let skipped: Vec<&str> = arguments.skip.iter().map(String::as_str).collect();
+    for name in &skipped {
+        let is_known = workload.statements().iter().any(|it| it.name == *name);
+        ensure!(is_known, "`--skip {name}`: no statement has this name");
+    }
     let workload = workload.without(&skipped);
     let options = options(&arguments);
     let advice = optimizer.advise(&workload, &options, progress).await;

@@ -90,6 +90,7 @@ pub(crate) async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
         get("/health", All, ""),
         get("/api/v1/performance/health", All, ""),
         get("/api/v1/performance/metrics", Admins, ""),
+        get("/api/v1/performance/database/advice", Admins, ""),
         get("/api/v1/performance/database/health", Admins, ""),
         get("/api/v1/performance/database/stats", Admins, ""),
         post("/api/v1/performance/database/optimize", Admins, "", vacuum),

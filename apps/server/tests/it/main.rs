@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "a failed test shows the server's log")]
 
 mod access;
+mod advise;
 mod assessments;
 mod auth;
 mod benchmark;

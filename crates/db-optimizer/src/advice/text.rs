@@ -12,6 +12,19 @@ impl fmt::Display for Advice {
         for index in &self.indexes {
             writeln!(f, "{index}")?;
         }
+        if !self.untested.is_empty() {
+            let why = match self.has_what_if {
+                true => "HypoPG knows no such indexes",
+                false => "HypoPG is not installed: `CREATE EXTENSION hypopg`",
+            };
+            writeln!(
+                f,
+                "-- not tested by what-if, but estimated from statistics ({why}):\n"
+            )?;
+        }
+        for index in &self.untested {
+            writeln!(f, "{index}")?;
+        }
         for it in &self.replaced {
             writeln!(
                 f,
@@ -22,7 +35,18 @@ impl fmt::Display for Advice {
                 it.sql
             )?;
         }
-        if self.indexes.is_empty() && self.is_complete {
+        for it in &self.droppable {
+            writeln!(
+                f,
+                "-- {} ({}) could go: {}; to make it again: {}\n{};\n",
+                it.index,
+                megabytes(it.bytes),
+                it.reason,
+                it.rollback_sql,
+                it.sql
+            )?;
+        }
+        if self.indexes.is_empty() && self.untested.is_empty() && self.is_complete {
             writeln!(
                 f,
                 "-- no index helps: none of {} that were thought of",

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use ruleiq_query::Queries;
 
-use super::{
-    AdviseOptions, Sizes, budget, planned::Planned, relevance::is_relevant, shares::Shares, upkeep,
-};
+use super::{AdviseOptions, Read, Sizes, budget, relevance::is_relevant, shares::Shares, upkeep};
 use crate::{
-    Error, IndexDefinition,
+    Error, IndexDefinition, Method,
     candidates::{Candidate, Rule},
-    catalogue::{Catalogue, Table},
+    catalogue::Table,
     search::{Proposed, Statement, Task},
     size,
-    usage::TableUse,
     whatif::WhatIf,
 };
 
@@ -21,53 +18,81 @@ use crate::{
 const MOST_OF_THE_ROWS: f64 = 0.8;
 
 pub(super) async fn task<Q: Queries>(
-    whatif: &mut WhatIf<'_, Q>,
-    planned: &[Planned],
-    uses: &[Vec<TableUse>],
+    queries: &Q,
+    whatif: Option<&mut WhatIf<'_, Q>>,
+    shares: &mut Shares,
+    read: &Read<'_>,
     proposals: &[Vec<Candidate>],
-    catalogue: &Catalogue,
     options: &AdviseOptions,
 ) -> Result<Task, Error> {
-    let by_name: BTreeMap<_, &Table> = catalogue.tables().map(|it| (&it.name, it)).collect();
-    let mut shares = Shares::default();
-    let mut proposed = Vec::new();
-    let mut numbers: BTreeMap<&IndexDefinition, usize> = BTreeMap::new();
+    let by_name: BTreeMap<_, &Table> = (read.catalogue.tables()).map(|it| (&it.name, it)).collect();
     let mut all: BTreeMap<&IndexDefinition, Rule> = BTreeMap::new();
     for candidate in proposals.iter().flatten() {
         all.entry(&candidate.definition).or_insert(candidate.rule);
     }
+    let mut fit: Vec<(&IndexDefinition, Rule, f64)> = Vec::new();
     for (index, rule) in all {
-        let table = by_name[&index.table];
         let predicate = index.predicate.as_deref();
-        let share = shares.of(whatif.queries(), table, predicate).await?;
-        if predicate.is_some() && share > MOST_OF_THE_ROWS {
-            continue;
-        }
-        // What HypoPG refuses cannot be tried out: no such operator class, no immutable function.
-        if let Ok(by_hypopg) = whatif.hypopg_bytes(index).await? {
-            let bytes = match options.sizes {
-                Sizes::Own => size::estimate(index, table, share),
-                Sizes::HypoPg => by_hypopg,
-            };
-            numbers.insert(index, proposed.len());
-            proposed.push(Proposed {
-                upkeep: options.entry_cost * share * upkeep::entries(index, table, planned),
-                bytes,
-                candidate: Candidate {
-                    definition: index.clone(),
-                    rule,
-                },
-            });
+        let share = shares.of(queries, by_name[&index.table], predicate).await?;
+        if predicate.is_none() || share <= MOST_OF_THE_ROWS {
+            fit.push((index, rule, share));
         }
     }
-    let statements = planned
+    let definitions: Vec<IndexDefinition> = fit.iter().map(|it| as_btree(it.0)).collect();
+    let has_what_if = whatif.is_some();
+    let taken = match whatif {
+        Some(whatif) => whatif.hypopg_bytes(&definitions).await?,
+        None => vec![None; fit.len()],
+    };
+    let mut proposed = Vec::new();
+    let mut numbers: BTreeMap<&IndexDefinition, usize> = BTreeMap::new();
+    for ((index, rule, share), by_hypopg) in fit.into_iter().zip(taken) {
+        // Whether a function is immutable and a class fits, the server alone knows: HypoPG has it looked at.
+        if by_hypopg.is_none() && (has_what_if && is_btree(index) || has_condition(index)) {
+            continue;
+        }
+        let table = by_name[&index.table];
+        let is_tested = by_hypopg.is_some() && is_btree(index);
+        let bytes = match (options.sizes, by_hypopg) {
+            (Sizes::HypoPg, Some(bytes)) if is_tested => bytes,
+            _ => size::estimate(index, table, share),
+        };
+        numbers.insert(index, proposed.len());
+        proposed.push(Proposed {
+            upkeep: options.entry_cost * share * upkeep::entries(index, table, read.planned),
+            bytes,
+            share,
+            is_tested,
+            candidate: Candidate {
+                definition: index.clone(),
+                rule,
+            },
+        });
+    }
+    Ok(Task {
+        statements: statements(read, proposals, &proposed, &numbers),
+        candidates: proposed,
+        budget_bytes: budget(queries, options.budget).await?,
+    })
+}
+
+/// The statements, each with the candidates that may change its plan.
+fn statements(
+    read: &Read<'_>,
+    proposals: &[Vec<Candidate>],
+    proposed: &[Proposed],
+    numbers: &BTreeMap<&IndexDefinition, usize>,
+) -> Vec<Statement> {
+    let statements = read
+        .planned
         .iter()
-        .zip(uses)
+        .zip(read.uses)
         .zip(proposals)
         .map(|((it, uses), own)| {
             let candidates = proposed.iter().enumerate();
             let relevant = candidates.filter(|(_, proposed)| {
-                is_relevant(&proposed.candidate.definition, uses, catalogue)
+                let index = &proposed.candidate.definition;
+                proposed.is_tested && is_relevant(index, uses, read.catalogue)
             });
             Statement {
                 explain: it.explain.clone(),
@@ -76,12 +101,31 @@ pub(super) async fn task<Q: Queries>(
                 relevant: relevant.map(|it| it.0).collect(),
                 own: (own.iter())
                     .filter_map(|it| numbers.get(&it.definition).copied())
+                    .filter(|it| proposed[*it].is_tested)
                     .collect(),
             }
         });
-    Ok(Task {
-        statements: statements.collect(),
-        candidates: proposed,
-        budget_bytes: budget(whatif.queries(), options.budget).await?,
-    })
+    statements.collect()
+}
+
+fn is_btree(index: &IndexDefinition) -> bool {
+    index.method == Method::Btree
+}
+
+/// Whether there is an expression in it, or a predicate.
+fn has_condition(index: &IndexDefinition) -> bool {
+    index.predicate.is_some() || index.keys.iter().any(|it| it.as_column().is_none())
+}
+
+/// The index itself, or one of the method that HypoPG knows, on the same values.
+fn as_btree(index: &IndexDefinition) -> IndexDefinition {
+    let mut btree = index.clone();
+    if index.method != Method::Btree {
+        btree.method = Method::Btree;
+        btree
+            .keys
+            .iter_mut()
+            .for_each(|it| it.operator_class = None);
+    }
+    btree
 }

@@ -1,13 +1,44 @@
 //! Indexes that are there already, or that begin like one that is.
 
 use crate::{
-    IndexDefinition, Method,
+    IndexDefinition, KeyOn, Method,
     catalogue::{ExistingIndex, Table},
 };
 
 /// Whether an index that is there serves all that this one would.
 pub(super) fn is_there(index: &IndexDefinition, table: &Table) -> bool {
-    table.indexes.iter().any(|it| serves(it, index, table))
+    let serves = |it: &ExistingIndex| match index.method {
+        Method::Btree => serves(it, index, table),
+        _ => serves_contents(it, index, table),
+    };
+    table.indexes.iter().any(serves)
+}
+
+/// Whether an index of another method is on the same value already.
+fn serves_contents(existing: &ExistingIndex, index: &IndexDefinition, table: &Table) -> bool {
+    let method = match index.method {
+        Method::Btree => " USING btree ",
+        Method::Gin => " USING gin ",
+        Method::Gist => " USING gist ",
+    };
+    let is_comparable =
+        existing.is_valid && existing.predicate.is_none() && existing.definition.contains(method);
+    // It knows fewer operators.
+    let is_narrower = |class: &str| {
+        existing.definition.contains(class)
+            && index
+                .keys
+                .iter()
+                .all(|it| it.operator_class.as_deref() != Some(class))
+    };
+    is_comparable
+        && !is_narrower("jsonb_path_ops")
+        && index.keys.iter().all(|key| match &key.on {
+            KeyOn::Column(name) => table
+                .column(name.name())
+                .is_some_and(|it| existing.keys.iter().any(|has| has.column == it.number)),
+            KeyOn::Expression(sql) => existing.definition.contains(sql.as_str()),
+        })
 }
 
 /// Whether the first index serves all that the second would: it begins with the same keys and

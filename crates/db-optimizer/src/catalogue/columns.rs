@@ -39,6 +39,8 @@ pub(crate) struct Values {
     pub(crate) width: f64,
     /// How many there are, or, where negative, how many for each row.
     distinct: f64,
+    /// Between their order and that of the rows, from -1 to 1.
+    correlation: f64,
 }
 
 const COLUMNS: &str = "
@@ -50,7 +52,8 @@ SELECT att.attrelid, att.attnum, att.attname::text, quote_ident(att.attname),
          AND NOT (coalesce(col.collcollate, '') IN ('C', 'POSIX')
                   OR (col.collprovider = 'd' AND db.datcollate IN ('C', 'POSIX'))),
        base.typcategory = 'S',
-       stats.null_frac, stats.avg_width, stats.n_distinct
+       stats.null_frac, stats.avg_width, stats.n_distinct,
+       coalesce(stats.correlation, 0)
 FROM pg_attribute att
 JOIN pg_class rel ON rel.oid = att.attrelid
 JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
@@ -84,7 +87,7 @@ LEFT JOIN LATERAL (
     -- ANALYZE takes values of more than a kilobyte for distinct and lists none of them, and it
     -- counts one that is stored out of line as short (`analyze.c`, WIDTH_THRESHOLD). A btree
     -- refuses values of more than 2,704 bytes.
-    SELECT null_frac, avg_width, n_distinct,
+    SELECT null_frac, avg_width, n_distinct, correlation,
            n_distinct < 0 AND most_common_vals IS NULL AND histogram_bounds IS NULL AS too_wide
     FROM pg_stats
     WHERE schemaname = nsp.nspname AND tablename = rel.relname
@@ -119,6 +122,7 @@ pub(super) async fn read(
                 null_share: f64::from(null_share),
                 width: f64::from(row.get::<_, i32>(12)),
                 distinct: f64::from(row.get::<_, f32>(13)),
+                correlation: f64::from(row.get::<_, f32>(14)),
             }),
         };
         if let Some(table) = tables.get_mut(&row.get(0)) {
@@ -159,6 +163,11 @@ impl Column {
         distinct.clamp(1.0, rows.max(1.0))
     }
 
+    /// Between the order of the values and that of the rows; 0 where it is not known.
+    pub(crate) fn correlation(&self) -> f64 {
+        self.values.as_ref().map_or(0.0, |it| it.correlation)
+    }
+
     pub(crate) fn null_share(&self) -> f64 {
         self.values.as_ref().map_or(0.0, |it| it.null_share)
     }
@@ -182,6 +191,7 @@ impl Column {
                 null_share: 0.0,
                 width: 4.0,
                 distinct,
+                correlation: 0.0,
             }),
         }
     }

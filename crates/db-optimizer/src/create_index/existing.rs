@@ -136,6 +136,7 @@ impl Existing {
         let method = match wanted.method {
             Method::Btree => "btree",
             Method::Gin => "gin",
+            Method::Gist => "gist",
         };
         has_the_same_rows
             && self.method == method

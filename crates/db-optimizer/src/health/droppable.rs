@@ -1,5 +1,7 @@
 //! Indexes that could be dropped: what all reasons have in common.
 
+use std::fmt;
+
 use serde::Serialize;
 use tokio_postgres::Row;
 
@@ -66,6 +68,18 @@ impl DropReason {
         match self {
             DropReason::Unused => None,
             DropReason::Duplicate { of } | DropReason::Prefix { of } => Some(of),
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DropReason::Unused => {
+                write!(f, "nothing on this server has used it for a long time")
+            }
+            DropReason::Duplicate { of } => write!(f, "{of} holds the same"),
+            DropReason::Prefix { of } => write!(f, "{of} begins with the same"),
         }
     }
 }

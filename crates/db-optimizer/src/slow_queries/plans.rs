@@ -6,7 +6,7 @@ use super::{Degradation, SlowQueries, SlowQuery};
 use crate::{
     Case, Error, Plan, Runs,
     doctor::tables,
-    generic_plan::{NotPlanned, Planner, is_planned},
+    generic_plan::{NotPlanned, Planner, planned_text},
 };
 
 /// Plans the statements and diagnoses them. None is executed.
@@ -75,7 +75,7 @@ fn say_what_is_lost(slow: &mut SlowQueries, texts: &[Option<String>]) {
             .not_planned
             .as_ref()
             .is_some_and(|it| *it != NotPlanned::NotTried)
-            && text.is_some_and(|it| is_planned(it))
+            && text.is_some_and(|it| planned_text(it).is_some())
     };
     let lost = slow.statements.iter().zip(texts).filter(is_lost).count();
     if lost > 0 {

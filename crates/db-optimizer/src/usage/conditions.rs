@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Aliases, Branch, Filter, FilterShape, Operand, TableUse, bare, only_alias, operand};
+use super::{
+    Aliases, Branch, Contents, Filter, FilterShape, Operand, TableUse, any_operand, bare,
+    only_alias, operand, uncast,
+};
 use crate::expression::{Expression, Kind};
 
 type Uses = BTreeMap<String, TableUse>;
@@ -70,8 +73,49 @@ fn compare(
         },
         ("<" | "<=" | ">" | ">=", _) => add(left, aliases, uses, |it| &mut it.ranges),
         ("~~", false) if is_prefix(right) => add(left, aliases, uses, |it| &mut it.prefixes),
-        ("~~" | "~~*" | "~" | "~*", false) => add(left, aliases, uses, |it| &mut it.patterns),
+        ("~~" | "~~*" | "~" | "~*", false) => pattern(left, &alias, aliases, uses),
+        ("@>" | "<@" | "&&" | "?" | "?|" | "?&" | "@@" | "@?", false) => {
+            contents(operator, left, right, &alias, aliases, uses);
+        }
         _ => {}
+    }
+}
+
+/// A text of any length may have an index on its parts.
+fn pattern(left: &Expression, alias: &str, aliases: &Aliases<'_>, uses: &mut Uses) {
+    if let Some(table) = aliases.get(alias)
+        && let Some(found) = any_operand(uncast(left, table), table)
+        && let Some(table_use) = uses.get_mut(alias)
+        && !table_use.patterns.contains(&found)
+    {
+        table_use.patterns.push(found);
+    }
+}
+
+fn contents(
+    operator: &str,
+    left: &Expression,
+    right: &Expression,
+    alias: &str,
+    aliases: &Aliases<'_>,
+    uses: &mut Uses,
+) {
+    let with = match &right.kind {
+        Kind::Cast { to, .. } => Some(to.clone()),
+        _ => None,
+    };
+    if let Some(table) = aliases.get(alias)
+        && let Some(of) = any_operand(left, table)
+        && let Some(table_use) = uses.get_mut(alias)
+    {
+        let contents = Contents {
+            of,
+            operator: operator.to_owned(),
+            with,
+        };
+        if !table_use.contents.contains(&contents) {
+            table_use.contents.push(contents);
+        }
     }
 }
 
@@ -130,7 +174,7 @@ fn alternatives(branches: &[Expression], aliases: &Aliases<'_>, uses: &mut Uses)
             return;
         };
         let mut own: Uses = (aliases.get(&alias).into_iter())
-            .map(|table| (alias.clone(), TableUse::of(table)))
+            .map(|table| (alias.clone(), TableUse::of(&alias, table)))
             .collect();
         collect(branch, aliases, &mut own);
         let Some(own) = own.remove(&alias) else {

@@ -5,7 +5,7 @@ use ruleiq_query::{Fingerprint, Queries};
 use super::{Workload, WorkloadStatement};
 use crate::{
     AdviseError, Error,
-    generic_plan::is_planned,
+    generic_plan::planned_text,
     statements_view::{self, Found, StatementsView},
 };
 
@@ -30,7 +30,7 @@ pub(crate) async fn read(queries: &impl Queries) -> Result<Workload, AdviseError
     let mut statements: Vec<(Fingerprint, WorkloadStatement)> = Vec::new();
     for row in rows {
         let (text, calls): (String, f64) = (row.get(0), row.get(1));
-        if !is_planned(&text) || text.chars().count() > MAX_CHARS {
+        if planned_text(&text).is_none() || text.chars().count() > MAX_CHARS {
             continue;
         }
         let fingerprint = Fingerprint::of(&text);

@@ -1,16 +1,21 @@
 //! Small schemas on which an advisor goes wrong easily, each with the only right answer, and the
 //! sessions in which it is asked.
 
+mod checks;
 mod columns;
+mod evidence;
 mod existing;
 mod names;
 mod relations;
 mod search;
 mod session;
 mod shapes;
+mod untested;
 mod writes;
 
-use ruleiq_db_optimizer::{Advice, AdviseOptions, Budget, DatabaseOptimizer, Workload};
+use ruleiq_db_optimizer::{
+    Advice, AdviseOptions, Budget, DatabaseOptimizer, IndexAdvice, Workload,
+};
 use ruleiq_test_support::TestDatabase;
 use tokio_postgres::Client;
 
@@ -70,13 +75,13 @@ fn indexes(advice: &Advice) -> Vec<String> {
 async fn advise(schema: &str, workload: &str) -> Vec<String> {
     let (_database, client) = prepared(schema).await;
     let advice = advice(&client, workload, &options()).await;
-    make(&client, &advice).await;
+    make(&client, &advice.indexes).await;
     indexes(&advice)
 }
 
 /// Makes every index and takes it away again.
-async fn make(client: &Client, advice: &Advice) {
-    for index in &advice.indexes {
+async fn make(client: &Client, indexes: &[IndexAdvice]) {
+    for index in indexes {
         let made = client.batch_execute(&index.sql).await;
         assert!(made.is_ok(), "{}: {made:?}", index.sql);
         client.batch_execute(&index.rollback_sql).await.unwrap();

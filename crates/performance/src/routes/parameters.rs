@@ -31,6 +31,16 @@ pub(crate) struct DatabaseStats {
     pub(super) threshold_ms: Option<u64>,
 }
 
+/// What the indexes may take.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AdviceOn {
+    /// What all new indexes may take, in percent of the tables' size, from 1 to 1,000. Default: 50.
+    #[param(minimum = 1, maximum = 1_000, example = 50)]
+    pub(super) budget_percent: Option<u32>,
+}
+
 /// What to measure, and how often.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -4,8 +4,9 @@ use actix_web::http::Method;
 
 use crate::service::{Service, send};
 
-const ADMINS: [&str; 5] = [
+const ADMINS: [&str; 6] = [
     "/api/v1/performance/metrics",
+    "/api/v1/performance/database/advice",
     "/api/v1/performance/database/health",
     "/api/v1/performance/database/stats",
     "/api/v1/performance/cache/stats",

@@ -110,6 +110,51 @@ async fn the_health_of_the_database_is_told() {
 }
 
 #[actix_web::test]
+async fn indexes_are_advised_for_what_the_service_has_run() {
+    const PATH: &str = "/api/v1/performance/database/advice";
+    let (service, database, _redis) = Service::start().await;
+    let owner = database.client().await;
+    owner
+        .batch_execute(
+            "CREATE TABLE things (a int NOT NULL, note text NOT NULL);
+             INSERT INTO things SELECT i, repeat('x', 80) FROM generate_series(1, 20000) i;
+             GRANT SELECT ON things TO PUBLIC;
+             ANALYZE things",
+        )
+        .await
+        .unwrap();
+    let session = service.pools.session().await.unwrap();
+    let asked = session
+        .query("SELECT note FROM things WHERE a = 7", &[])
+        .await;
+    assert_eq!(asked.unwrap().len(), 1);
+    drop(session);
+
+    let sql = "CREATE INDEX CONCURRENTLY idx_things_a ON public.things (a)";
+    let estimated = service.get(PATH).await.ok();
+    assert_eq!(texts(&estimated["untested"], "sql"), [sql], "{estimated}");
+    owner
+        .batch_execute("CREATE EXTENSION hypopg")
+        .await
+        .unwrap();
+    let planned = service
+        .get(&format!("{PATH}?budget_percent=100"))
+        .await
+        .ok();
+    assert_eq!(texts(&planned["indexes"], "sql"), [sql], "{planned}");
+
+    let (one, two) = futures_util::future::join(service.get(PATH), service.get(PATH)).await;
+    let second = if one.status == 200 { two } else { one };
+    second.is_problem(409, "advice_running");
+    for percent in ["0", "1001", "-1", "half"] {
+        let refused = service
+            .get(&format!("{PATH}?budget_percent={percent}"))
+            .await;
+        refused.is_problem(400, "invalid_query");
+    }
+}
+
+#[actix_web::test]
 async fn statistics_are_read_through_the_pool_for_monitoring() {
     let database = TestDatabase::migrated().await;
     let redis = TestRedis::namespace().await;

@@ -17,6 +17,7 @@ async fn every_endpoint_is_described_and_every_description_is_an_endpoint() {
     let expected = [
         "/api/v1/performance/benchmark",
         "/api/v1/performance/cache/stats",
+        "/api/v1/performance/database/advice",
         "/api/v1/performance/database/health",
         "/api/v1/performance/database/optimize",
         "/api/v1/performance/database/stats",

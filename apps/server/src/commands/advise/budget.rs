@@ -35,7 +35,9 @@ impl FromStr for AskedBudget {
             Ok(number)
         };
         if let Some(percent) = text.strip_suffix('%') {
-            return Ok(AskedBudget(Budget::Share(number(percent)? / 100.0)));
+            let percent = number(percent)?;
+            ensure!(percent > 0.0, "no index fits in `{text}`");
+            return Ok(AskedBudget(Budget::Share(percent / 100.0)));
         }
         let unit = UNITS.iter().find(|it| text.ends_with(it.0));
         let (digits, factor) = match unit {
@@ -48,6 +50,7 @@ impl FromStr for AskedBudget {
             reason = "a cast saturates, and it is not below zero"
         )]
         let bytes = (number(digits)? * factor) as u64;
+        ensure!(bytes > 0, "no index fits in `{text}`");
         Ok(AskedBudget(Budget::Bytes(bytes)))
     }
 }
@@ -63,11 +66,10 @@ mod tests {
             assert_eq!(found, expected, "{text}");
         };
         check("50%", Some(Budget::Share(0.5)));
-        check("0%", Some(Budget::Share(0.0)));
         check("500MB", Some(Budget::Bytes(500_000_000)));
         check("1.5 GiB", Some(Budget::Bytes(1_610_612_736)));
         check("8192", Some(Budget::Bytes(8192)));
-        for text in ["", "%", "-1%", "x", "5TB", "inf", "nan%"] {
+        for text in ["", "%", "0%", "0", "0.1B", "-1%", "x", "5TB", "inf", "nan%"] {
             check(text, None);
         }
     }

@@ -19,7 +19,7 @@ async fn quoted_and_mixed_case_names_stay_quoted() {
         indexes(&advice),
         [r#"ON "Sales Dept"."Order ""X""" ("Customer Id")"#]
     );
-    make(&client, &advice).await;
+    make(&client, &advice.indexes).await;
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn partitions_get_the_index_of_their_parent() {
     let advice = advice(&client, "SELECT * FROM events WHERE kind = 42;", &options()).await;
     assert_eq!(indexes(&advice), ["ON public.events (kind)"]);
     // The parent refuses CONCURRENTLY.
-    make(&client, &advice).await;
+    make(&client, &advice.indexes).await;
 }
 
 #[tokio::test]

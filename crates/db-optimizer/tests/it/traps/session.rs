@@ -203,11 +203,8 @@ async fn what_is_missing_is_named() {
     let optimizer = DatabaseOptimizer::new(&client);
     let options = AdviseOptions::default();
     let ask = async |workload: Workload| optimizer.advise(&workload, &options, |_| ()).await;
-    let without_hypopg = ask(Workload::parse("SELECT 1").unwrap()).await.unwrap_err();
-    assert_eq!(
-        without_hypopg.to_string(),
-        "the extension `hypopg` is not installed in this database: `CREATE EXTENSION hypopg`"
-    );
+    let without_hypopg = ask(Workload::parse("SELECT 1").unwrap()).await.unwrap();
+    assert!(!without_hypopg.has_what_if, "{without_hypopg}");
     let without_statements = ask(Workload::default()).await.unwrap_err();
     assert_eq!(
         without_statements.to_string(),
