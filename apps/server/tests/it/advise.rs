@@ -112,7 +112,7 @@ async fn bad_input_is_told_in_one_line() {
             vec!["--workload", &good, "--budget", "0"],
             "no index fits in `0`",
         ),
-        (vec!["--workload", &good, "--seconds", "-1"], "--seconds"),
+        (vec!["--workload", &good, "--seconds=-1"], "--seconds"),
         (
             vec!["--workload", &good, "--set", "work_mem"],
             "`name=value`",
