@@ -229,7 +229,7 @@ impl Advice {
             explains: searched.explains,
             candidates: searched.task.candidates.len(),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            is_complete: found.is_complete,
+            is_complete: found.is_complete && searched.estimated.is_complete,
             indexes,
             statements,
             unplanned: searched.unplanned,

@@ -31,8 +31,8 @@ use crate::{
 pub use self::options::{AdviseOptions, Budget, SearchProgress, Sizes};
 use self::{planned::Planned, session::Settings, shares::Shares};
 
-/// Plans are told until so many times the time of the search has passed.
-const PLANS: f64 = 1.2;
+/// After the search, plans are told and the rest is estimated until so many times its time have passed.
+const AFTERWARDS: f64 = 1.2;
 
 /// All that a search was about, and what it found.
 #[derive(Debug)]
@@ -113,12 +113,11 @@ async fn searched_in<Q: Queries>(
     started: Instant,
     on_progress: impl FnMut(SearchProgress) + Send,
 ) -> Result<Searched, AdviseError> {
-    let (planned, unplanned, own) = planned_with_checks(queries, workload).await?;
+    let (mut planned, unplanned, own) = planned_with_checks(queries, workload).await?;
     let names: BTreeSet<_> = (planned.iter())
         .flat_map(|it| usage::tables_of(&it.plan))
         .collect();
     let catalogue = Catalogue::read(queries, names).await?;
-    let mut planned = planned;
     planned::sample(queries, &mut planned, &catalogue).await?;
     let uses: Vec<Vec<TableUse>> = (planned.iter())
         .map(|it| usage::of_plan(&it.plan, &catalogue))
@@ -133,13 +132,15 @@ async fn searched_in<Q: Queries>(
     let tested = whatif.as_deref_mut();
     let task = task::task(queries, tested, &mut shares, &read, &proposals, options).await?;
     let has_what_if = whatif.is_some();
+    let until = started + options.time.mul_f64(AFTERWARDS);
     let (mut found, mut plans, mut explains) = (Found::nothing(&task), Vec::new(), 0);
     if let Some(whatif) = whatif {
         found = search(whatif, &planned, &task, options, started, on_progress).await?;
-        plans = plans_after(whatif, &task, &found, started + options.time.mul_f64(PLANS)).await?;
+        plans = plans_after(whatif, &task, &found, until).await?;
         explains = whatif.explains;
     }
-    let estimated = estimated::choose(queries, &mut shares, &read, &task, &found, options).await?;
+    let estimated =
+        estimated::choose(queries, &mut shares, &read, &task, &found, options, until).await?;
     Ok(Searched {
         droppable: droppable(queries, &catalogue, &planned, &plans).await?,
         planned,

@@ -20,6 +20,7 @@ mod generic_plan;
 mod health;
 mod index_definition;
 mod index_name;
+mod literal;
 mod maintenance;
 pub mod n_plus_one;
 mod optimizer;

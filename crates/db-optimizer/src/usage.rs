@@ -7,6 +7,7 @@ mod order;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    Key, KeyOn,
     catalogue::{Catalogue, Oid, Table},
     expression::{Expression, Kind, parse},
     plan::{Node, Plan},
@@ -97,6 +98,15 @@ pub(crate) enum FilterShape {
 }
 
 impl Operand {
+    /// Whether a key of an index holds it.
+    pub(crate) fn is_in(&self, key: &Key) -> bool {
+        match (self, &key.on) {
+            (Operand::Column(name), KeyOn::Column(key)) => name == key.name(),
+            (Operand::Expression(sql, _), KeyOn::Expression(key)) => sql == key,
+            _ => false,
+        }
+    }
+
     pub(crate) fn columns(&self) -> &[String] {
         match self {
             Operand::Column(name) => std::slice::from_ref(name),

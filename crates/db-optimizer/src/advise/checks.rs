@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ruleiq_query::Queries;
 
 use super::{planned::Planned, set_list::changed_columns};
-use crate::{Error, Workload, WorkloadStatement, plan::Node};
+use crate::{Error, Workload, WorkloadStatement};
 
 /// The keys that refer to tables: name, referring table, its columns, the columns that they refer to.
 const KEYS: &str = "
@@ -97,8 +97,7 @@ fn losses(statement: &Planned) -> impl Iterator<Item = Loss<'_>> {
             "Update" => Some(changed_columns(&statement.sql)),
             _ => return None,
         };
-        let is_outer = |it: &&Node| it.parent_relationship.as_deref() == Some("Outer");
-        let children = node.children.iter().filter(is_outer);
+        let children = node.children.iter().filter(|it| !it.is_subplan());
         let rows: f64 = children.filter_map(|it| it.plan_rows).sum();
         Some(Loss {
             schema: node.schema.as_deref()?,

@@ -12,7 +12,7 @@ use std::{
 use ruleiq_query::Queries;
 use tokio::{task::yield_now, time::Instant};
 
-use super::{AdviseOptions, Read, shares::Shares};
+use super::{AdviseOptions, Read, relevance::answers_alone, shares::Shares};
 use crate::{
     Error, IndexDefinition, Key, KeyOn, Method,
     catalogue::Table,
@@ -48,12 +48,13 @@ pub(super) async fn choose<Q: Queries>(
     task: &Task,
     found: &Found,
     options: &AdviseOptions,
+    until: Instant,
 ) -> Result<Found, Error> {
     let untested: Vec<usize> = (0..task.candidates.len())
         .filter(|it| !task.candidates[*it].is_tested)
         .collect();
     if untested.is_empty() {
-        return Ok(Choice::new(task, found, Vec::new()).found(Vec::new()));
+        return Ok(Choice::new(task, found, Vec::new()).found(Vec::new(), true));
     }
     let prices = Prices::read(queries).await?;
     let mut savings = Vec::new();
@@ -86,7 +87,7 @@ pub(super) async fn choose<Q: Queries>(
         }
     }
     let choice = Choice::new(task, found, savings);
-    Ok(choice.greedy(options).await)
+    Ok(choice.greedy(options, until).await)
 }
 
 /// The part of the rows that each condition on a single column leaves, by the column or expression.
@@ -164,8 +165,7 @@ impl<'a> Reading<'a> {
     }
 
     fn visit_children(&mut self, node: &'a Node, times: f64) {
-        let is_outer = |it: &&Node| it.parent_relationship.as_deref() == Some("Outer");
-        let outer = node.children.iter().find(is_outer);
+        let outer = node.children.iter().find(|it| !it.is_subplan());
         let outer = outer.and_then(|it| it.plan_rows);
         for child in &node.children {
             let is_kept = matches!(child.node_type.as_str(), "Materialize" | "Memoize");
@@ -207,14 +207,7 @@ impl<'a> Reading<'a> {
         let found = self.found(index)?;
         // What the predicate says is no longer looked for.
         let rows = self.table.rows * share * found.part * found.wanted;
-        let names: BTreeSet<&str> = (index.keys.iter())
-            .filter_map(|it| it.as_column())
-            .chain(&index.include)
-            .map(|it| it.name())
-            .collect();
-        let needed = self.table_use.needed.as_ref();
-        let answers = index.method == Method::Btree
-            && needed.is_some_and(|it| it.iter().all(|it| names.contains(it.as_str())));
+        let answers = index.method == Method::Btree && answers_alone(index, self.table_use);
         let look = Look {
             rows,
             part: found.part * found.wanted,
@@ -281,13 +274,12 @@ impl<'a> Reading<'a> {
         let rest: Vec<&Key> = keys.collect();
         let is_wanted = self.wanted < 1.0
             && self.table_use.orders.iter().any(|order| {
-                order.keys.len() == rest.len().min(order.keys.len())
-                    && !rest.is_empty()
+                rest.len() >= order.keys.len()
                     && order
                         .keys
                         .iter()
                         .zip(&rest)
-                        .all(|(it, key)| is_on(key, &it.operand))
+                        .all(|(it, key)| it.operand.is_in(key))
             });
         if is_wanted {
             found.wanted = self.wanted;
@@ -297,7 +289,7 @@ impl<'a> Reading<'a> {
 
     /// The part of the rows that a key finds, and whether more keys find less.
     fn part_of(&self, method: Method, key: &Key, times: &mut f64) -> Option<(f64, bool)> {
-        let is_among = |list: &[Operand]| list.iter().any(|it| is_on(key, it));
+        let is_among = |list: &[Operand]| list.iter().any(|it| it.is_in(key));
         let distinct = match &key.on {
             KeyOn::Column(name) => {
                 let column = self.table.column(name.name())?;
@@ -309,7 +301,7 @@ impl<'a> Reading<'a> {
         let or = |unknown: f64| known.copied().unwrap_or(unknown).clamp(0.0, 1.0);
         let uses = self.table_use;
         if method != Method::Btree {
-            let contents = uses.contents.iter().any(|it| is_on(key, &it.of));
+            let contents = uses.contents.iter().any(|it| it.of.is_in(key));
             return (contents || is_among(&uses.patterns)).then(|| (or(UNKNOWN_CONTENTS), false));
         }
         if is_among(&uses.equalities) {
@@ -318,7 +310,7 @@ impl<'a> Reading<'a> {
         if is_among(&uses.lists) {
             return Some((or((LIST / distinct).min(1.0)), true));
         }
-        let join = uses.joins.iter().find(|it| is_on(key, &it.0));
+        let join = uses.joins.iter().find(|it| it.0.is_in(key));
         if let Some(rows) = join.and_then(|it| self.others.get(it.1.as_str())) {
             *times = times.max(rows.max(1.0));
             return Some((1.0 / distinct, true));
@@ -332,14 +324,6 @@ struct Part {
     part: f64,
     times: f64,
     wanted: f64,
-}
-
-fn is_on(key: &Key, operand: &Operand) -> bool {
-    match (&key.on, operand) {
-        (KeyOn::Column(key), Operand::Column(name)) => key.name() == name,
-        (KeyOn::Expression(key), Operand::Expression(sql, _)) => key == sql,
-        _ => false,
-    }
 }
 
 /// A choice among candidates of which each saves by itself.
@@ -417,8 +401,8 @@ impl<'a> Choice<'a> {
     }
 
     /// Adds what saves most by the byte, while it fits and is worth it, and there is time.
-    async fn greedy(self, options: &AdviseOptions) -> Found {
-        let (candidates, started) = (&self.task.candidates, Instant::now());
+    async fn greedy(self, options: &AdviseOptions, until: Instant) -> Found {
+        let candidates = &self.task.candidates;
         let stop = options.stop.as_ref();
         let taken: f64 = (self.found.chosen.iter())
             .map(|it| candidates[*it].bytes)
@@ -430,10 +414,10 @@ impl<'a> Choice<'a> {
         let (mut chosen, mut saved) = (Vec::new(), Saved::new());
         // What one saves only shrinks while others are added.
         let mut left: Vec<usize> = self.savings.keys().copied().collect();
-        loop {
+        let is_complete = loop {
             let is_stopped = stop.is_some_and(|it| it.load(Relaxed));
-            if is_stopped || started.elapsed() >= options.time {
-                break;
+            if is_stopped || Instant::now() >= until {
+                break false;
             }
             let mut best: Option<(f64, usize)> = None;
             left.retain(|&it| {
@@ -448,14 +432,14 @@ impl<'a> Choice<'a> {
                 true
             });
             let Some((_, it)) = best else {
-                break;
+                break true;
             };
             left.retain(|other| *other != it);
             room -= candidates[it].bytes;
             chosen.push(it);
             self.add(&mut saved, it);
             yield_now().await;
-        }
+        };
         // What a later one has made superfluous.
         for it in chosen.clone() {
             let others: Vec<usize> = chosen
@@ -470,10 +454,10 @@ impl<'a> Choice<'a> {
                 chosen = others;
             }
         }
-        self.found(chosen)
+        self.found(chosen, is_complete)
     }
 
-    fn found(&self, chosen: Vec<usize>) -> Found {
+    fn found(&self, chosen: Vec<usize>, is_complete: bool) -> Found {
         let without = |it: &usize| {
             let others = chosen.iter().copied().filter(|other| other != it);
             self.costs(&self.saved_by(others))
@@ -481,7 +465,7 @@ impl<'a> Choice<'a> {
         Found {
             costs_without: chosen.iter().map(without).collect(),
             costs: self.costs(&self.saved_by(chosen.iter().copied())),
-            is_complete: true,
+            is_complete,
             chosen,
         }
     }

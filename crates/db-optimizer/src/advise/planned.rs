@@ -96,10 +96,9 @@ async fn sample_in<Q: Queries>(
     samples: &Samples,
 ) -> Result<(), Error> {
     for statement in planned.iter_mut().filter(|it| it.is_generic()) {
-        let draws = samples.draws(&statement.sql, &statement.plan, catalogue);
-        if draws.is_empty() {
+        let Some(draws) = samples.draws(&statement.sql, &statement.plan, catalogue) else {
             continue;
-        }
+        };
         // A value that the parameter's type does not take leaves things as they are.
         let Ok(plans) = planner.plans(&statement.sql, &draws).await? else {
             continue;

@@ -1,9 +1,9 @@
 //! Which candidates may change the plan of which statement.
 
 use crate::{
-    IndexDefinition, KeyOn,
+    IndexDefinition,
     catalogue::{Catalogue, Table},
-    usage::{Operand, TableUse},
+    usage::TableUse,
 };
 
 /// Whether an index may change how a statement reads one of its tables.
@@ -36,15 +36,11 @@ fn finds(index: &IndexDefinition, table_use: &TableUse) -> bool {
     let Some(first) = index.keys.first() else {
         return false;
     };
-    table_use.keys().any(|operand| match (operand, &first.on) {
-        (Operand::Column(name), KeyOn::Column(key)) => name == key.name(),
-        (Operand::Expression(sql, _), KeyOn::Expression(key)) => sql == key,
-        _ => false,
-    })
+    table_use.keys().any(|it| it.is_in(first))
 }
 
 /// Whether the index has all that the statement needs of the table.
-fn answers_alone(index: &IndexDefinition, table_use: &TableUse) -> bool {
+pub(super) fn answers_alone(index: &IndexDefinition, table_use: &TableUse) -> bool {
     let has = |name: &String| {
         let keys = index.keys.iter().filter_map(|it| it.as_column());
         keys.chain(&index.include).any(|it| it.name() == name)

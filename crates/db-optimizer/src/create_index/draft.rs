@@ -20,6 +20,7 @@ use super::{
 use crate::{
     ChangeError, IndexDefinition, Key,
     index_name::{self, Taken},
+    literal::literal,
 };
 
 /// What has to be done.
@@ -304,9 +305,4 @@ pub(crate) fn leftovers(indexes: &[Existing]) -> Vec<String> {
         .iter()
         .filter(|it| !it.is_valid && it.is_ours_in_the_making);
     ours.map(|it| it.sql.clone()).collect()
-}
-
-/// A text as SQL, whatever `standard_conforming_strings` says.
-fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
