@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     DroppableIndex, IndexDefinition, Unplanned,
     advise::Searched,
-    candidates::{self, Rule},
+    candidates::Rule,
     catalogue::Table,
     count,
     index_name::{self, Taken},
@@ -138,15 +138,18 @@ pub struct SampledCost {
     pub custom_cost: f64,
 }
 
-/// An index that is there and that a new one makes superfluous: it begins with the same keys, over the
-/// same rows. That no plan misses it is not tested by what-if, since HypoPG hides no index before 1.4.
+/// An index that is there and that the workload no longer needs, once the new ones are.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ReplacedIndex {
     /// Its name as it is written in SQL.
     pub index: String,
-    /// The name of the one that serves all that it does.
-    pub by: String,
+    /// The name of a new one that begins with the same keys, over the same rows, so that it serves
+    /// whatever this one does. Without it, statements that are not in the workload may still need this one.
+    pub by: Option<String>,
+    /// Whether plans show that the workload does not miss it: none takes it any more, or it costs no more
+    /// with the index hidden, which HypoPG can from 1.4 on.
+    pub is_tested: bool,
     /// The statement that drops it, after the new one is there.
     pub sql: String,
     /// The statement that makes it again.
@@ -361,28 +364,22 @@ fn notes(searched: &Searched, index: &IndexDefinition, rule: Rule) -> Vec<&'stat
     notes
 }
 
-/// The indexes that are there, are no constraint's, and begin like a new one.
+/// The indexes that are no longer needed, once the new ones are there.
 fn replaced(searched: &Searched, indexes: &[IndexAdvice]) -> Vec<ReplacedIndex> {
-    let mut replaced = Vec::new();
-    for table in searched.catalogue.tables() {
-        for existing in table
-            .indexes
-            .iter()
-            .filter(|it| !it.is_unique && !it.is_needed)
-        {
-            let by = indexes
-                .iter()
-                .find(|it| candidates::replaces(&it.definition, existing, table));
-            if let Some(by) = by {
-                replaced.push(ReplacedIndex {
-                    index: existing.name.clone(),
-                    by: by.name.clone(),
-                    sql: format!("DROP INDEX CONCURRENTLY {}", existing.name),
-                    rollback_sql: existing.definition.clone(),
-                    size_bytes: count::of_estimate(existing.bytes),
-                });
-            }
-        }
-    }
-    replaced
+    let name_of = |number: usize| {
+        let definition = searched.task.definition(number);
+        let advice = indexes.iter().find(|it| it.definition == *definition);
+        advice.map(|it| it.name.clone())
+    };
+    let unneeded = searched.unneeded.iter();
+    unneeded
+        .map(|it| ReplacedIndex {
+            index: it.index.name.clone(),
+            by: it.by.and_then(name_of),
+            is_tested: it.is_tested,
+            sql: format!("DROP INDEX CONCURRENTLY {}", it.index.name),
+            rollback_sql: it.index.definition.clone(),
+            size_bytes: count::of_estimate(it.index.bytes),
+        })
+        .collect()
 }

@@ -6,6 +6,7 @@ mod estimated;
 mod options;
 pub(crate) mod planned;
 mod relevance;
+pub(crate) mod replaced;
 mod session;
 mod set_list;
 mod shares;
@@ -29,7 +30,7 @@ use crate::{
 };
 
 pub use self::options::{AdviseOptions, Budget, SearchProgress, Sizes};
-use self::{planned::Planned, session::Settings, shares::Shares};
+use self::{planned::Planned, replaced::Unneeded, session::Settings, shares::Shares};
 
 /// After the search, plans are told and the rest is estimated until so many times its time have passed.
 const AFTERWARDS: f64 = 1.2;
@@ -46,6 +47,8 @@ pub(crate) struct Searched {
     pub(crate) estimated: Found,
     /// The plan of each statement with all that is found, where it is another one.
     pub(crate) plans_after: Vec<Option<PlanWith>>,
+    /// The indexes that the workload no longer needs then.
+    pub(crate) unneeded: Vec<Unneeded>,
     /// The indexes of the tables that could be dropped, whatever is made.
     pub(crate) droppable: Vec<DroppableIndex>,
     /// Whether HypoPG is there.
@@ -134,11 +137,13 @@ async fn searched_in<Q: Queries>(
     let has_what_if = whatif.is_some();
     let until = started + options.time.mul_f64(AFTERWARDS);
     let (mut found, mut plans, mut explains) = (Found::nothing(&task), Vec::new(), 0);
-    if let Some(whatif) = whatif {
+    if let Some(whatif) = whatif.as_deref_mut() {
         found = search(whatif, &planned, &task, options, started, on_progress).await?;
         plans = plans_after(whatif, &task, &found, until).await?;
         explains = whatif.explains;
     }
+    let limits = (until, options.explains);
+    let unneeded = replaced::find(whatif, &read, &task, &found, &plans, limits).await?;
     let estimated =
         estimated::choose(queries, &mut shares, &read, &task, &found, options, until).await?;
     Ok(Searched {
@@ -150,6 +155,7 @@ async fn searched_in<Q: Queries>(
         found,
         estimated,
         plans_after: plans,
+        unneeded,
         has_what_if,
         explains,
     })
@@ -249,16 +255,14 @@ async fn droppable(
         tables.map(|it| it.name.to_string()).collect()
     };
     let (whole, partitioned) = (tables(false), tables(true));
-    let before = planned.iter().map(|it| &it.plan);
-    let after = plans_after.iter().flatten().map(|it| &it.plan);
-    let used: BTreeSet<String> = (before.chain(after))
-        .flat_map(|it| it.nodes().filter_map(|it| it.index.as_deref()))
-        .flat_map(|it| [format!(".{it}"), format!(".{}", index_name::quote(it))])
-        .collect();
+    let before = planned.iter().flat_map(|it| &it.indexes);
+    let after = plans_after.iter().flatten().flat_map(|it| &it.real);
+    let used: BTreeSet<&String> = before.chain(after).collect();
     let mut droppable = health::droppable_indexes(queries, &HealthLimits::default()).await?;
     droppable.retain(|it| match it.reason {
         DropReason::Unused => {
-            whole.contains(&it.table) && !used.iter().any(|name| it.index.ends_with(name))
+            let is_used = used.iter().any(|name| index_name::is_of(name, &it.index));
+            whole.contains(&it.table) && !is_used
         }
         _ => whole.contains(&it.table) || partitioned.contains(&it.table),
     });

@@ -267,6 +267,7 @@ mod tests {
             is_default: true,
         };
         let wide = ExistingIndex {
+            oid: 7,
             name: "wide".to_owned(),
             keys: vec![key(1), key(2)],
             include: Vec::new(),
@@ -274,6 +275,7 @@ mod tests {
             is_unique: false,
             is_valid: true,
             is_needed: false,
+            serves_foreign_key: false,
             predicate: None,
             bytes: 8192.0,
             definition: String::new(),

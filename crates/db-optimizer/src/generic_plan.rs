@@ -98,6 +98,10 @@ impl Plans {
         (!self.custom.is_empty()).then(|| sum / self.custom.len() as f64)
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Plan> {
+        self.custom.iter().chain([&self.generic])
+    }
+
     /// The plans that the server would take.
     pub(crate) fn taken(&self) -> &[Plan] {
         match self.custom_cost() {

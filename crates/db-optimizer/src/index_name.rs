@@ -85,6 +85,15 @@ pub(crate) fn quote(name: &str) -> String {
     }
 }
 
+/// Whether a name as a plan has it is that of an index with its schema, as it is written in SQL.
+pub(crate) fn is_of(name: &str, index: &str) -> bool {
+    let ends_with = |name: &str| {
+        let schema = index.strip_suffix(name);
+        schema.is_some_and(|it| it.ends_with('.'))
+    };
+    ends_with(name) || ends_with(&format!("\"{}\"", name.replace('"', "\"\"")))
+}
+
 /// As much of a text as leaves room for the suffix, and the suffix.
 fn cut(text: &str, suffix: &str) -> String {
     let mut end = text.len().min(MAX_BYTES - suffix.len());

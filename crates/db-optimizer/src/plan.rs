@@ -90,6 +90,11 @@ impl Plan {
         self.root.nodes()
     }
 
+    /// The indexes that are read, by names without a schema.
+    pub(crate) fn index_names(&self) -> impl Iterator<Item = String> {
+        self.nodes().filter_map(|it| it.index.clone())
+    }
+
     /// What the planner believes the statement costs; infinite where it does not say.
     pub fn total_cost(&self) -> f64 {
         self.root.total_cost.unwrap_or(f64::INFINITY)

@@ -5,13 +5,17 @@
 //! user is executed, and none is kept prepared: a plan that was made before an index would not know
 //! of it (manual of HypoPG, "Limitations"). No index is ever unique: the planner would believe it.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use ruleiq_query::{Error as QueryError, Queries, Statement};
 use tokio_postgres::error::SqlState;
 
 use crate::{
     Error, IndexDefinition,
+    catalogue::Oid,
     generic_plan::{Draw, Planner, Plans},
     plan::{Plan, PlanText},
 };
@@ -26,6 +30,8 @@ pub(crate) struct WhatIf<'a, Q> {
     /// HypoPG's schema as it is written in SQL.
     schema: String,
     change: Statement,
+    /// Whether real indexes can be hidden: from HypoPG 1.4 on.
+    can_hide: bool,
     alive: BTreeMap<usize, u32>,
     /// How often the planner was asked.
     pub(crate) explains: u64,
@@ -35,6 +41,9 @@ pub(crate) struct WhatIf<'a, Q> {
 #[derive(Debug)]
 pub(crate) struct PlanWith {
     pub(crate) plan: Plan,
+    pub(crate) cost: f64,
+    /// The names of the real indexes in it, and in the plans for constants that are drawn.
+    pub(crate) real: BTreeSet<String>,
     /// The number of each of them that is in it, with the name that it has there.
     pub(crate) indexes: BTreeMap<usize, String>,
 }
@@ -50,7 +59,9 @@ pub(crate) struct Answer {
 impl<'a, Q: Queries> WhatIf<'a, Q> {
     /// Begins a session, or answers `None` where HypoPG is not installed.
     pub(crate) async fn begin(queries: &'a Q) -> Result<Option<WhatIf<'a, Q>>, Error> {
-        const FIND: &str = "SELECT quote_ident(n.nspname) FROM pg_extension e
+        const FIND: &str = "SELECT quote_ident(n.nspname),
+                                   to_regprocedure(format('%I.hypopg_hide_index(oid)', n.nspname)) IS NOT NULL
+                            FROM pg_extension e
                             JOIN pg_namespace n ON n.oid = e.extnamespace
                             WHERE e.extname = 'hypopg'";
         let failed = || Error::reading("what HypoPG says");
@@ -71,6 +82,7 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
             change: queries.prepare(&change).await.map_err(failed())?,
             queries,
             schema,
+            can_hide: row.get(1),
             alive: BTreeMap::new(),
             explains: 0,
         };
@@ -79,10 +91,31 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
     }
 
     async fn forget(&self) -> Result<(), Error> {
-        let reset = format!("SELECT {}.hypopg_reset()", self.schema);
-        let forgotten = self.queries.query(&reset, &[]).await;
-        forgotten.map_err(Error::reading("what HypoPG says"))?;
+        self.call("hypopg_reset()").await?;
+        if self.can_hide {
+            self.call("hypopg_unhide_all_indexes()").await?;
+        }
         Ok(())
+    }
+
+    async fn call(&self, function: &str) -> Result<(), Error> {
+        let call = format!("SELECT {}.{function}", self.schema);
+        let called = self.queries.query(&call, &[]).await;
+        called.map_err(Error::reading("what HypoPG says"))?;
+        Ok(())
+    }
+
+    pub(crate) fn can_hide(&self) -> bool {
+        self.can_hide
+    }
+
+    /// Has the planner overlook a real index, in this session alone, until it is shown again.
+    pub(crate) async fn hide(&self, index: Oid) -> Result<(), Error> {
+        self.call(&format!("hypopg_hide_index({index})")).await
+    }
+
+    pub(crate) async fn show(&self, index: Oid) -> Result<(), Error> {
+        self.call(&format!("hypopg_unhide_index({index})")).await
     }
 
     /// Ends the session: nothing of it is left in the backend.
@@ -146,14 +179,22 @@ impl<'a, Q: Queries> WhatIf<'a, Q> {
         indexes: &[(usize, &IndexDefinition)],
     ) -> Result<Option<PlanWith>, Error> {
         self.make(indexes, |_| true).await?;
-        self.explains += 1;
-        let plans = explain.without_draws().plans(self.queries).await?;
+        self.explains += explain.plan_count();
+        let plans = explain.plans(self.queries).await?;
         Ok(plans.map(|it| {
+            let named = |it: &Plan| -> Vec<String> {
+                let names = it.index_names();
+                names.filter(|it| self.number(it).is_none()).collect()
+            };
+            let real = it.all().flat_map(named);
+            let (real, cost) = (real.collect(), it.cost());
             let plan = it.generic;
-            let names = plan.nodes().filter_map(|it| it.index.clone());
+            let names = plan.index_names();
             let number = |name: String| Some((self.number(&name)?, name));
             PlanWith {
                 indexes: names.filter_map(number).collect(),
+                real,
+                cost,
                 plan,
             }
         }))
@@ -277,17 +318,6 @@ impl Explain {
         Ok(self.plans(queries).await?.map(|it| Outcome::of(&it)))
     }
 
-    /// The same for any constants alone.
-    fn without_draws(&self) -> Explain {
-        match self {
-            Explain::Ready(statement) => Explain::Ready(statement.clone()),
-            Explain::Generic { sql, .. } => Explain::Generic {
-                sql: sql.clone(),
-                draws: Vec::new(),
-            },
-        }
-    }
-
     /// How many plans an answer takes.
     fn plan_count(&self) -> u64 {
         match self {
@@ -320,11 +350,10 @@ impl Explain {
 
 impl Outcome {
     fn of(plans: &Plans) -> Outcome {
-        let nodes = plans.taken().iter().flat_map(Plan::nodes);
         Outcome {
             cost: plans.cost(),
             rows: plans.generic.root.plan_rows.unwrap_or(0.0),
-            indexes: nodes.filter_map(|it| it.index.clone()).collect(),
+            indexes: plans.taken().iter().flat_map(Plan::index_names).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Advice, IndexAdvice};
+use super::{Advice, IndexAdvice, ReplacedIndex};
 
 /// Of so many statements that an index helps, each is named.
 const NAMED: usize = 5;
@@ -26,14 +26,7 @@ impl fmt::Display for Advice {
             writeln!(f, "{index}")?;
         }
         for it in &self.replaced {
-            writeln!(
-                f,
-                "-- {} serves all that {} does ({}), which is not tested by what-if: once it is there,\n{};\n",
-                it.by,
-                it.index,
-                megabytes(it.size_bytes),
-                it.sql
-            )?;
+            writeln!(f, "{it}\n")?;
         }
         for it in &self.droppable {
             writeln!(
@@ -94,6 +87,24 @@ impl fmt::Display for IndexAdvice {
             writeln!(f, "--   {note}")?;
         }
         writeln!(f, "{};", self.sql)
+    }
+}
+
+impl fmt::Display for ReplacedIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "-- {} ({})", self.index, megabytes(self.size_bytes))?;
+        match (&self.by, self.is_tested) {
+            (Some(by), true) => write!(f, ": {by} serves all that it does, and no plan misses it")?,
+            (Some(by), false) => {
+                write!(f, ": {by} serves all that it does, not tested by what-if")?
+            }
+            (None, _) => write!(
+                f,
+                ": no plan of the workload misses it, other statements may; to make it again: {}",
+                self.rollback_sql
+            )?,
+        }
+        write!(f, "; once the indexes above are there,\n{};", self.sql)
     }
 }
 

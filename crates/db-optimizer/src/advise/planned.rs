@@ -1,5 +1,7 @@
 //! The statements of a workload with their plans.
 
+use std::collections::BTreeSet;
+
 use ruleiq_query::{Queries, TokenKind, tokens};
 
 use super::draws::Samples;
@@ -23,6 +25,8 @@ pub(crate) struct Planned {
     pub(crate) explain: Explain,
     pub(crate) plan: Plan,
     pub(crate) cost: f64,
+    /// The names of the indexes in it, and in the plans for constants that were drawn.
+    pub(crate) indexes: BTreeSet<String>,
     /// What it costs with constants that were drawn, where they matter.
     pub(crate) sampled: Option<Sampled>,
 }
@@ -63,6 +67,7 @@ pub(crate) async fn plan<Q: Queries>(
             calls: statement.calls,
             explain: explain(queries, sql).await?,
             cost: plan.total_cost(),
+            indexes: plan.index_names().collect(),
             plan,
             sampled: None,
         });
@@ -112,6 +117,7 @@ async fn sample_in<Q: Queries>(
                 custom_cost,
             });
             statement.cost = plans.cost();
+            statement.indexes = plans.all().flat_map(Plan::index_names).collect();
             statement.explain = Explain::Generic {
                 sql: statement.sql.clone(),
                 draws,

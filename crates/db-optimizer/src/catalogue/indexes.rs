@@ -10,6 +10,7 @@ use crate::Error;
 /// An index that is there.
 #[derive(Clone, Debug)]
 pub(crate) struct ExistingIndex {
+    pub(crate) oid: Oid,
     /// Its name as it is written in SQL, with its schema.
     pub(crate) name: String,
     pub(crate) keys: Vec<ExistingKey>,
@@ -20,6 +21,8 @@ pub(crate) struct ExistingIndex {
     pub(crate) is_valid: bool,
     /// Whether a constraint, a replica's identity or clustering rests on it.
     pub(crate) is_needed: bool,
+    /// Whether a foreign key of its table looks for rows by it.
+    pub(crate) serves_foreign_key: bool,
     /// Its predicate as SQL.
     pub(crate) predicate: Option<String>,
     pub(crate) bytes: f64,
@@ -39,7 +42,7 @@ pub(crate) struct ExistingKey {
 }
 
 const INDEXES: &str = "
-SELECT idx.indrelid, idx.indexrelid::regclass::text,
+SELECT idx.indrelid, format('%I.%I', nsp.nspname, rel.relname),
        idx.indkey::int2[], idx.indnkeyatts, idx.indoption::int2[],
        ARRAY(
            SELECT opc.opcdefault AND (key.coll = 0 OR att.attnum IS NULL
@@ -57,9 +60,18 @@ SELECT idx.indrelid, idx.indexrelid::regclass::text,
            SELECT FROM pg_constraint con WHERE con.conindid = idx.indexrelid
        ),
        pg_get_expr(idx.indpred, idx.indrelid), pg_relation_size(idx.indexrelid)::float8,
-       pg_get_indexdef(idx.indexrelid)
+       pg_get_indexdef(idx.indexrelid), idx.indexrelid,
+       EXISTS (
+           SELECT FROM pg_constraint con
+           WHERE con.contype = 'f' AND con.conrelid = idx.indrelid
+             AND cardinality(con.conkey) <= idx.indnkeyatts
+             -- Its places begin with 0.
+             AND con.conkey @> (idx.indkey::int2[])[0:cardinality(con.conkey) - 1]
+             AND con.conkey <@ (idx.indkey::int2[])[0:cardinality(con.conkey) - 1]
+       )
 FROM pg_index idx
 JOIN pg_class rel ON rel.oid = idx.indexrelid
+JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
 JOIN pg_am am ON am.oid = rel.relam
 WHERE idx.indrelid = ANY($1)
 ORDER BY idx.indrelid, idx.indexrelid";
@@ -99,6 +111,8 @@ pub(super) async fn read(
             predicate: row.get(10),
             bytes: row.get(11),
             definition: row.get(12),
+            oid: row.get(13),
+            serves_foreign_key: row.get(14),
         };
         if let Some(table) = tables.get_mut(&row.get(0)) {
             table.indexes.push(index);

@@ -14,7 +14,7 @@ use crate::{
 /// An index that could be dropped.
 ///
 /// It is none of a primary key, a unique or exclusion constraint or a replica identity, no foreign
-/// key refers to it, the table is not clustered by it, and it is valid.
+/// key refers to it, and the table is not clustered by it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DroppableIndex {
@@ -39,6 +39,8 @@ pub struct DroppableIndex {
 #[serde(rename_all = "snake_case", tag = "code")]
 #[non_exhaustive]
 pub enum DropReason {
+    /// It was not built to its end, and nobody is building it. No statement may use it.
+    Invalid,
     /// Nothing on this server has used it for the stated time. What standbys did is not known.
     Unused,
     /// Another index holds the same.
@@ -57,6 +59,7 @@ impl DropReason {
     /// A stable name.
     pub fn code(&self) -> &'static str {
         match self {
+            DropReason::Invalid => "invalid_index",
             DropReason::Unused => "unused_index",
             DropReason::Duplicate { .. } => "duplicate_index",
             DropReason::Prefix { .. } => "redundant_index",
@@ -66,7 +69,7 @@ impl DropReason {
     /// The index that stays in its place.
     pub fn covered_by(&self) -> Option<&str> {
         match self {
-            DropReason::Unused => None,
+            DropReason::Invalid | DropReason::Unused => None,
             DropReason::Duplicate { of } | DropReason::Prefix { of } => Some(of),
         }
     }
@@ -75,6 +78,10 @@ impl DropReason {
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            DropReason::Invalid => write!(
+                f,
+                "it was not built to its end, and no statement may use it"
+            ),
             DropReason::Unused => {
                 write!(f, "nothing on this server has used it for a long time")
             }
@@ -97,11 +104,11 @@ impl DroppableIndex {
         }
     }
 
-    /// What the report says of it.
-    pub(super) fn finding(&self, row: &Row, window: &str) -> Finding {
+    /// What the report says of it. An invalid one has a check of its own.
+    pub(super) fn finding(&self, row: &Row, window: &str) -> Option<Finding> {
         let (bytes, scans) = (number(row, "bytes"), number(row, "scans"));
-        let (seen, why, action) = self.texts(window);
-        Finding::new(self.reason.code(), Severity::Notice, &self.index)
+        let (seen, why, action) = self.texts(window)?;
+        let found = Finding::new(self.reason.code(), Severity::Notice, &self.index)
             .seen(format!(
                 "{seen}; an index of {}, {}, used {} times {window}",
                 self.table,
@@ -112,11 +119,13 @@ impl DroppableIndex {
             .number("scans", scans)
             .why(why)
             .action(action)
-            .sql(self.sql.clone())
+            .sql(self.sql.clone());
+        Some(found)
     }
 
-    fn texts(&self, window: &str) -> (String, &'static str, &'static str) {
-        match &self.reason {
+    fn texts(&self, window: &str) -> Option<(String, &'static str, &'static str)> {
+        let texts = match &self.reason {
+            DropReason::Invalid => return None,
             DropReason::Unused => (
                 format!("nothing on this server used it {window}"),
                 "every write pays for it, and it takes memory and disk",
@@ -133,7 +142,8 @@ impl DroppableIndex {
                 "every write pays for both, and the wider one finds all that this one does",
                 "drop it, unless it is much the smaller and scanned in large parts",
             ),
-        }
+        };
+        Some(texts)
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     HealthLimits,
     check::{self, MAX_FINDINGS, limit},
     droppable::{DropReason, DroppableIndex},
-    duplicate_indexes, prefix_indexes, unused_indexes,
+    duplicate_indexes, invalid_indexes, prefix_indexes, unused_indexes,
 };
 use crate::{Error, Finding};
 
@@ -32,6 +32,7 @@ pub(super) async fn read(
         limits.unused_for.as_secs_f64(),
         limit(limits.unused_index_bytes),
     ];
+    let invalid = rows(queries, invalid_indexes::DROPPABLE, &[]).await?;
     let unused = rows(queries, unused_indexes::SQL, &unused_limits).await?;
     let duplicates = rows(queries, duplicate_indexes::SQL, &[]).await?;
     let prefixes = rows(queries, prefix_indexes::SQL, &[]).await?;
@@ -41,6 +42,7 @@ pub(super) async fn read(
         findings: Vec::new(),
         cut: Vec::new(),
     };
+    droppable.add(&invalid, window, |_| DropReason::Invalid);
     droppable.add(&unused, window, |_| DropReason::Unused);
     droppable.add(&duplicates, window, |row| DropReason::Duplicate {
         of: row.get("keeper"),
@@ -66,7 +68,7 @@ impl Droppable {
             if taken.contains(&index.index) || cover.is_some_and(|it| unused.contains(it)) {
                 continue;
             }
-            self.findings.push(index.finding(row, window));
+            self.findings.extend(index.finding(row, window));
             self.indexes.push(index);
         }
         if let Some(row) = rows.get(MAX_FINDINGS) {

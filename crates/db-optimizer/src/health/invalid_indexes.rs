@@ -1,13 +1,46 @@
 //! Indexes that no statement may use.
 
-use super::check::{Check, number, of_users};
+use super::{
+    check::{Check, number, of_users},
+    droppable::{drop_columns, index_list},
+};
 use crate::{Finding, Severity, quantity::Bytes};
+
+/// One that is being built is invalid, too. A role that may not see what is built sees that something is,
+/// and then all are left out that could be it.
+macro_rules! not_being_built {
+    ($table:literal) => {
+        concat!(
+            "NOT EXISTS (
+      SELECT FROM pg_stat_progress_create_index progress
+      WHERE progress.datname = current_database()
+        AND (progress.relid IS NULL OR progress.relid = ",
+            $table,
+            "))"
+        )
+    };
+}
+
+/// Those that may be dropped. A partitioned one wants its missing parts.
+pub(super) const DROPPABLE: &str = concat!(
+    "WITH ",
+    index_list!(),
+    "
+SELECT ",
+    drop_columns!(),
+    "
+FROM idx
+WHERE NOT idx.indisvalid AND NOT idx.is_protected AND idx.relkind = 'i'
+  AND ",
+    not_being_built!("idx.indrelid"),
+    "
+ORDER BY idx.bytes DESC, idx.name
+LIMIT 51"
+);
 
 pub(super) const CHECK: Check = Check {
     code: "invalid_index",
     what: "the invalid indexes",
-    // One that is being built is invalid, too. A role that may not see what is built sees that
-    // something is, and then all are left out that could be it.
     sql: concat!(
         "
 SELECT format('%I.%I', nsp.nspname, rel.relname) AS subject,
@@ -21,10 +54,9 @@ JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
 JOIN pg_class tab ON tab.oid = idx.indrelid
 JOIN pg_namespace tab_nsp ON tab_nsp.oid = tab.relnamespace
 WHERE NOT idx.indisvalid
-  AND NOT EXISTS (
-      SELECT FROM pg_stat_progress_create_index progress
-      WHERE progress.datname = current_database()
-        AND (progress.relid IS NULL OR progress.relid = idx.indrelid))
+  AND ",
+        not_being_built!("idx.indrelid"),
+        "
   AND ",
         of_users!("rel", "nsp"),
         "

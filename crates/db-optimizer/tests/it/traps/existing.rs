@@ -1,5 +1,7 @@
 //! Indexes that are there already.
 
+use ruleiq_db_optimizer::{Advice, DropReason};
+
 use super::{NONE, ORDERS, advice, advise, indexes, options, prepared};
 
 const BY_CUSTOMER: &str = "SELECT * FROM orders WHERE customer_id = 42;";
@@ -58,6 +60,19 @@ async fn an_invalid_index_is_not_there() {
     assert!(client.batch_execute(fails).await.is_err());
     let advice = advice(&client, BY_CUSTOMER, &options()).await;
     assert_eq!(indexes(&advice), ["ON public.orders (customer_id)"]);
+    let invalid = &advice.droppable[0];
+    assert_eq!(
+        (&*invalid.index, &invalid.reason),
+        ("public.broken", &DropReason::Invalid)
+    );
+}
+
+/// What is no longer needed, and whether a new index serves all that it does, and plans show it.
+fn replaced(advice: &Advice) -> Vec<(&str, bool, bool)> {
+    let replaced = advice.replaced.iter();
+    replaced
+        .map(|it| (it.index.as_str(), it.by.is_some(), it.is_tested))
+        .collect()
 }
 
 #[tokio::test]
@@ -70,8 +85,61 @@ async fn an_index_that_begins_like_the_new_one_is_replaced() {
         indexes(&advice),
         ["ON public.orders (customer_id, placed_at)"]
     );
-    let replaced: Vec<&str> = advice.replaced.iter().map(|it| it.index.as_str()).collect();
-    assert_eq!(replaced, ["narrow"]);
+    assert_eq!(replaced(&advice), [("public.narrow", true, true)]);
+}
+
+#[tokio::test]
+async fn an_index_that_no_plan_takes_any_more_is_replaced_for_this_workload() {
+    let schema = format!(
+        "{ORDERS} CREATE INDEX \"Other\" ON orders (customer_id, note);
+         CREATE INDEX unrelated ON orders (state, note)"
+    );
+    let (_database, client) = prepared(&schema).await;
+    let newest = "SELECT * FROM orders WHERE customer_id = 42 ORDER BY placed_at DESC LIMIT 1;";
+    let advice = advice(&client, newest, &options()).await;
+    assert_eq!(
+        indexes(&advice),
+        ["ON public.orders (customer_id, placed_at)"]
+    );
+    assert_eq!(replaced(&advice), [("public.\"Other\"", false, true)]);
+    let text = advice.to_string();
+    assert!(text.contains("other statements may"), "{text}");
+}
+
+#[tokio::test]
+async fn an_index_that_a_foreign_key_looks_by_stays() {
+    let schema = format!(
+        "{ORDERS} CREATE TABLE customers (id int PRIMARY KEY);
+         INSERT INTO customers SELECT generate_series(0, 999);
+         ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers;
+         CREATE INDEX of_the_key ON orders (customer_id, note)"
+    );
+    let (_database, client) = prepared(&schema).await;
+    let newest = "SELECT * FROM orders WHERE customer_id = 42 ORDER BY placed_at DESC LIMIT 1;";
+    let advice = advice(&client, newest, &options()).await;
+    assert_eq!(replaced(&advice), [], "{advice}");
+}
+
+#[tokio::test]
+async fn an_index_whose_work_another_does_as_well_is_found_by_hiding_it() {
+    let schema = format!(
+        "{ORDERS} CREATE INDEX one ON orders (customer_id, id);
+         CREATE INDEX two ON orders (customer_id, placed_at)"
+    );
+    let (_database, client) = prepared(&schema).await;
+    let advice = advice(&client, BY_CUSTOMER, &options()).await;
+    let hidden = "SELECT to_regprocedure('hypopg_hidden_indexes()')::text";
+    let row = client.query_one(hidden, &[]).await.unwrap();
+    let Some(hidden) = row.get::<_, Option<String>>(0) else {
+        // HypoPG before 1.4: a plan takes it, and nobody knows what would be without it.
+        assert_eq!(replaced(&advice), [], "{advice}");
+        return;
+    };
+    assert_eq!(replaced(&advice), [("public.one", false, true)], "{advice}");
+    // Nothing is hidden from the session's later statements.
+    let left = format!("SELECT count(*) FROM {hidden}");
+    let left: i64 = client.query_one(&left, &[]).await.unwrap().get(0);
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]
