@@ -135,7 +135,11 @@ async fn an_index_whose_work_another_does_as_well_is_found_by_hiding_it() {
         assert_eq!(replaced(&advice), [], "{advice}");
         return;
     };
-    assert_eq!(replaced(&advice), [("public.one", false, true)], "{advice}");
+    // Both would do; which the plan takes is the planner's affair.
+    let [(index, false, true)] = replaced(&advice)[..] else {
+        panic!("{advice}");
+    };
+    assert!(["public.one", "public.two"].contains(&index), "{index}");
     // Nothing is hidden from the session's later statements.
     let left = format!("SELECT count(*) FROM {hidden}");
     let left: i64 = client.query_one(&left, &[]).await.unwrap().get(0);

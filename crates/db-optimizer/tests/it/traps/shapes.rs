@@ -61,7 +61,15 @@ async fn both_sides_of_an_or_need_an_index_and_one_alone_is_never_advised() {
     let mut for_one = options();
     for_one.budget = Budget::Bytes(both.size_bytes - 1);
     let one = advice(&client, workload, &for_one).await;
-    assert_eq!(indexes(&one), NONE);
+    // From 18 on, the planner skips through the first key of an index on both.
+    let version = "SELECT current_setting('server_version_num')::int >= 180000";
+    let skips: bool = client.query_one(version, &[]).await.unwrap().get(0);
+    let expected: &[&str] = if skips {
+        &["ON public.pairs (b, a)"]
+    } else {
+        &[]
+    };
+    assert_eq!(indexes(&one), expected);
 }
 
 #[tokio::test]
