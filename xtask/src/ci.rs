@@ -1,5 +1,6 @@
 //! `ci`: everything that has to pass before a change is merged, part by part.
 
+mod libclang;
 mod memory;
 mod parts;
 

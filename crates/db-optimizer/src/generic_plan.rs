@@ -6,6 +6,8 @@
 //! back, and it is never executed.
 
 mod inner;
+#[cfg(feature = "pg_query")]
+mod parsed;
 mod repair;
 
 use ruleiq_query::{Error as QueryError, Queries};
@@ -19,6 +21,16 @@ use crate::{
 };
 
 pub(crate) use self::inner::planned_text;
+
+/// What is tried, one after the other, with a text that the server does not understand.
+const REPAIRS: &[fn(&str) -> Option<String>] = &[
+    repair::repaired,
+    #[cfg(feature = "pg_query")]
+    |text| {
+        let written = parsed::rewritten(text)?;
+        repair::repaired(&written).or(Some(written))
+    },
+];
 
 /// The name of the prepared statement.
 const NAME: &str = "ruleiq_generic_plan";
@@ -171,10 +183,12 @@ impl<'a, Q: Queries> Planner<'a, Q> {
         }
         let mut outcome = self.attempt(text, draws).await;
         let is_misread = |error: &QueryError| error.sql_state() == Some(&SqlState::SYNTAX_ERROR);
-        if let Some(repaired) = repair::repaired(text)
-            && outcome.as_ref().is_err_and(is_misread)
-        {
-            outcome = self.attempt(&repaired, draws).await;
+        for repair in REPAIRS {
+            if outcome.as_ref().is_err_and(is_misread)
+                && let Some(repaired) = repair(text)
+            {
+                outcome = self.attempt(&repaired, draws).await;
+            }
         }
         match outcome {
             Ok(texts) => Ok(Plans::parse(&texts).ok_or(NotPlanned::Command)),

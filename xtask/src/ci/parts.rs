@@ -5,6 +5,7 @@ use std::{fmt, process::ExitCode};
 use anyhow::ensure;
 use clap::ValueEnum;
 
+use super::libclang;
 use crate::{
     cargo, process,
     process::Interrupt,
@@ -63,14 +64,18 @@ impl Part {
                 command.args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"]);
                 process::run(command.env("RUSTDOCFLAGS", "--deny warnings"), interrupt)
             }
-            Part::Alone => workspace
-                .members
-                .iter()
-                .flat_map(feature_sets)
-                .try_for_each(|arguments| {
+            Part::Alone => {
+                let has_libclang = libclang::is_there();
+                if !has_libclang {
+                    progress::line("libclang is not installed; what needs it is left out");
+                }
+                let members = workspace.members.iter();
+                let mut commands = members.flat_map(|it| feature_sets(it, has_libclang));
+                commands.try_for_each(|arguments| {
                     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                     cargo(&arguments)
-                }),
+                })
+            }
             Part::Deny if cargo::has("deny") => cargo(&["deny", "--workspace", "check"]),
             Part::Deny => {
                 progress::line("cargo-deny is not installed; left out");
@@ -83,18 +88,29 @@ impl Part {
 
 /// The commands that check a crate as it is by default, and with each of its features alone.
 /// Within the workspace, its dependencies would get the features that other crates ask for.
-fn feature_sets(member: &Member) -> Vec<Vec<String>> {
-    let check = |more: &[&str]| {
-        ["check", "--locked", "--quiet", "--package", &member.package]
+///
+/// What needs libclang is not among the other tests, so it is tested here.
+fn feature_sets(member: &Member, has_libclang: bool) -> Vec<Vec<String>> {
+    let command = |verb: &str, more: &[&str]| -> Vec<String> {
+        [verb, "--locked", "--quiet", "--package", &member.package]
             .iter()
             .chain(more)
             .map(|it| (*it).to_owned())
             .collect()
     };
     let features = member.features.iter().filter(|it| *it != "default");
-    std::iter::once(check(&[]))
-        .chain(features.map(|it| check(&["--no-default-features", "--features", it])))
-        .collect()
+    let features = features.filter(|it| has_libclang || *it != libclang::FEATURE);
+    let mut commands = vec![command("check", &[])];
+    commands
+        .extend(features.map(|it| command("check", &["--no-default-features", "--features", it])));
+    let uses_libclang = member
+        .dependencies
+        .iter()
+        .any(|it| it.package == libclang::FEATURE);
+    if has_libclang && uses_libclang {
+        commands.push(command("test", &["--lib", "--features", libclang::FEATURE]));
+    }
+    commands
 }
 
 fn passed(code: ExitCode) -> anyhow::Result<()> {
@@ -112,6 +128,7 @@ impl fmt::Display for Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::Dependency;
 
     #[test]
     fn every_part_has_its_place() {
@@ -126,19 +143,30 @@ mod tests {
             name: "a".to_owned(),
             package: "ruleiq-a".to_owned(),
             dir: "/".into(),
-            dependencies: Vec::new(),
-            features: vec!["default".to_owned(), "x".to_owned()],
+            dependencies: vec![Dependency {
+                package: "pg_query".to_owned(),
+                member: None,
+                dev: false,
+            }],
+            features: ["default", "pg_query", "x"].map(str::to_owned).into(),
             has_library: true,
         };
-        let lines: Vec<String> = feature_sets(&member)
-            .iter()
-            .map(|it| it.join(" "))
-            .collect();
+        let lines = |has_libclang| -> Vec<String> {
+            let commands = feature_sets(&member, has_libclang);
+            commands.iter().map(|it| it.join(" ")).collect()
+        };
+        let (plain, x) = (
+            "check --locked --quiet --package ruleiq-a",
+            "check --locked --quiet --package ruleiq-a --no-default-features --features x",
+        );
+        assert_eq!(lines(false), [plain, x]);
         assert_eq!(
-            lines,
+            lines(true),
             [
-                "check --locked --quiet --package ruleiq-a",
-                "check --locked --quiet --package ruleiq-a --no-default-features --features x",
+                plain,
+                "check --locked --quiet --package ruleiq-a --no-default-features --features pg_query",
+                x,
+                "test --locked --quiet --package ruleiq-a --lib --features pg_query",
             ]
         );
     }
