@@ -134,6 +134,26 @@ pub(crate) fn column_refs(text: &str) -> Vec<ColumnRef> {
     found
 }
 
+/// The text with an alias before each column that stands without.
+pub(crate) fn with_alias(text: &str, alias: &str, is_column: impl Fn(&str) -> bool) -> String {
+    let all: Vec<Token<'_>> = tokens(text).collect();
+    let alias = format!("\"{}\".", alias.replace('"', "\"\""));
+    let (mut written, mut copied) = (String::with_capacity(text.len()), 0);
+    for (at, token) in all.iter().enumerate() {
+        // A column, a type or a function of some name: these stand in their own places.
+        let is_after = |it: &str| at > 0 && all[at - 1].text.ends_with(it);
+        let is_before = |it: &str| all.get(at + 1).is_some_and(|next| next.text == it);
+        let is_other = is_after(".") || is_after(":") || is_before(".") || is_before("(");
+        if is_name(token) && !is_other && is_column(&name_of(token)) {
+            written.push_str(&text[copied..token.start]);
+            written.push_str(&alias);
+            copied = token.start;
+        }
+    }
+    written.push_str(&text[copied..]);
+    written
+}
+
 /// Pairs of the tokens of an alias and its column.
 fn qualified(text: &str) -> Vec<(Token<'_>, Token<'_>)> {
     let all: Vec<Token<'_>> = tokens(text).collect();

@@ -4,12 +4,15 @@ mod conditions;
 mod needed;
 mod order;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     Key, KeyOn,
     catalogue::{Catalogue, Oid, Table},
-    expression::{Expression, Kind, parse},
+    expression::{self, Expression, Kind, parse},
     plan::{Node, Plan},
 };
 
@@ -142,12 +145,16 @@ impl TableUse {
 /// A smaller table is read as a whole as fast as through an index.
 const SMALLEST_PAGES: f64 = 8.0;
 
+/// What every row has, and no index.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
 /// The tables of a plan by their aliases.
 type Aliases<'a> = BTreeMap<String, &'a Table>;
 
 /// How a plan uses the tables of the catalogue.
 pub(crate) fn of_plan(plan: &Plan, catalogue: &Catalogue) -> Vec<TableUse> {
     let aliases = aliases(plan, catalogue);
+    let plan = &with_aliases(plan, &aliases);
     let mut uses: BTreeMap<String, TableUse> = (aliases.iter())
         .map(|(alias, table)| (alias.clone(), TableUse::of(alias, table)))
         .collect();
@@ -159,6 +166,31 @@ pub(crate) fn of_plan(plan: &Plan, catalogue: &Catalogue) -> Vec<TableUse> {
     }
     needed::collect(plan, &aliases, &mut uses);
     uses.into_values().collect()
+}
+
+/// The plan with the table's alias before its columns throughout: what a node gives is printed without,
+/// where the statement has one table alone (`show_plan_tlist`).
+fn with_aliases<'a>(plan: &'a Plan, aliases: &Aliases<'_>) -> Cow<'a, Plan> {
+    let in_plan: BTreeSet<&String> = plan.nodes().filter_map(|it| it.alias.as_ref()).collect();
+    let mut only = aliases.iter();
+    match (only.next(), in_plan.len()) {
+        (Some((alias, table)), 1) => {
+            let mut plan = plan.clone();
+            qualify(&mut plan.root, alias, table);
+            Cow::Owned(plan)
+        }
+        _ => Cow::Borrowed(plan),
+    }
+}
+
+fn qualify(node: &mut Node, alias: &str, table: &Table) {
+    for output in &mut node.output {
+        let is_column = |it: &str| table.column(it).is_some() || SYSTEM_COLUMNS.contains(&it);
+        *output = expression::with_alias(output, alias, is_column);
+    }
+    for child in &mut node.children {
+        qualify(child, alias, table);
+    }
 }
 
 /// The tables that a plan reads: pairs of schema and name.

@@ -132,6 +132,18 @@ mod tests {
         check(&plan, Some(&["a", "b", "s"]));
     }
 
+    /// A statement with one table says no alias there, and a name may be that of a function or a type, too.
+    #[test]
+    fn columns_of_the_only_table_have_no_alias_in_what_is_given() {
+        let plan = json!({
+            "Node Type": "Aggregate", "Output": ["x", "max(b)", "(s)::b"], "Group Key": ["o.x"],
+            "Plans": [scan(&["a", "b", "s", "x", "w"], "(o.a = 7)")]
+        });
+        check(&plan, Some(&["a", "b", "s", "x"]));
+        check(&scan(&["a", "w(7)", "'b'"], "(o.a = 7)"), Some(&["a"]));
+        check(&scan(&["a", "ctid"], "(o.a = 7)"), None);
+    }
+
     #[test]
     fn a_sort_above_needs_its_keys() {
         let plan = json!({

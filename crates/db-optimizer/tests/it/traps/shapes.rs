@@ -97,3 +97,20 @@ async fn parameters_are_keys_and_never_a_predicate() {
     );
     assert_eq!(index.confidence, Confidence::ConfirmedForAnyConstants);
 }
+
+/// Its plan names the columns without the table, as there is no other.
+#[tokio::test]
+async fn what_is_grouped_and_counted_in_one_table_is_answered_by_the_index_alone() {
+    let schema = format!("{ORDERS} UPDATE orders SET customer_id = customer_id % 50");
+    let (_database, client) = prepared(&schema).await;
+    client.batch_execute("VACUUM FULL orders").await.unwrap();
+    client
+        .batch_execute("VACUUM (ANALYZE) orders")
+        .await
+        .unwrap();
+    let workload = "SELECT state, count(*), max(placed_at) FROM orders
+                    WHERE customer_id = 42 GROUP BY state;";
+    let advice = advice(&client, workload, &options()).await;
+    let after = advice.statements[0].plan_after.as_deref().unwrap_or("");
+    assert!(after.contains("Index Only Scan"), "{advice}\n{after}");
+}
