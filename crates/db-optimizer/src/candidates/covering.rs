@@ -9,11 +9,11 @@ use crate::{
     usage::TableUse,
 };
 
-/// More columns besides the keys make an index a second table.
-const MAX_INCLUDED: usize = 5;
+/// More columns besides the keys are not stored.
+const MAX_INCLUDED: usize = 8;
 /// A longer value is no key that nothing is found by.
 const SHORT_KEY: f64 = 16.0;
-/// An index is narrow if its columns take at most this part of a row.
+/// An index is narrow if its columns take at most this part of a row: a wider one is a second table.
 const NARROW: f64 = 0.6;
 
 /// The index with the columns that it lacks.
@@ -32,7 +32,13 @@ pub(super) fn propose(
     }
     let mut covering = index.clone();
     covering.include = missing.iter().map(|it| it.name.clone()).collect();
-    if is_narrow(&covering, table) {
+    // Rows in the order that is wanted lie anywhere in the table, and few of them may be asked for.
+    let part = if brings_order(index, table_use) {
+        1.0
+    } else {
+        NARROW
+    };
+    if is_within(part, &covering, table) {
         proposals.add(covering, Rule::Covering);
     }
     // Without columns that are only stored, equal keys share their room.
@@ -42,6 +48,12 @@ pub(super) fn propose(
         longer.keys.push(Key::column(missing[0].name.clone()));
         proposals.add(longer, Rule::Covering);
     }
+}
+
+/// Whether a key of the index is one that rows are sorted by.
+fn brings_order(index: &IndexDefinition, table_use: &TableUse) -> bool {
+    let mut sorted_by = table_use.orders.iter().flat_map(|it| &it.keys);
+    sorted_by.any(|it| index.keys.iter().any(|key| it.operand.is_in(key)))
 }
 
 /// The columns that a statement needs and an index lacks, unless it needs the rows themselves, or
@@ -75,12 +87,13 @@ pub(super) fn propose_narrow(table_use: &TableUse, table: &Table, proposals: &mu
     }
     let keys = columns.iter().map(|it| Key::column(it.name.clone()));
     let index = IndexDefinition::btree(table.name.clone(), keys.collect());
-    if is_narrow(&index, table) {
+    if is_within(NARROW, &index, table) {
         proposals.add(index, Rule::Covering);
     }
 }
 
-fn is_narrow(index: &IndexDefinition, table: &Table) -> bool {
+/// Whether a row of the index takes at most this part of one of the table.
+fn is_within(part: f64, index: &IndexDefinition, table: &Table) -> bool {
     let names = index.keys.iter().filter_map(|it| it.as_column());
     let columns = names.chain(&index.include);
     let width: f64 = (columns.filter_map(|it| table.column(it.name())))
@@ -88,5 +101,5 @@ fn is_narrow(index: &IndexDefinition, table: &Table) -> bool {
         .sum();
     let row: f64 = table.columns.iter().map(Column::width).sum();
     // A row of a table has 24 bytes of header, and one of an index 8.
-    width + 8.0 <= NARROW * (row + 24.0)
+    width + 8.0 <= part * (row + 24.0)
 }

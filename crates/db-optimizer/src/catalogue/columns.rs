@@ -47,7 +47,9 @@ const COLUMNS: &str = "
 SELECT att.attrelid, att.attnum, att.attname::text, quote_ident(att.attname),
        format_type(base.oid, NULL), base.typlen, base.typalign::text,
        class.oid IS NOT NULL AND NOT (base.typlen = -1 AND stats.too_wide IS TRUE),
-       coalesce(image.found AND (att.attcollation = 0 OR col.collisdeterministic), false),
+       -- Newer servers say that equal values of `character(n)` may look different.
+       coalesce(image.found AND btequalimage(class.opcintype)
+                AND (att.attcollation = 0 OR col.collisdeterministic), false),
        base.typcategory = 'S'
          AND NOT (coalesce(col.collcollate, '') IN ('C', 'POSIX')
                   OR (col.collprovider = 'd' AND db.datcollate IN ('C', 'POSIX'))),

@@ -189,6 +189,7 @@ async fn what_goes_to_disk_or_lacks_workers_is_found() {
     )
     .await;
     let parallel = "SET max_parallel_workers = 0; SET max_parallel_workers_per_gather = 2;
+                    SET enable_indexonlyscan = off;
                     SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
                     SET min_parallel_table_scan_size = 0";
     check("workers", parallel, "SELECT count(*) FROM wide", "SELECT 1").await;
