@@ -13,7 +13,8 @@ use super::{super::planner::Planner, PlainIndex, column::Column};
 const STATISTICS: &str = "SELECT quote_ident(a.attname), s.avg_width::float8,
         CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_distinct END::float8,
         CASE a.attalign WHEN 'd' THEN 8 WHEN 'i' THEN 4 WHEN 's' THEN 2 ELSE 1 END,
-        a.attlen > 0, a.atttypid IN (700, 701, 1700, 3802), c.reltuples::float8
+        a.attlen > 0, a.atttypid IN (700, 701, 1700, 3802) OR NOT btequalimage(a.atttypid),
+        c.reltuples::float8
     FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_attribute a ON a.attrelid = c.oid
