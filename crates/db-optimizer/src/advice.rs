@@ -14,6 +14,7 @@ use crate::{
     count,
     index_name::{self, Taken},
     search::Found,
+    statement_text,
     whatif::PlanWith,
 };
 
@@ -48,6 +49,8 @@ pub struct Advice {
     pub statements: Vec<StatementCost>,
     /// The statements that could not be planned, and are not served.
     pub unplanned: Vec<Unplanned>,
+    /// How many recorded statements of other roles this role may not read, and so are not served.
+    pub hidden: u64,
     /// How often the planner was asked.
     pub explains: u64,
     /// How many indexes were thought of.
@@ -108,6 +111,8 @@ pub struct StatementCost {
     pub name: String,
     /// How often it runs.
     pub calls: f64,
+    /// Its text without constants, of at most 4 KiB.
+    pub statement: String,
     /// Its part of what the workload costs as things are.
     pub share_before: f64,
     /// What one run costs as things are.
@@ -175,9 +180,11 @@ pub enum Confidence {
 const ENOUGH_VISIBLE: f64 = 0.5;
 const AFTER_VACUUM: &str =
     "answers without the table only after VACUUM: few of its pages are known to be visible to all";
-const LEAF_BY_LEAF: &str =
-    "blocks writes to all partitions while it is built: `apply` builds it partition by partition";
-const TRIGRAM: &str = "its operator class is of the extension `pg_trgm`";
+const LEAF_BY_LEAF: &str = "blocks writes to all partitions while it is built; to build it without: `CREATE INDEX … ON ONLY` the \
+     table, `CREATE INDEX CONCURRENTLY` on each partition, `ALTER INDEX … ATTACH PARTITION` for each";
+const UNBOUNDED: &str = "holds values whose type sets them no limit: a row in which they take more than 2,704 bytes can no longer be \
+     written";
+const TRIGRAM: &str = "its operator class is of the extension `pg_trgm`, which must be there: `CREATE EXTENSION pg_trgm`";
 const FOREIGN_KEY: &str =
     "without it, each row that goes from the other table has all of this one read";
 const EXPRESSION: &str =
@@ -203,6 +210,7 @@ impl Advice {
                 StatementCost {
                     name: it.name.clone(),
                     calls: it.calls,
+                    statement: statement_text::shown(&it.sql),
                     share_before: ratio(it.calls * it.cost, before),
                     cost_before: it.cost,
                     cost_after: *cost,
@@ -236,6 +244,7 @@ impl Advice {
             indexes,
             statements,
             unplanned: searched.unplanned,
+            hidden: searched.hidden,
         }
     }
 
@@ -354,6 +363,14 @@ fn notes(searched: &Searched, index: &IndexDefinition, rule: Rule) -> Vec<&'stat
     let is_hidden = |it: &Table| it.visible_share() < ENOUGH_VISIBLE;
     if !index.include.is_empty() && table_of(searched, index).is_some_and(is_hidden) {
         notes.push(AFTER_VACUUM);
+    }
+    let is_unbounded = |table: &Table| {
+        let stored = index.include.iter();
+        let mut columns = stored.filter_map(|it| table.column(it.name()));
+        columns.any(|it| !it.is_bounded)
+    };
+    if table_of(searched, index).is_some_and(is_unbounded) {
+        notes.push(UNBOUNDED);
     }
     if table_of(searched, index).is_some_and(|it| it.is_partitioned) {
         notes.push(LEAF_BY_LEAF);

@@ -54,6 +54,8 @@ pub(crate) struct Searched {
     /// Whether HypoPG is there.
     pub(crate) has_what_if: bool,
     pub(crate) explains: u64,
+    /// How many statements this role may not read.
+    pub(crate) hidden: u64,
 }
 
 /// Searches for the best indexes, in a session with settings of its own.
@@ -116,11 +118,23 @@ async fn searched_in<Q: Queries>(
     started: Instant,
     on_progress: impl FnMut(SearchProgress) + Send,
 ) -> Result<Searched, AdviseError> {
-    let (mut planned, unplanned, own) = planned_with_checks(queries, workload).await?;
+    let (mut planned, unplanned, mut own) = planned_with_checks(queries, workload).await?;
     let names: BTreeSet<_> = (planned.iter())
         .flat_map(|it| usage::tables_of(&it.plan))
         .collect();
     let catalogue = Catalogue::read(queries, names).await?;
+    if workload.is_recorded {
+        let reads_tables = |it: &Planned| {
+            usage::tables_of(&it.plan)
+                .any(|(schema, name)| catalogue.find(&schema, &name).is_some())
+        };
+        own = planned
+            .iter()
+            .take(own)
+            .filter(|it| reads_tables(it))
+            .count();
+        planned.retain(reads_tables);
+    }
     planned::sample(queries, &mut planned, &catalogue).await?;
     let uses: Vec<Vec<TableUse>> = (planned.iter())
         .map(|it| usage::of_plan(&it.plan, &catalogue))
@@ -136,18 +150,27 @@ async fn searched_in<Q: Queries>(
     let task = task::task(queries, tested, &mut shares, &read, &proposals, options).await?;
     let has_what_if = whatif.is_some();
     let until = started + options.time.mul_f64(AFTERWARDS);
-    let (mut found, mut plans, mut explains) = (Found::nothing(&task), Vec::new(), 0);
+    let (mut found, mut plans) = (Found::nothing(&task), Vec::new());
     if let Some(whatif) = whatif.as_deref_mut() {
         found = search(whatif, &planned, &task, options, started, on_progress).await?;
         plans = plans_after(whatif, &task, &found, until).await?;
-        explains = whatif.explains;
     }
-    let limits = (until, options.explains);
-    let unneeded = replaced::find(whatif, &read, &task, &found, &plans, limits).await?;
+    let droppable = droppable(queries, &catalogue, &planned, &plans).await?;
+    let limits = replaced::Limits { until, options };
+    let unneeded = replaced::find(
+        whatif.as_deref_mut(),
+        &read,
+        (&task, &found),
+        &plans,
+        &droppable,
+        limits,
+    )
+    .await?;
+    let explains = whatif.map_or(0, |it| it.explains);
     let estimated =
         estimated::choose(queries, &mut shares, &read, &task, &found, options, until).await?;
     Ok(Searched {
-        droppable: droppable(queries, &catalogue, &planned, &plans).await?,
+        droppable,
         planned,
         unplanned,
         catalogue,
@@ -158,6 +181,7 @@ async fn searched_in<Q: Queries>(
         unneeded,
         has_what_if,
         explains,
+        hidden: workload.hidden(),
     })
 }
 

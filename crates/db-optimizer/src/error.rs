@@ -40,6 +40,15 @@ pub enum AdviseError {
     /// There is nothing to serve.
     #[error("there is no statement in the workload")]
     NoStatements,
+    /// All that is recorded belongs to other roles.
+    #[error(
+        "{statements} recorded statements are of other roles, and this one may not read them: \
+         GRANT pg_read_all_stats"
+    )]
+    Hidden {
+        /// How many.
+        statements: u64,
+    },
     /// There is no `pg_stat_statements` to read the workload from.
     #[error(
         "`pg_stat_statements` records nothing here: add it to `shared_preload_libraries` and \

@@ -143,7 +143,9 @@ pub(crate) fn with_alias(text: &str, alias: &str, is_column: impl Fn(&str) -> bo
         // A column, a type or a function of some name: these stand in their own places.
         let is_after = |it: &str| at > 0 && all[at - 1].text.ends_with(it);
         let is_before = |it: &str| all.get(at + 1).is_some_and(|next| next.text == it);
-        let is_other = is_after(".") || is_after(":") || is_before(".") || is_before("(");
+        let is_cast = at > 1 && all[at - 1].text == ":" && all[at - 2].text == ":";
+        let is_other =
+            is_cast || is_after(".") || is_after("::") || is_before(".") || is_before("(");
         if is_name(token) && !is_other && is_column(&name_of(token)) {
             written.push_str(&text[copied..token.start]);
             written.push_str(&alias);

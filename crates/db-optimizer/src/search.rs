@@ -112,6 +112,8 @@ const LEAST_GAIN: f64 = 0.0005;
 const LEAST_GAIN_OF_ONE: f64 = 0.05;
 /// The same, of what the statement costs as things are: of little left, nothing matters.
 const LEAST_GAIN_OF_BASE: f64 = 0.01;
+/// The same, in the planner's units: less than a page that is read at random is nothing.
+const LEAST_UNITS: f64 = 4.0;
 /// HypoPG's indexes have no height, and the planner takes an eighth for each page on the way down
 /// (`selfuncs.c`, `btcostestimate`): a real one that serves a statement as well seems this much dearer.
 const HEIGHT: f64 = 0.5;

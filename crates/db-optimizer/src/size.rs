@@ -26,9 +26,14 @@ const EXPRESSION_WIDTH: f64 = 32.0;
 /// The bytes of an index that holds this part of the table's rows.
 pub(crate) fn estimate(index: &IndexDefinition, table: &Table, share: f64) -> f64 {
     let rows = (table.rows * share).max(0.0);
-    if index.method != Method::Btree {
-        // Words and trigrams take more than the values that they are of.
-        return rows * row_bytes(index, table) * 1.5 + PAGE;
+    let entry = match index.method {
+        // Equal elements share a list of addresses, each told by its distance from the one before.
+        Method::Gin => row_bytes(index, table) * 0.5,
+        Method::Gist => row_bytes(index, table) + TUPLE_HEADER + POINTER,
+        Method::Btree => 0.0,
+    };
+    if entry > 0.0 {
+        return rows * entry + PAGE;
     }
     let tuple = tuple_bytes(index, table);
     let leaves = (leaf_bytes(index, table, rows, tuple) / (USABLE * FILL)).ceil();

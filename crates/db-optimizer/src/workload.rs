@@ -11,10 +11,16 @@ use crate::NotPlanned;
 
 pub use self::file::WorkloadError;
 
+/// So many characters of a statement are printed in a line.
+const LINE: usize = 100;
+
 /// Statements, each with how much it counts.
 #[derive(Clone, Debug, Default)]
 pub struct Workload {
     statements: Vec<WorkloadStatement>,
+    /// Whether they were recorded: what reads no table of a user is nobody's concern then.
+    pub(crate) is_recorded: bool,
+    hidden: u64,
 }
 
 /// One statement of a workload.
@@ -39,6 +45,8 @@ pub struct Unplanned {
     pub calls: f64,
     /// Why.
     pub reason: NotPlanned,
+    /// Its text without constants, of at most 4 KiB.
+    pub statement: String,
 }
 
 impl Workload {
@@ -46,6 +54,7 @@ impl Workload {
     pub fn new(statements: impl IntoIterator<Item = WorkloadStatement>) -> Workload {
         Workload {
             statements: statements.into_iter().collect(),
+            ..Workload::default()
         }
     }
 
@@ -68,7 +77,12 @@ impl Workload {
     ///
     /// When there is no statement in it, or too many, or a weight is no positive number.
     pub fn parse(text: &str) -> Result<Workload, WorkloadError> {
-        file::parse(text).map(|statements| Workload { statements })
+        file::parse(text).map(Workload::new)
+    }
+
+    /// How many recorded statements of other roles this role may not read, and so are not among these.
+    pub fn hidden(&self) -> u64 {
+        self.hidden
     }
 
     /// The statements, in order.
@@ -96,8 +110,18 @@ impl WorkloadStatement {
     }
 }
 
+/// As much of a text as fits a line.
+pub(crate) fn beginning(text: &str) -> String {
+    let mut beginning: String = text.chars().take(LINE).collect();
+    if beginning.len() < text.len() {
+        beginning.push('…');
+    }
+    beginning
+}
+
 impl fmt::Display for Unplanned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not planned: {:?}", self.name, self.reason)
+        write!(f, "{} was not planned: {:?}", self.name, self.reason)?;
+        write!(f, ": {}", beginning(&self.statement))
     }
 }

@@ -5,7 +5,7 @@ mod connect;
 
 use std::{
     fs,
-    io::{IsTerminal as _, Write as _, stderr},
+    io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout},
     path::PathBuf,
     process::{self, ExitCode},
     sync::{
@@ -55,7 +55,8 @@ pub(crate) struct Arguments {
     /// A setting to plan with, as `work_mem=64MB`; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
-    /// Write the CREATE INDEX statements to this file, one a line
+    /// Write `CREATE INDEX ON …` to this file, one a line, without names and CONCURRENTLY: for tools; what
+    /// is printed is for production
     #[arg(long, value_name = "FILE")]
     sql: Option<PathBuf>,
     /// Print all that is known, as JSON
@@ -76,7 +77,6 @@ enum AskedSizes {
 }
 
 /// Runs the command. It reads no settings but its arguments.
-#[expect(clippy::print_stdout, reason = "the advice is what the command is for")]
 pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
     ensure!(
         arguments.seconds.is_finite() && (0.0..=86_400.0).contains(&arguments.seconds),
@@ -118,9 +118,14 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let written = file.write_all(advice.create_statements().as_bytes());
         written.context("failed to write the statements")?;
     }
-    match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&advice)?),
-        false => println!("{advice}"),
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&advice)?,
+        false => advice.to_string(),
+    };
+    match writeln!(stdout(), "{text}") {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        written => written.context("failed to print the advice")?,
     }
     Ok(exit_code(&advice))
 }

@@ -1,8 +1,9 @@
 //! Advice for people.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use super::{Advice, IndexAdvice, ReplacedIndex};
+use crate::workload::beginning;
 
 /// Of so many statements that an index helps, each is named.
 const NAMED: usize = 5;
@@ -25,26 +26,73 @@ impl fmt::Display for Advice {
         for index in &self.untested {
             writeln!(f, "{index}")?;
         }
+        if !self.replaced.is_empty() && !self.indexes.is_empty() {
+            writeln!(f, "-- once the indexes above are there:")?;
+        }
         for it in &self.replaced {
-            writeln!(f, "{it}\n")?;
+            writeln!(f, "{it}")?;
         }
         for it in &self.droppable {
             writeln!(
                 f,
-                "-- {} ({}) could go: {}; to make it again: {}\n{};\n",
+                "-- {} ({}) could go: {}\n--   {};\n--   to make it again: {}\n",
                 it.index,
                 megabytes(it.bytes),
                 it.reason,
-                it.rollback_sql,
-                it.sql
+                it.sql,
+                it.rollback_sql
             )?;
         }
+        self.write_statements(f)?;
         if self.indexes.is_empty() && self.untested.is_empty() && self.is_complete {
             writeln!(
                 f,
-                "-- no index helps: none of {} that were thought of",
+                "-- no index helps within the budget: none of {} that were thought of",
                 self.candidates
             )?;
+        }
+        self.write_sum(f)?;
+        for it in &self.unplanned {
+            write!(f, "\n-- {it}")?;
+        }
+        if self.hidden > 0 {
+            write!(
+                f,
+                "\n-- {} recorded statements of other roles were not seen: GRANT pg_read_all_stats",
+                self.hidden
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Advice {
+    /// What the names of the statements that are helped stand for.
+    fn write_statements(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advised = self.indexes.iter().chain(&self.untested);
+        let named: BTreeSet<&str> = advised
+            .flat_map(|it| it.helps.iter().take(NAMED))
+            .map(|it| it.name.as_str())
+            .collect();
+        let helped = self.statements.iter();
+        let helped: Vec<_> = helped
+            .filter(|it| named.contains(it.name.as_str()))
+            .collect();
+        if !helped.is_empty() {
+            writeln!(f, "-- the statements:")?;
+        }
+        for it in helped {
+            writeln!(f, "--   {}: {}", it.name, beginning(&it.statement))?;
+        }
+        Ok(())
+    }
+
+    fn write_sum(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.has_what_if {
+            return write!(
+                f,
+                "-- nothing was tested by what-if: what all costs then is not known"
+            );
         }
         write!(
             f,
@@ -55,13 +103,13 @@ impl fmt::Display for Advice {
             self.explains,
             std::time::Duration::from_millis(self.elapsed_ms).as_secs_f64(),
         )?;
-        if !self.is_complete {
-            write!(f, "; a limit ended the search")?;
+        match self.is_complete {
+            true => Ok(()),
+            false => write!(
+                f,
+                "; a limit ended the search (of time, of plans, or Ctrl-C)"
+            ),
         }
-        for it in &self.unplanned {
-            write!(f, "\n-- {it}")?;
-        }
-        Ok(())
     }
 }
 
@@ -69,8 +117,8 @@ impl fmt::Display for IndexAdvice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "-- {:.2} % of the cost without it; {}",
-            100.0 * self.cost_ratio,
+            "-- saves {:.2} % of what all would cost without it; {}",
+            100.0 * (1.0 - self.cost_ratio),
             megabytes(self.size_bytes)
         )?;
         for it in self.helps.iter().take(NAMED) {
@@ -92,19 +140,19 @@ impl fmt::Display for IndexAdvice {
 
 impl fmt::Display for ReplacedIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "-- {} ({})", self.index, megabytes(self.size_bytes))?;
-        match (&self.by, self.is_tested) {
-            (Some(by), true) => write!(f, ": {by} serves all that it does, and no plan misses it")?,
-            (Some(by), false) => {
-                write!(f, ": {by} serves all that it does, not tested by what-if")?
-            }
-            (None, _) => write!(
-                f,
-                ": no plan of the workload misses it, other statements may; to make it again: {}",
-                self.rollback_sql
-            )?,
-        }
-        write!(f, "; once the indexes above are there,\n{};", self.sql)
+        let why = match (&self.by, self.is_tested) {
+            (Some(by), true) => format!("{by} serves all that it does, and no plan misses it"),
+            (Some(by), false) => format!("{by} serves all that it does, not tested by what-if"),
+            (None, _) => "no plan of the workload misses it, other statements may".to_owned(),
+        };
+        writeln!(
+            f,
+            "-- {} ({}) could go: {why}\n--   {};\n--   to make it again: {}",
+            self.index,
+            megabytes(self.size_bytes),
+            self.sql,
+            self.rollback_sql
+        )
     }
 }
 

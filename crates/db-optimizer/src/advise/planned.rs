@@ -10,6 +10,7 @@ use crate::{
     catalogue::Catalogue,
     generic_plan::{Planner, Plans, planned_text},
     plan::Plan,
+    statement_text,
     whatif::Explain,
 };
 
@@ -158,6 +159,7 @@ async fn plan_in<'a, Q: Queries>(
                 name: statement.name.clone(),
                 calls: statement.calls,
                 reason,
+                statement: statement_text::shown(&statement.sql),
             }),
         }
     }

@@ -27,7 +27,8 @@ pub(super) fn propose(
     let Some(missing) = missing(index, table_use, table) else {
         return;
     };
-    if missing.is_empty() || missing.len() > MAX_INCLUDED {
+    let all_fit = missing.iter().all(|it| fits(it, table));
+    if missing.is_empty() || missing.len() > MAX_INCLUDED || !all_fit {
         return;
     }
     let mut covering = index.clone();
@@ -42,8 +43,8 @@ pub(super) fn propose(
         proposals.add(covering, Rule::Covering);
     }
     // Without columns that are only stored, equal keys share their room.
-    let fits = index.keys.len() < MAX_KEYS && missing[0].width() <= SHORT_KEY;
-    if missing.len() == 1 && fits && missing[0].deduplicates {
+    let is_short = index.keys.len() < MAX_KEYS && missing[0].width() <= SHORT_KEY;
+    if missing.len() == 1 && is_short && missing[0].deduplicates {
         let mut longer = index.clone();
         longer.keys.push(Key::column(missing[0].name.clone()));
         proposals.add(longer, Rule::Covering);
@@ -82,7 +83,8 @@ pub(super) fn propose_narrow(table_use: &TableUse, table: &Table, proposals: &mu
         return;
     };
     let columns: Vec<&Column> = needed.iter().filter_map(|it| table.column(it)).collect();
-    if columns.is_empty() || columns.len() > MAX_KEYS || !columns.iter().all(|it| it.has_order) {
+    let all_fit = columns.iter().all(|it| it.has_order && fits(it, table));
+    if columns.is_empty() || columns.len() > MAX_KEYS || !all_fit {
         return;
     }
     let keys = columns.iter().map(|it| Key::column(it.name.clone()));
@@ -90,6 +92,12 @@ pub(super) fn propose_narrow(table_use: &TableUse, table: &Table, proposals: &mu
     if is_within(NARROW, &index, table) {
         proposals.add(index, Rule::Covering);
     }
+}
+
+/// Whether no value of a column is longer than what an index takes (2,704 bytes of a row in all). What
+/// `ANALYZE` tells is of short values, so a table that stores any elsewhere may have them in each column.
+fn fits(column: &Column, table: &Table) -> bool {
+    column.is_bounded || !table.has_long_values
 }
 
 /// Whether a row of the index takes at most this part of one of the table.

@@ -25,6 +25,8 @@ pub(crate) struct Column {
     pub(crate) deduplicates: bool,
     /// Whether `LIKE 'x%'` needs an operator class of its own, as the collation is not `C`.
     pub(crate) needs_pattern_class: bool,
+    /// Whether its type keeps values short: numbers, moments, `character varying(100)`.
+    pub(crate) is_bounded: bool,
     /// Whether the type is `character`, `character varying` or `text`.
     pub(crate) is_text: bool,
     /// What is known of its values, if anything.
@@ -55,7 +57,10 @@ SELECT att.attrelid, att.attnum, att.attname::text, quote_ident(att.attname),
                   OR (col.collprovider = 'd' AND db.datcollate IN ('C', 'POSIX'))),
        base.typcategory = 'S',
        stats.null_frac, stats.avg_width, stats.n_distinct,
-       coalesce(stats.correlation, 0)
+       coalesce(stats.correlation, 0),
+       base.typlen > 0 OR base.typcategory IN ('N', 'B', 'D', 'T', 'I', 'E')
+         OR base.typname IN ('bpchar', 'varchar')
+            AND coalesce(nullif(att.atttypmod, -1), typ.typtypmod) BETWEEN 5 AND 504
 FROM pg_attribute att
 JOIN pg_class rel ON rel.oid = att.attrelid
 JOIN pg_namespace nsp ON nsp.oid = rel.relnamespace
@@ -120,6 +125,7 @@ pub(super) async fn read(
             deduplicates: row.get(8),
             needs_pattern_class: row.get(9),
             is_text: row.get(10),
+            is_bounded: row.get(15),
             values: null_share.map(|null_share| Values {
                 null_share: f64::from(null_share),
                 width: f64::from(row.get::<_, i32>(12)),
@@ -189,6 +195,7 @@ impl Column {
             deduplicates: true,
             needs_pattern_class: is_text,
             is_text,
+            is_bounded: !is_text,
             values: Some(Values {
                 null_share: 0.0,
                 width: 4.0,

@@ -21,7 +21,7 @@ pub(crate) struct ExistingIndex {
     pub(crate) is_valid: bool,
     /// Whether a constraint, a replica's identity or clustering rests on it.
     pub(crate) is_needed: bool,
-    /// Whether a foreign key of its table looks for rows by it.
+    /// Whether a foreign key of its table may look for rows by it: its first column is one of a key's.
     pub(crate) serves_foreign_key: bool,
     /// Its predicate as SQL.
     pub(crate) predicate: Option<String>,
@@ -64,10 +64,7 @@ SELECT idx.indrelid, format('%I.%I', nsp.nspname, rel.relname),
        EXISTS (
            SELECT FROM pg_constraint con
            WHERE con.contype = 'f' AND con.conrelid = idx.indrelid
-             AND cardinality(con.conkey) <= idx.indnkeyatts
-             -- Its places begin with 0.
-             AND con.conkey @> (idx.indkey::int2[])[0:cardinality(con.conkey) - 1]
-             AND con.conkey <@ (idx.indkey::int2[])[0:cardinality(con.conkey) - 1]
+             AND idx.indkey[0] = ANY (con.conkey)
        )
 FROM pg_index idx
 JOIN pg_class rel ON rel.oid = idx.indexrelid

@@ -18,6 +18,8 @@ pub(crate) struct Table {
     pub(crate) pages: f64,
     /// Pages of which an index alone can answer, without reading them.
     pub(crate) visible_pages: f64,
+    /// Whether some of its values are so long that they are stored elsewhere (manual, "TOAST").
+    pub(crate) has_long_values: bool,
     pub(crate) columns: Vec<Column>,
     pub(crate) indexes: Vec<ExistingIndex>,
 }
@@ -34,14 +36,15 @@ WITH named AS (
 )
 SELECT named.schema, named.name, root.oid,
        n.nspname::text, quote_ident(n.nspname), root.relname::text, quote_ident(root.relname),
-       root.relkind = 'p', part.rows, part.pages, part.visible
+       root.relkind = 'p', part.rows, part.pages, part.visible, part.toast > 0
 FROM named
 JOIN pg_class root ON root.oid = named.root
 JOIN pg_namespace n ON n.oid = root.relnamespace
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(greatest(leaf.reltuples, 0)), 0)::float8 AS rows,
            coalesce(sum(leaf.relpages), 0)::float8 AS pages,
-           coalesce(sum(leaf.relallvisible), 0)::float8 AS visible
+           coalesce(sum(leaf.relallvisible), 0)::float8 AS visible,
+           coalesce(sum(pg_relation_size(nullif(leaf.reltoastrelid, 0))), 0) AS toast
     FROM (SELECT tree.relid::oid AS oid FROM pg_partition_tree(root.oid) tree WHERE tree.isleaf
           UNION SELECT root.oid) leaf_oid
     JOIN pg_class leaf ON leaf.oid = leaf_oid.oid AND leaf.relkind IN ('r', 'm')
@@ -76,6 +79,7 @@ pub(super) async fn read(
             rows: row.get(8),
             pages: row.get(9),
             visible_pages: row.get(10),
+            has_long_values: row.get(11),
             columns: Vec::new(),
             indexes: Vec::new(),
         });
@@ -117,6 +121,7 @@ impl Table {
             rows: 100_000.0,
             pages: 3_000.0,
             visible_pages: 3_000.0,
+            has_long_values: false,
             columns: vec![
                 Column::example(1, "a", false, -0.1),
                 Column::example(2, "b", false, -1.0),

@@ -71,7 +71,10 @@ impl Droppable {
             self.findings.extend(index.finding(row, window));
             self.indexes.push(index);
         }
-        if let Some(row) = rows.get(MAX_FINDINGS) {
+        // The invalid ones have a check of their own, which says so.
+        if let Some(row) = rows.get(MAX_FINDINGS)
+            && reason(row) != DropReason::Invalid
+        {
             self.cut.push(reason(row).code());
         }
     }

@@ -21,7 +21,8 @@ macro_rules! not_being_built {
     };
 }
 
-/// Those that may be dropped. A partitioned one wants its missing parts.
+/// Those that may be dropped. A partitioned one wants its missing parts, and a standby does not see what its
+/// primary is building.
 pub(super) const DROPPABLE: &str = concat!(
     "WITH ",
     index_list!(),
@@ -31,6 +32,7 @@ SELECT ",
     "
 FROM idx
 WHERE NOT idx.indisvalid AND NOT idx.is_protected AND idx.relkind = 'i'
+  AND NOT pg_is_in_recovery()
   AND ",
     not_being_built!("idx.indrelid"),
     "

@@ -1,7 +1,7 @@
 //! What is searched for, in the numbers of the search.
 
 use super::{
-    Found, HEIGHT, LEAST_GAIN, LEAST_GAIN_OF_BASE, LEAST_GAIN_OF_ONE, Task,
+    Found, HEIGHT, LEAST_GAIN, LEAST_GAIN_OF_BASE, LEAST_GAIN_OF_ONE, LEAST_UNITS, Task,
     costs::Costs,
     index_set::{self, IndexSet},
     layers::LayerAnswer,
@@ -196,7 +196,8 @@ impl Problem {
             if gain.abs() > HEIGHT {
                 saving += self.weights[statement] * gain;
                 let of_base = LEAST_GAIN_OF_BASE * costs.base(statement);
-                betters_one |= gain > of_base.max(LEAST_GAIN_OF_ONE * without);
+                let of_one = of_base.max(LEAST_GAIN_OF_ONE * without).max(LEAST_UNITS);
+                betters_one |= gain > of_one;
             }
         }
         saving <= 0.0 || (saving < whole * LEAST_GAIN && !betters_one)

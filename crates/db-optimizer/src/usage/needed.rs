@@ -141,6 +141,7 @@ mod tests {
         });
         check(&plan, Some(&["a", "b", "s", "x"]));
         check(&scan(&["a", "w(7)", "'b'"], "(o.a = 7)"), Some(&["a"]));
+        check(&scan(&["x[1:b]"], "(o.a = 7)"), Some(&["a", "b", "x"]));
         check(&scan(&["a", "ctid"], "(o.a = 7)"), None);
     }
 

@@ -67,6 +67,27 @@ async fn a_beginning_needs_a_class_of_operators_where_the_collation_is_not_c() {
     );
 }
 
+/// `ANALYZE` sees only what is short of the bodies, and what is stored elsewhere is in no index.
+#[tokio::test]
+async fn a_column_of_long_values_is_never_stored() {
+    let schema = "CREATE TABLE posts (id int, author_id int, created_at timestamptz, title text, body text);
+        INSERT INTO posts
+        SELECT i, i % 500, '2026-01-01'::timestamptz + i * interval '1 minute', 'post ' || i,
+               CASE i % 10 WHEN 0 THEN (SELECT string_agg(md5(n::text || i), '') FROM generate_series(1, 200) n)
+                    ELSE 'short' END
+        FROM generate_series(1, 20000) i;";
+    let workload =
+        "SELECT id, title, body FROM posts WHERE author_id = 42 ORDER BY created_at DESC LIMIT 20;
+        SELECT title, body FROM posts WHERE title = 'post 7';";
+    assert_eq!(
+        advise(schema, workload).await,
+        [
+            "ON public.posts (author_id, created_at)",
+            "ON public.posts (title)"
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_type_without_an_order_is_no_key() {
     let schema = "CREATE TABLE shapes (id int, place point, doc json, page xml);

