@@ -40,6 +40,8 @@ pub(crate) struct Task {
     pub(crate) candidates: Vec<Proposed>,
     /// The bytes that all indexes together may take.
     pub(crate) budget_bytes: f64,
+    /// The part of them that is spent.
+    pub(crate) spent_share: f64,
 }
 
 /// A statement of the workload.

@@ -29,7 +29,7 @@ impl Problem {
     pub(super) fn new(task: &Task, answers: &[LayerAnswer]) -> Problem {
         let mut numbers: Vec<usize> = Vec::new();
         for number in answers.iter().flat_map(|it| &it.used) {
-            let fits = task.candidates[*number].bytes <= task.budget_bytes;
+            let fits = task.candidates[*number].bytes <= task.budget_bytes * task.spent_share;
             if fits && !numbers.contains(number) && numbers.len() < index_set::MAX {
                 numbers.push(*number);
             }
@@ -46,7 +46,7 @@ impl Problem {
             upkeep: numbers.iter().map(|it| of(it).upkeep).collect(),
             weights: task.statements.iter().map(|it| it.weight).collect(),
             base: task.statements.iter().map(|it| it.weight * it.cost).sum(),
-            budget: task.budget_bytes,
+            budget: task.budget_bytes * task.spent_share,
             touched: touched.collect(),
             numbers,
         }
