@@ -17,6 +17,10 @@ const ALL: [&str; 2] = ["/health", "/api/v1/performance/health"];
 #[actix_web::test]
 async fn the_guard_is_asked_before_anything_else() {
     let (service, _database, _redis) = Service::start().await;
+    // Advice is about what was run.
+    let session = service.pools.session().await.unwrap();
+    session.query("SELECT id FROM users", &[]).await.unwrap();
+    drop(session);
     for path in ADMINS {
         let nobody = service.send(Method::GET, path, None).await;
         nobody.is_problem(401, "token_missing");
