@@ -1,6 +1,7 @@
 //! Who may ask what, and how.
 
 use actix_web::http::Method;
+use ruleiq_query::Read as _;
 
 use crate::service::{Service, send};
 
