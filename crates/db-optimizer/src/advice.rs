@@ -29,10 +29,10 @@ pub struct Advice {
     pub untested: Vec<IndexAdvice>,
     /// Whether HypoPG was there to try indexes out.
     pub has_what_if: bool,
-    /// Indexes that are there and that nothing needs, once those above are.
+    /// Indexes that are there and that the workload no longer needs, once those above are.
     pub replaced: Vec<ReplacedIndex>,
-    /// Indexes of the same tables that could be dropped whatever is made: unused for as long as the
-    /// statistics tell, the same as another, or the beginning of one. No plan of the workload takes one
+    /// Indexes of the same tables that could be dropped whatever is made: never finished, unused for as
+    /// long as the statistics tell, the same as another, or the beginning of one. No plan of the workload takes one
     /// that is called unused.
     pub droppable: Vec<DroppableIndex>,
     /// What the workload costs as things are, in the planner's units.

@@ -119,6 +119,7 @@ fn spare<'a>(read: &Read<'a>, droppable: &[DroppableIndex]) -> Vec<(&'a Table, &
     spare
 }
 
+/// The indexes that are said to go anyway.
 fn named<'a>(
     read: &Read<'a>,
     droppable: &[DroppableIndex],
@@ -130,8 +131,8 @@ fn named<'a>(
 /// Whether no index of another schema has the same name: plans tell no schema.
 fn is_alone(index: &ExistingIndex, all: &[(&Table, &ExistingIndex)]) -> bool {
     let mut others = all.iter().filter(|(_, it)| it.oid != index.oid);
-    let name = |it: &ExistingIndex| it.name.rsplit('.').next().map(str::to_owned);
-    others.all(|(_, it)| name(it) != name(index))
+    let name = index.name.rsplit('.').next();
+    others.all(|(_, it)| it.name.rsplit('.').next() != name)
 }
 
 /// The real indexes in the plans of each statement, with all new ones.

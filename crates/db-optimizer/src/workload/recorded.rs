@@ -31,7 +31,7 @@ pub(crate) async fn read(queries: &impl Queries) -> Result<Workload, AdviseError
     for row in rows {
         let (text, calls): (String, f64) = (row.get(0), row.get(1));
         let is_read = planned_text(&text).is_some() && text.chars().count() <= MAX_CHARS;
-        if !is_read || !reads_tables(&text) {
+        if !is_read || is_upkeep(&text) {
             continue;
         }
         let fingerprint = Fingerprint::of(&text);
@@ -68,39 +68,30 @@ async fn hidden(queries: &impl Queries, view: &StatementsView) -> Result<u64, Er
     Ok(count::of(row.get(0)))
 }
 
-/// Whether a statement names anything but the system's catalogues and functions: what looks after
-/// a server, this crate included, is recorded, too.
-fn reads_tables(text: &str) -> bool {
+/// Whether a statement speaks of the system alone, as what looks after a server does, this crate
+/// included. One that speaks of neither is told by its plan.
+fn is_upkeep(text: &str) -> bool {
     let words: Vec<Token<'_>> = tokens(text).collect();
-    let is_before = |it: &Token<'_>| {
-        ["from", "join", "into", "update", "using"]
-            .iter()
-            .any(|word| it.is_word(word))
-    };
-    let is_filler = |it: &&Token<'_>| it.is_word("only") || it.is_word("lateral");
-    let mut named = words.iter().enumerate().filter(|(_, it)| is_before(it));
-    named.any(|(at, _)| {
-        let name = words[at + 1..].iter().find(|it| !is_filler(it));
-        name.is_some_and(|it| is_a_users(it))
-    })
+    words.iter().any(is_systems) && !(0..words.len()).any(|at| names_a_table(&words[at..]))
 }
 
-fn is_a_users(name: &Token<'_>) -> bool {
-    let text = name.text.to_ascii_lowercase();
-    let is_systems = [
-        "pg_",
-        "hypopg",
-        "information_schema",
-        "unnest",
-        "generate_series",
-    ]
-    .iter()
-    .any(|it| text.starts_with(it));
-    match name.kind {
-        TokenKind::Word => !is_systems,
-        TokenKind::QuotedIdentifier => true,
-        _ => false,
-    }
+/// Whether a table of a user follows.
+fn names_a_table(words: &[Token<'_>]) -> bool {
+    const BEFORE: [&str; 5] = ["from", "join", "into", "update", "using"];
+    let is_filler = |it: &&Token<'_>| it.is_word("only") || it.is_word("lateral");
+    let name = words[1..].iter().find(|it| !is_filler(it));
+    BEFORE.iter().any(|it| words[0].is_word(it))
+        && name.is_some_and(|it| match it.kind {
+            TokenKind::Word => !is_systems(it) && !it.is_word("unnest"),
+            TokenKind::QuotedIdentifier => true,
+            _ => false,
+        })
+}
+
+fn is_systems(word: &Token<'_>) -> bool {
+    let text = word.text.to_ascii_lowercase();
+    let prefixes = ["pg_", "hypopg", "information_schema"];
+    word.kind == TokenKind::Word && prefixes.iter().any(|it| text.starts_with(it))
 }
 
 fn sql(view: &StatementsView) -> String {
@@ -128,22 +119,26 @@ mod tests {
     #[test]
     fn what_looks_after_the_server_is_told_from_what_reads_tables() {
         for text in [
-            "select current_setting($1)",
+            "select pg_advisory_lock($1)",
             "SELECT c.relname FROM pg_catalog.pg_class c JOIN pg_index i ON true",
             "select hypopg_relation_size(it) from unnest($1::oid[]) it",
             "select * from (select pid from pg_stat_activity) it",
         ] {
-            assert!(!reads_tables(text), "{text}");
+            assert!(is_upkeep(text), "{text}");
         }
         for text in [
             "select from only orders",
+            "select * from unnest($1::int[]) id, orders o where o.id = id",
+            "table orders",
+            "select current_setting($1)",
+            "select pg_column_size(o) from orders o",
             "insert into \"pg_odd\" values ($1)",
             "update orders set a = $1",
             "select * from (select * from orders) it",
             "delete from orders",
             "select 1 from pg_class join orders on true",
         ] {
-            assert!(reads_tables(text), "{text}");
+            assert!(!is_upkeep(text), "{text}");
         }
     }
 }

@@ -10,11 +10,12 @@ use ruleiq_db_optimizer::{
 use ruleiq_test_support::TestDatabase;
 use tokio_postgres::Client;
 
-use crate::database;
+use crate::{WITHOUT_AUTOVACUUM, database};
 
 /// A database with HypoPG on which some statements have run.
 async fn with_hypopg(sql: &str) -> (TestDatabase, Client) {
-    database(&format!("CREATE EXTENSION hypopg; {sql}; ANALYZE")).await
+    let sql = format!("CREATE EXTENSION hypopg; {sql}; {WITHOUT_AUTOVACUUM}; ANALYZE");
+    database(&sql).await
 }
 
 /// As much as anyone wants.

@@ -32,6 +32,20 @@ async fn connect(url: &str) -> Client {
     client
 }
 
+/// Keeps autovacuum from the tables: what an index alone can answer, and so which is best, would hang on
+/// whether it has come by.
+const WITHOUT_AUTOVACUUM: &str = "DO $$
+    DECLARE it regclass;
+    BEGIN
+        FOR it IN SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                  WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p'
+                    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' LOOP
+            EXECUTE format('ALTER %s %s SET (autovacuum_enabled = false)',
+                           (SELECT CASE relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END
+                            FROM pg_class WHERE oid = it), it);
+        END LOOP;
+    END $$";
+
 /// An empty database on which some statements have run.
 async fn database(sql: &str) -> (TestDatabase, Client) {
     let database = TestDatabase::empty().await;

@@ -19,7 +19,7 @@ use ruleiq_db_optimizer::{
 use ruleiq_test_support::TestDatabase;
 use tokio_postgres::Client;
 
-use crate::database;
+use crate::{WITHOUT_AUTOVACUUM, database};
 
 /// No index is worth having.
 const NONE: [&str; 0] = [];
@@ -39,9 +39,21 @@ const ORDERS: &str = "
 /// A database with HypoPG and a schema, of which the planner knows all.
 async fn prepared(schema: &str) -> (TestDatabase, Client) {
     let (database, client) = database("CREATE EXTENSION hypopg").await;
-    client.batch_execute(schema).await.unwrap();
+    let schema = format!("{schema}; {WITHOUT_AUTOVACUUM}");
+    client.batch_execute(&schema).await.unwrap();
     client.batch_execute("ANALYZE").await.unwrap();
     (database, client)
+}
+
+/// How many indexes are hidden from the planner; `None` where HypoPG cannot do that, before 1.4.
+async fn hidden(client: &Client) -> Option<i64> {
+    let can_hide = "SELECT to_regprocedure('hypopg_hidden_indexes()') IS NOT NULL";
+    let row = client.query_one(can_hide, &[]).await.unwrap();
+    if !row.get::<_, bool>(0) {
+        return None;
+    }
+    let count = "SELECT count(*) FROM hypopg_hidden_indexes()";
+    Some(client.query_one(count, &[]).await.unwrap().get(0))
 }
 
 /// Room for whatever helps.

@@ -202,7 +202,7 @@ impl Running {
 /// What a statement takes when nothing else is in its way: whatever disturbs it makes it slower.
 fn fastest(rounds: &[Vec<Duration>], place: usize) -> Duration {
     let times = rounds.iter().map(|it| it[place]);
-    times.min().unwrap_or_default()
+    times.fold(Duration::MAX, Duration::min)
 }
 
 async fn count_rows(client: &Client, queries: &QuerySet) -> Result<Vec<usize>, Fault> {

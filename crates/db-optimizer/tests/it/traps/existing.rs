@@ -2,9 +2,10 @@
 
 use ruleiq_db_optimizer::{Advice, DropReason};
 
-use super::{NONE, ORDERS, advice, advise, indexes, options, prepared};
+use super::{NONE, ORDERS, advice, advise, hidden, indexes, options, prepared};
 
 const BY_CUSTOMER: &str = "SELECT * FROM orders WHERE customer_id = 42;";
+const NEWEST: &str = "SELECT * FROM orders WHERE customer_id = 42 ORDER BY placed_at DESC LIMIT 1;";
 
 #[tokio::test]
 async fn the_beginning_of_a_primary_key_is_there() {
@@ -79,8 +80,7 @@ fn replaced(advice: &Advice) -> Vec<(&str, bool, bool)> {
 async fn an_index_that_begins_like_the_new_one_is_replaced() {
     let schema = format!("{ORDERS} CREATE INDEX narrow ON orders (customer_id)");
     let (_database, client) = prepared(&schema).await;
-    let newest = "SELECT * FROM orders WHERE customer_id = 42 ORDER BY placed_at DESC LIMIT 1;";
-    let advice = advice(&client, newest, &options()).await;
+    let advice = advice(&client, NEWEST, &options()).await;
     assert_eq!(
         indexes(&advice),
         ["ON public.orders (customer_id, placed_at)"]
@@ -95,8 +95,7 @@ async fn an_index_that_no_plan_takes_any_more_is_replaced_for_this_workload() {
          CREATE INDEX unrelated ON orders (state, note)"
     );
     let (_database, client) = prepared(&schema).await;
-    let newest = "SELECT * FROM orders WHERE customer_id = 42 ORDER BY placed_at DESC LIMIT 1;";
-    let advice = advice(&client, newest, &options()).await;
+    let advice = advice(&client, NEWEST, &options()).await;
     assert_eq!(
         indexes(&advice),
         ["ON public.orders (customer_id, placed_at)"]
@@ -132,8 +131,7 @@ async fn an_index_that_a_foreign_key_looks_by_stays() {
          CREATE INDEX of_the_key ON orders (customer_id, note)"
     );
     let (_database, client) = prepared(&schema).await;
-    let newest = "SELECT * FROM orders WHERE customer_id = 42 ORDER BY placed_at DESC LIMIT 1;";
-    let advice = advice(&client, newest, &options()).await;
+    let advice = advice(&client, NEWEST, &options()).await;
     assert_eq!(replaced(&advice), [], "{advice}");
 }
 
@@ -145,9 +143,7 @@ async fn an_index_whose_work_another_does_as_well_is_found_by_hiding_it() {
     );
     let (_database, client) = prepared(&schema).await;
     let advice = advice(&client, BY_CUSTOMER, &options()).await;
-    let hidden = "SELECT to_regprocedure('hypopg_hidden_indexes()')::text";
-    let row = client.query_one(hidden, &[]).await.unwrap();
-    let Some(hidden) = row.get::<_, Option<String>>(0) else {
+    let Some(left) = hidden(&client).await else {
         // HypoPG before 1.4: a plan takes it, and nobody knows what would be without it.
         assert_eq!(replaced(&advice), [], "{advice}");
         return;
@@ -158,8 +154,6 @@ async fn an_index_whose_work_another_does_as_well_is_found_by_hiding_it() {
     };
     assert!(["public.one", "public.two"].contains(&index), "{index}");
     // Nothing is hidden from the session's later statements.
-    let left = format!("SELECT count(*) FROM {hidden}");
-    let left: i64 = client.query_one(&left, &[]).await.unwrap().get(0);
     assert_eq!(left, 0);
 }
 
