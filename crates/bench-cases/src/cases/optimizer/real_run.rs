@@ -26,8 +26,10 @@ use crate::{
     seeded::{Seeded, shuffled},
 };
 
-/// How often each statement is run with and without the indexes, to compare the two.
+/// How often each statement is run with and without the indexes, to compare the two,
 const TIMES: usize = 5;
+/// and those that seem slower: one that is disturbed five times is nothing rare.
+const AGAIN: usize = 20;
 /// A difference that is no more than this is a clock's.
 const LEAST: Duration = Duration::from_micros(100);
 /// How much slower a statement may be with the indexes than without.
@@ -157,52 +159,111 @@ impl Running {
     }
 
     /// The counts of statements that the indexes make slower, and how many times slower the worst is.
-    /// Without them is: in a transaction that drops them and is rolled back.
+    /// Without them is: in a transaction that drops them and is rolled back. Whose plan is the same with and
+    /// without is not slower, whatever a clock says.
     async fn compare(&self, indexes: &[String]) -> Result<BTreeMap<String, f64>, Fault> {
         let planner = self.planner.lock().await;
         let client = planner.client();
         let drop = format!("BEGIN; DROP INDEX {}", indexes.join(", "));
-        let (mut with, mut without) = (Vec::new(), Vec::new());
-        for _ in 0..TIMES {
-            with.push(self.time(client).await?);
-            run(client, &drop).await?;
-            let timed = self.time(client).await;
-            run(client, "ROLLBACK").await?;
-            without.push(timed?);
-        }
-        let (mut slower, mut worst) = (0.0, 0.0_f64);
-        for place in 0..self.right.len() {
-            let (with, without) = (fastest(&with, place), fastest(&without, place));
-            let ratio = with.as_secs_f64() / without.as_secs_f64().max(1e-9);
-            if with > without + LEAST {
-                worst = worst.max(ratio);
-                slower += f64::from(u8::from(ratio > SLOWER));
+        let mut timed = vec![Compared::default(); self.right.len()];
+        for round in 0..TIMES + AGAIN {
+            let is_wanted = |it: &Compared| round < TIMES || it.is_slower();
+            let wanted: Vec<bool> = timed.iter().map(is_wanted).collect();
+            if !wanted.contains(&true) {
+                break;
             }
+            self.time(client, &wanted, |place, run| timed[place].with.note(run))
+                .await?;
+            run(client, &drop).await?;
+            let without = self
+                .time(client, &wanted, |place, run| timed[place].without.note(run))
+                .await;
+            run(client, "ROLLBACK").await?;
+            without?;
         }
+        let slower: Vec<f64> = timed
+            .iter()
+            .filter(|it| it.is_slower())
+            .map(Compared::ratio)
+            .collect();
+        #[expect(clippy::cast_precision_loss, reason = "a few statements")]
         let counts = [
-            ("sampled_slower_statements", slower),
-            ("sampled_worst_ratio", worst),
+            ("sampled_slower_statements", slower.len() as f64),
+            (
+                "sampled_worst_ratio",
+                slower.iter().copied().fold(0.0, f64::max),
+            ),
         ];
         Ok(counts.map(|(name, count)| (name.to_owned(), count)).into())
     }
 
-    async fn time(&self, client: &Client) -> Result<Vec<Duration>, Fault> {
-        let mut times = Vec::new();
-        for query in self.queries.iter() {
-            // Dropping indexes and taking that back empties the session's caches of the catalogue.
-            run(client, &format!("EXPLAIN {}", query.text)).await?;
+    /// Plans and runs the statements that are wanted.
+    async fn time(
+        &self,
+        client: &Client,
+        wanted: &[bool],
+        mut note: impl FnMut(usize, Ran),
+    ) -> Result<(), Fault> {
+        for (place, query) in self.queries.iter().enumerate() {
+            if !wanted[place] {
+                continue;
+            }
+            // Dropping indexes and taking that back empties the session's caches of the catalogue, too.
+            let explain = format!("EXPLAIN (COSTS OFF) {}", query.text);
+            let plan = client.simple_query(&explain).await.map_err(Fault::failed)?;
             let began = Instant::now();
             rows(client, &query.text).await?;
-            times.push(began.elapsed());
+            let took = began.elapsed();
+            let lines = plan.iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            });
+            let plan = lines.collect::<Vec<_>>().join("\n");
+            note(place, Ran { plan, took });
         }
-        Ok(times)
+        Ok(())
     }
 }
 
+/// One run of a statement.
+struct Ran {
+    plan: String,
+    took: Duration,
+}
+
+/// A statement's runs with the indexes and without.
+#[derive(Clone, Debug, Default)]
+struct Compared {
+    with: Fastest,
+    without: Fastest,
+}
+
 /// What a statement takes when nothing else is in its way: whatever disturbs it makes it slower.
-fn fastest(rounds: &[Vec<Duration>], place: usize) -> Duration {
-    let times = rounds.iter().map(|it| it[place]);
-    times.fold(Duration::MAX, Duration::min)
+#[derive(Clone, Debug, Default)]
+struct Fastest {
+    plan: String,
+    took: Option<Duration>,
+}
+
+impl Compared {
+    fn is_slower(&self) -> bool {
+        let (Some(with), Some(without)) = (self.with.took, self.without.took) else {
+            return false;
+        };
+        self.with.plan != self.without.plan && with > without + LEAST && self.ratio() > SLOWER
+    }
+
+    fn ratio(&self) -> f64 {
+        let seconds = |it: &Fastest| it.took.map_or(0.0, |took| took.as_secs_f64());
+        seconds(&self.with) / seconds(&self.without).max(1e-9)
+    }
+}
+
+impl Fastest {
+    fn note(&mut self, ran: Ran) {
+        self.took = Some(self.took.map_or(ran.took, |before| before.min(ran.took)));
+        self.plan = ran.plan;
+    }
 }
 
 async fn count_rows(client: &Client, queries: &QuerySet) -> Result<Vec<usize>, Fault> {
@@ -258,6 +319,27 @@ impl Arm for RealArm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_another_plan_makes_a_statement_slower() {
+        let ran = |plan: &str, ms| Ran {
+            plan: plan.to_owned(),
+            took: Duration::from_millis(ms),
+        };
+        let mut compared = Compared::default();
+        assert!(!compared.is_slower());
+        compared.without.note(ran("Seq Scan", 10));
+        compared.with.note(ran("Index Scan", 15));
+        assert!(compared.is_slower() && (compared.ratio() - 1.5).abs() < 1e-9);
+        compared.with.note(ran("Index Scan", 10));
+        assert!(!compared.is_slower(), "it was disturbed");
+        compared.with.note(ran("Index Scan", 20));
+        assert!(!compared.is_slower());
+        let mut same = Compared::default();
+        same.without.note(ran("Seq Scan", 10));
+        same.with.note(ran("Seq Scan", 15));
+        assert!(!same.is_slower());
+    }
 
     #[test]
     fn a_pass_has_each_statement_as_often_as_its_weight_says() {
