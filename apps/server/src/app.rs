@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruleiq_cache::CacheManager;
-use ruleiq_pools::{CheckoutError, PoolManager, Session};
+use ruleiq_pools::{CheckoutError, PoolManager, ReadSession, Reader, Session};
 use secrecy::SecretString;
 
 use crate::auth::{LoginLimit, Passwords, Tokens};
@@ -32,6 +32,19 @@ impl App {
         &self,
     ) -> impl Future<Output = Result<Session, CheckoutError>> + Send + use<> {
         self.pools.session()
+    }
+
+    /// A connection to read from, of whichever server has what the request has written.
+    #[track_caller]
+    pub(crate) fn read_session(
+        &self,
+    ) -> impl Future<Output = Result<ReadSession, CheckoutError>> + Send + use<> {
+        self.pools.read_session()
+    }
+
+    /// Reads of one quick statement, from the primary.
+    pub(crate) fn reader(&self) -> Reader {
+        self.pools.reader()
     }
 
     /// Answers from now on that the server wants no more traffic.

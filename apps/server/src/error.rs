@@ -11,9 +11,12 @@ use actix_web::{
 };
 use ruleiq_cache::LoadError;
 use ruleiq_pools::CheckoutError;
+use ruleiq_web::CausalTokens;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use utoipa::ToSchema;
+
+const WRITE_LOST: &str = "write_lost";
 
 /// What went wrong with a request.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct ApiError {
     code: &'static str,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// Whether the client's causal token stands for what is not there.
+    forgets_writes: bool,
     cause: Option<Arc<anyhow::Error>>,
 }
 
@@ -53,6 +58,7 @@ impl ApiError {
             code,
             detail: detail.into(),
             retry_after: None,
+            forgets_writes: false,
             cause: None,
         }
     }
@@ -147,6 +153,9 @@ impl ResponseError for ApiError {
         self.log();
         let mut response = HttpResponse::build(self.status);
         response.content_type("application/problem+json");
+        if self.forgets_writes {
+            response.append_header(CausalTokens::forgotten());
+        }
         if let Some(after) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, after.as_secs().max(1).to_string()));
         }
@@ -167,6 +176,7 @@ impl From<CheckoutError> for ApiError {
     fn from(error: CheckoutError) -> ApiError {
         match error {
             CheckoutError::DeadlinePassed { .. } => deadline_exceeded().cause(error),
+            CheckoutError::TokenLost { .. } => write_lost().cause(error),
             CheckoutError::Shed { .. }
             | CheckoutError::TimedOut { .. }
             | CheckoutError::TooManyWaiting { .. } => ApiError::unavailable(
@@ -190,6 +200,10 @@ impl From<ruleiq_query::Error> for ApiError {
                 "a text holds the character U+0000, which cannot be stored",
             ),
             _ if error.is_connection_lost() => database_unavailable().cause(error),
+            ruleiq_query::Error::NoConnection(source) => match source.downcast::<CheckoutError>() {
+                Ok(error) => ApiError::from(*error),
+                Err(source) => ApiError::internal(ruleiq_query::Error::NoConnection(source)),
+            },
             _ => ApiError::internal(error),
         }
     }
@@ -219,6 +233,18 @@ fn deadline_exceeded() -> ApiError {
         "deadline_exceeded",
         "the answer did not come in time",
     )
+}
+
+/// The client is to go on without what it wrote, which the answer takes from it.
+fn write_lost() -> ApiError {
+    ApiError {
+        forgets_writes: true,
+        ..ApiError::conflict(
+            WRITE_LOST,
+            "what you have written last may be lost, since another database server has taken over: look \
+             before you write it again",
+        )
+    }
 }
 
 fn database_unavailable() -> ApiError {

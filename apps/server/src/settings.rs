@@ -62,6 +62,14 @@ pub(crate) struct Http {
     pub(crate) shutdown_grace: Duration,
 }
 
+/// How the database is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) replicas: bool,
+    pub(crate) replica_max_lag: Duration,
+    pub(crate) reader_connections: usize,
+}
+
 /// How PostgreSQL is reached.
 #[derive(Debug)]
 pub(crate) struct Database {
@@ -76,6 +84,7 @@ pub(crate) struct Database {
     pub(crate) connect_timeout: Duration,
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) transaction_pooling: bool,
+    pub(crate) reading: Reading,
     pub(crate) ca_file: Option<PathBuf>,
 }
 
@@ -267,6 +276,7 @@ impl Database {
                     "Seconds until the server stops a statement, or `off`",
                 )
                 .into(),
+            reading: Reading::read(from),
             transaction_pooling: from.value(
                 "DATABASE_TRANSACTION_POOLING",
                 false,
@@ -279,6 +289,28 @@ impl Database {
             url: url?,
             ..database
         })
+    }
+}
+
+impl Reading {
+    fn read(from: &mut Reader<'_>) -> Reading {
+        Reading {
+            replicas: from.value(
+                "DATABASE_REPLICAS",
+                false,
+                "Whether the hosts of DATABASE_URL are a primary and its standbys, which are read",
+            ),
+            replica_max_lag: from.value(
+                "DATABASE_REPLICA_MAX_LAG",
+                Duration::from_secs(10),
+                "Seconds that a standby may be behind to be read",
+            ),
+            reader_connections: from.value(
+                "DATABASE_READER_CONNECTIONS",
+                2,
+                "Connections that quick reads share, of each worker; 0 checks one out for each read",
+            ),
+        }
     }
 }
 

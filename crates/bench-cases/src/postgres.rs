@@ -8,6 +8,7 @@ mod counted;
 mod kept;
 mod ours;
 mod owner;
+mod shared;
 
 use std::{future::Future, time::Duration};
 
@@ -21,6 +22,7 @@ pub(crate) use self::{
     kept::Kept,
     ours::{OURS, Ours},
     owner::{OwnedDatabase, OwnedSchema, connect, within},
+    shared::Shared,
 };
 
 /// Five custom plans go before the server may settle on a generic one.

@@ -34,7 +34,7 @@ pub async fn commit_and_invalidate(
     };
     let committed = transaction.commit().await;
     unseen.invalidate(committed.is_ok()).await;
-    committed
+    committed.map(drop)
 }
 
 /// A commit whose end has not been seen.

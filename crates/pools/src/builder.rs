@@ -64,6 +64,12 @@ pub enum BuildError {
         name: String,
     },
 
+    /// Standbys cannot be told apart behind a pooler, and one host has none.
+    #[error(
+        "`replicas` needs a URL with several hosts and no `transaction_pooling`, and a `share` from 0 to 1"
+    )]
+    Replicas,
+
     /// The file with certificates cannot be used.
     #[error("the certificates in `{}` cannot be used: {reason}", path.display())]
     CaFile {

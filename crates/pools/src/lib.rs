@@ -22,13 +22,17 @@ pub use crate::{
     builder::{BuildError, Builder},
     manager::PoolManager,
     metrics::PoolMetrics,
-    stats::{ConnectionBudget, Health, PoolStats, ResourceStats, StatementCacheStats, Verdict},
+    stats::{
+        ConnectionBudget, Health, PoolStats, ReaderStats, ReplicaRole, ReplicaStats, ResourceStats,
+        RoutingStats, StatementCacheStats, Verdict,
+    },
 };
 #[cfg(feature = "postgres")]
 pub use crate::{
     postgres::{
         Bulkhead, BulkheadConfig, BulkheadStats, CheckoutError, ConnectError, HeldConnection,
-        Holders, PostgresConfig, ResizeError, Session, Transaction, autosized,
+        Holders, PostgresConfig, ReadSession, Reader, ReaderConfig, ReplicaConfig, ResizeError,
+        Session, Transaction, autosized,
     },
     retries::Retries,
 };

@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 
 #[cfg(feature = "postgres")]
 use crate::postgres::{
-    Bulkhead, BulkheadStats, CheckoutError, DEFAULT_CLASS, HeldConnection, Pool, ResizeError,
-    Session,
+    Bulkhead, BulkheadStats, CheckoutError, Cluster, DEFAULT_CLASS, HeldConnection, Pool,
+    ReadSession, Reader, ResizeError, Session, read_session,
 };
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
@@ -71,6 +71,64 @@ impl PoolManager {
             let pool = pool.ok_or(CheckoutError::NotConfigured)?;
             pool.checkout(DEFAULT_CLASS, call_site).await
         }
+    }
+
+    /// Checks a connection out to read from: to a standby, where there are
+    /// [replicas](crate::PostgresConfig::replicas), and to the primary else, or where the scope reads the
+    /// primary.
+    ///
+    /// It sees what was written in the current scope, and what its causal token stands for: a standby that
+    /// has not come so far is waited for, for at most `causal_wait`, and then the primary is read.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`session`](PoolManager::session), and [`CheckoutError::TokenLost`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`session`](PoolManager::session).
+    #[cfg(feature = "postgres")]
+    #[track_caller]
+    pub fn read_session(
+        &self,
+    ) -> impl Future<Output = Result<ReadSession, CheckoutError>> + Send + use<> {
+        self.read(None, std::panic::Location::caller())
+    }
+
+    /// The same for a position of the caller's, in place of the scope's.
+    ///
+    /// # Errors
+    ///
+    /// # Cancel safety
+    ///
+    /// Those of [`read_session`](PoolManager::read_session).
+    #[cfg(feature = "postgres")]
+    #[track_caller]
+    pub fn read_session_after(
+        &self,
+        token: ruleiq_scope::CausalToken,
+    ) -> impl Future<Output = Result<ReadSession, CheckoutError>> + Send + use<> {
+        self.read(Some(token), std::panic::Location::caller())
+    }
+
+    #[cfg(feature = "postgres")]
+    fn read(
+        &self,
+        after: Option<ruleiq_scope::CausalToken>,
+        call_site: &'static std::panic::Location<'static>,
+    ) -> impl Future<Output = Result<ReadSession, CheckoutError>> + Send + use<> {
+        let pool = self.inner.postgres.clone();
+        async move {
+            let pool = pool.ok_or(CheckoutError::NotConfigured)?;
+            read_session(pool, after, call_site).await
+        }
+    }
+
+    /// The way to the database for reads that need no session: quick ones share connections, whatever
+    /// takes longer checks one out. It is a handle, and costs nothing to make.
+    #[cfg(feature = "postgres")]
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.inner.postgres.clone())
     }
 
     /// The way to the database for one kind of callers, of those that the settings name.
@@ -198,6 +256,17 @@ impl Inner {
         self.postgres.as_ref()?.oldest_transaction()
     }
 
+    #[cfg(feature = "postgres")]
+    fn replicas(&self) -> Vec<crate::ReplicaStats> {
+        self.cluster()
+            .map_or_else(Vec::new, |cluster| cluster.stats())
+    }
+
+    #[cfg(feature = "postgres")]
+    fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.postgres.as_ref()?.cluster()
+    }
+
     pub(crate) fn stats(&self) -> PoolStats {
         PoolStats {
             #[cfg(feature = "postgres")]
@@ -208,6 +277,21 @@ impl Inner {
             statements: self.postgres.as_ref().map(|pool| pool.statements()),
             #[cfg(not(feature = "postgres"))]
             statements: None,
+            #[cfg(feature = "postgres")]
+            replicas: self.replicas(),
+            #[cfg(not(feature = "postgres"))]
+            replicas: Vec::new(),
+            #[cfg(feature = "postgres")]
+            routing: self.cluster().map(|it| it.routing()),
+            #[cfg(not(feature = "postgres"))]
+            routing: None,
+            #[cfg(feature = "postgres")]
+            reader: self
+                .postgres
+                .as_ref()
+                .map(|pool| pool.multiplexer().stats()),
+            #[cfg(not(feature = "postgres"))]
+            reader: None,
             #[cfg(feature = "redis")]
             redis: self.redis.as_ref().map(Redis::stats),
             #[cfg(not(feature = "redis"))]

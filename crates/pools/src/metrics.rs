@@ -1,5 +1,8 @@
 //! The metric families: what the pools do is counted, what they hold is asked for at each scrape.
 
+#[cfg(feature = "postgres")]
+mod reading;
+
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -13,6 +16,8 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+#[cfg(feature = "postgres")]
+use self::reading::Reading;
 #[cfg(feature = "postgres")]
 use crate::postgres::Counters;
 use crate::{ResourceStats, manager::Inner};
@@ -44,6 +49,7 @@ struct Database {
     oldest_transaction: Gauge,
     bulkhead_connections: IntGaugeVec,
     bulkhead_waiting: IntGaugeVec,
+    reading: Reading,
 }
 
 impl PoolMetrics {
@@ -184,21 +190,25 @@ impl Database {
                 "Callers of a bulkhead that wait for a connection.",
                 &["bulkhead"],
             )?,
+            reading: Reading::new()?,
         })
     }
 
-    fn families(&self) -> [&dyn Collector; 3] {
-        [
+    fn families(&self) -> Vec<&dyn Collector> {
+        let mut families: Vec<&dyn Collector> = vec![
             &self.oldest_transaction,
             &self.bulkhead_connections,
             &self.bulkhead_waiting,
-        ]
+        ];
+        families.extend(self.reading.families());
+        families
     }
 
     fn reset(&self) {
         self.oldest_transaction.set(0.0);
         self.bulkhead_connections.reset();
         self.bulkhead_waiting.reset();
+        self.reading.reset();
     }
 
     fn add(&self, manager: &Inner) {
@@ -211,6 +221,7 @@ impl Database {
             add(&self.bulkhead_connections, &[name], bulkhead.checked_out);
             add(&self.bulkhead_waiting, &[name], bulkhead.waiting);
         }
+        self.reading.add(&manager.stats());
     }
 }
 

@@ -6,6 +6,7 @@ mod bulkhead;
 mod cancel;
 mod checkin;
 mod checkout;
+mod cluster;
 mod config;
 mod connect;
 mod connection;
@@ -15,11 +16,15 @@ mod engine;
 mod error;
 mod holders;
 mod keeper;
+mod kind;
 mod opening;
 mod place;
 mod pool;
 mod pooler;
+mod read_session;
+mod reader;
 mod ready;
+mod recent;
 mod run;
 mod session;
 mod statements;
@@ -30,13 +35,16 @@ mod wire;
 pub use self::{
     autosize::autosized,
     bulkhead::{Bulkhead, BulkheadStats},
-    config::{BulkheadConfig, PostgresConfig},
+    config::{BulkheadConfig, PostgresConfig, ReaderConfig, ReplicaConfig},
     error::{CheckoutError, ConnectError, ResizeError},
     holders::{HeldConnection, Holders},
+    read_session::ReadSession,
+    reader::Reader,
     session::Session,
     transaction::Transaction,
 };
 pub(crate) use self::{
+    cluster::{Cluster, read_session},
     counters::Counters,
     pool::{DEFAULT_CLASS, Pool},
 };

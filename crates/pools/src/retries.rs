@@ -36,7 +36,7 @@ use tokio::time;
 ///     let serializable = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
 ///     transaction.batch_execute(serializable).await?;
 ///     // …
-///     transaction.commit().await
+///     transaction.commit().await.map(drop)
 /// }
 ///
 /// async fn transfer_in_the_end(session: &mut Session) -> Result<(), Error> {

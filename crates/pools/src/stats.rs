@@ -14,9 +14,116 @@ pub struct PoolStats {
     /// The statements that the connections to PostgreSQL keep prepared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statements: Option<StatementCacheStats>,
+    /// The servers, where they are a primary and its standbys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaStats>,
+    /// What became of the reads that were not led to a standby, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routing: Option<RoutingStats>,
+    /// The connections that reads share, where there is a PostgreSQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reader: Option<ReaderStats>,
     /// Redis, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<ResourceStats>,
+}
+
+/// One of several servers, and the connections for reading from it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ReplicaStats {
+    /// Host and port.
+    pub server: String,
+    /// What it is good for now.
+    pub role: ReplicaRole,
+    /// How many bytes of the log a standby has not replayed yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
+    /// How long ago the primary had written no more than that. Nothing where there is nothing to replay.
+    #[serde(
+        rename = "lag_seconds",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_seconds"
+    )]
+    pub lag: Option<Duration>,
+    /// Sessions for reading that were led to it, since the pool was built.
+    pub reads: u64,
+    /// Its connections for reading.
+    pub connections: ResourceStats,
+}
+
+/// Sessions for reading that the primary had to serve, by reason, and causal tokens that were no good. Since
+/// the pool was built.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RoutingStats {
+    /// The scope reads the primary, or the share of the standbys is not all.
+    pub wanted: u64,
+    /// No standby had come far enough in time.
+    pub behind: u64,
+    /// No standby could be read.
+    pub no_standby: u64,
+    /// Tokens of what is not known to be there any more, which is an error.
+    pub lost_tokens: u64,
+    /// Tokens of another database cluster, which were ignored.
+    pub foreign_tokens: u64,
+}
+
+/// What a server is good for, as it was when it was asked last.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReplicaRole {
+    /// It takes the writes.
+    Primary,
+    /// It may be read.
+    Standby,
+    /// It is a standby that is too far behind, or that could not be read a moment ago.
+    LeftOut,
+    /// It does not answer.
+    Unreachable,
+    /// It is of another database cluster. The configuration is wrong.
+    Foreign,
+    /// It was the primary before another server was promoted, or takes writes beside it.
+    Superseded,
+    /// It is a standby that has replayed what the promoted server never had.
+    Diverged,
+}
+
+/// What a [`Reader`](crate::Reader) has done, since the pool was built, and what its connections do now.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct ReaderStats {
+    /// Shared connections that are open.
+    pub connections: usize,
+    /// The most that there may be, besides the pool's.
+    pub max_connections: usize,
+    /// Reads under way on them, those included that nobody waits for any more.
+    pub in_flight: usize,
+    /// Reads that were answered on them.
+    pub shared: u64,
+    /// Reads that failed on them, or had no answer in time.
+    pub failed: u64,
+    /// Reads that were run again on a connection that was checked out: the server had not heard of them, or
+    /// had undone or stopped them.
+    pub again: u64,
+    /// Reads for which a connection was checked out since all shared ones had enough to do.
+    pub full: u64,
+    /// Reads for which one was checked out since nobody knew yet how long their statement takes.
+    pub unproven: u64,
+    /// Reads for which one was checked out since their statement takes long.
+    pub slow: u64,
+    /// Reads for which one was checked out since no shared connection was open.
+    pub unconnected: u64,
+    /// Connections that were given up, since the server had stopped to answer.
+    pub stalled: u64,
+    /// Statements that take too long to be waited behind, of the 1,024 that were run last.
+    pub slow_statements: usize,
+    /// Reads whose time on the server is known: their answers were seen one after the other.
+    pub served: u64,
+    /// How long those have waited for the answers to others on their connections, in all.
+    #[serde(rename = "blocked_seconds", serialize_with = "seconds")]
+    pub blocked: Duration,
 }
 
 /// How well the statements serve that the connections of a pool keep prepared.
@@ -99,7 +206,8 @@ pub struct Health {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConnectionBudget {
-    /// `size + max_overflow`.
+    /// `size + max_overflow`, and what [`reader`](crate::PostgresConfig::reader) and
+    /// [`replicas`](crate::PostgresConfig::replicas) add.
     pub wanted: usize,
     /// `max_connections` of the server less what it reserves for superusers. All its other clients
     /// share them.
@@ -192,4 +300,12 @@ impl Verdict {
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
+}
+
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
+fn some_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }

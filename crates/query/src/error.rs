@@ -30,6 +30,17 @@ pub enum Error {
     )]
     Unusable,
 
+    /// There was no connection to run the statement on. It was not sent.
+    #[error("there was no connection for the statement")]
+    NoConnection(#[source] Box<dyn std::error::Error + Send + Sync>),
+
+    /// The statement is none that may run where only what reads may. It was not sent.
+    #[error("the statement may not run where others only read: {reason}; run it on a session")]
+    NotARead {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+
     /// `query_one` found no row, or `query_one` or `query_opt` found more than one.
     #[error("expected {expected} row, found {found}")]
     RowCount {

@@ -10,7 +10,7 @@ use std::{
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -75,6 +75,7 @@ struct Record {
     route: Option<Cow<'static, str>>,
     deadline: Option<Instant>,
     causal_token: Mutex<Option<CausalToken>>,
+    has_written: AtomicBool,
     statements: Mutex<Statements>,
     queue_ns: AtomicU64,
     database_ns: AtomicU64,
@@ -138,9 +139,25 @@ impl Scope {
         *lock(&self.record.causal_token)
     }
 
-    /// Sets the position that later reads must have reached.
+    /// Sets the position that later reads must have reached. Of two on one timeline the later stays,
+    /// whichever is set last: statements that run side by side end in any order. One of a later timeline is later.
     pub fn set_causal_token(&self, token: CausalToken) {
-        *lock(&self.record.causal_token) = Some(token);
+        let is_later = |it: &CausalToken| {
+            it.system == token.system && (it.timeline, it.lsn) > (token.timeline, token.lsn)
+        };
+        for record in self.record.and_outer() {
+            record.has_written.store(true, Relaxed);
+            let mut current = lock(&record.causal_token);
+            if !current.as_ref().is_some_and(is_later) {
+                *current = Some(token);
+            }
+        }
+    }
+
+    /// The position that reads must have reached, if something was written in this scope.
+    pub fn written_token(&self) -> Option<CausalToken> {
+        let has_written = self.record.has_written.load(Relaxed);
+        self.causal_token().filter(|_| has_written)
     }
 
     /// Counts a transaction as open until the guard is dropped.
@@ -266,7 +283,8 @@ impl Builder {
     }
 
     /// The scope that this one is a part of: what is recorded in this one, statements, times and cache
-    /// look-ups, is recorded there, too. Default: none.
+    /// look-ups, is recorded there, too, and so is what it writes; its reads see what was written there before.
+    /// Default: none.
     pub fn within(mut self, outer: Scope) -> Builder {
         self.outer = Some(outer);
         self
@@ -274,11 +292,14 @@ impl Builder {
 
     /// The scope.
     pub fn build(self) -> Scope {
+        let outer = || self.outer.as_ref()?.causal_token();
+        let causal_token = self.causal_token.or_else(outer);
         Scope {
             record: Arc::new(Record {
                 route: self.route,
                 deadline: self.deadline,
-                causal_token: Mutex::new(self.causal_token),
+                causal_token: Mutex::new(causal_token),
+                has_written: AtomicBool::new(false),
                 statements: Mutex::default(),
                 queue_ns: AtomicU64::new(0),
                 database_ns: AtomicU64::new(0),

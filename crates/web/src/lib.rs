@@ -3,6 +3,7 @@
 #[cfg(feature = "cache")]
 mod cached;
 mod catch_panic;
+mod causal_tokens;
 mod compression;
 mod failure;
 mod n_plus_one;
@@ -16,6 +17,7 @@ mod timing;
 pub use crate::cached::Cached;
 pub use crate::{
     catch_panic::{CatchPanic, CatchPanicMiddleware},
+    causal_tokens::CausalTokens,
     compression::{
         CompressionBuilder, CompressionFuture, CompressionMiddleware, CompressionService,
         ContentHash, Uncompressed,

@@ -27,10 +27,10 @@ use actix_web::{
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::StatusCode,
 };
-use ruleiq_scope::Scope;
+use ruleiq_scope::{CausalToken, Scope};
 use tokio::time::{Instant, timeout_at};
 
-use crate::{problem::Problem, route};
+use crate::{CausalTokens, problem::Problem, route};
 
 /// Runs each request in a scope with a deadline.
 ///
@@ -38,6 +38,7 @@ use crate::{problem::Problem, route};
 #[derive(Clone, Debug)]
 pub struct RequestScope {
     timeout: Duration,
+    causal: Option<CausalTokens>,
 }
 
 /// The service that [`RequestScope`] wraps around another.
@@ -45,6 +46,7 @@ pub struct RequestScope {
 pub struct RequestScopeMiddleware<S> {
     service: Rc<S>,
     timeout: Duration,
+    causal: Option<CausalTokens>,
 }
 
 /// Where a middleware further out finds the scope, also when the request is gone.
@@ -67,7 +69,19 @@ impl RequestScope {
     /// Too short: slow requests fail that somebody waits for. Too long: an overloaded server works
     /// for clients that have left.
     pub fn new(timeout: Duration) -> RequestScope {
-        RequestScope { timeout }
+        RequestScope {
+            timeout,
+            causal: None,
+        }
+    }
+
+    /// Carries what a request has written to the client's next ones: its scope has the causal token that the
+    /// request brings, and the response brings the one that the scope has by then, if something was written.
+    /// Answers that are errors of the handler bring none.
+    #[must_use]
+    pub fn causal(mut self, tokens: CausalTokens) -> RequestScope {
+        self.causal = Some(tokens);
+        self
     }
 }
 
@@ -86,6 +100,7 @@ where
         ready(Ok(RequestScopeMiddleware {
             service: Rc::new(service),
             timeout: self.timeout,
+            causal: self.causal.clone(),
         }))
     }
 }
@@ -103,14 +118,24 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let deadline = deadline_in(self.timeout);
-        let scope = scope_of(&request, deadline);
+        let brought = self.causal.as_ref().and_then(|it| it.of(&request));
+        let scope = scope_of(&request, deadline, brought);
         if let Some(slot) = request.extensions().get::<ScopeSlot>() {
             slot.set(&scope);
         }
         request.extensions_mut().insert(scope.clone());
 
         let service = Rc::clone(&self.service);
-        let answer = scope.run(async move { service.call(request).await });
+        let (causal, written) = (self.causal.clone(), scope.clone());
+        let answer = scope.run(async move {
+            let mut response = service.call(request).await?;
+            if let Some(causal) = causal
+                && let Some(token) = written.written_token()
+            {
+                causal.give(&mut response, token);
+            }
+            Ok(response)
+        });
         let Some(deadline) = deadline else {
             return Box::pin(answer);
         };
@@ -133,7 +158,11 @@ fn deadline_in(timeout: Duration) -> Option<Instant> {
     }
 }
 
-fn scope_of(request: &ServiceRequest, deadline: Option<Instant>) -> Scope {
+fn scope_of(
+    request: &ServiceRequest,
+    deadline: Option<Instant>,
+    brought: Option<CausalToken>,
+) -> Scope {
     let mut scope = Scope::builder();
     if let Some(outer) = Scope::current() {
         scope = scope.within(outer);
@@ -143,6 +172,9 @@ fn scope_of(request: &ServiceRequest, deadline: Option<Instant>) -> Scope {
     }
     if let Some(deadline) = deadline {
         scope = scope.deadline(deadline);
+    }
+    if let Some(token) = brought {
+        scope = scope.causal_token(token);
     }
     scope.build()
 }

@@ -113,7 +113,7 @@ pub(crate) async fn login(
     check_limit(&app, &request, &email)?;
     // The connection goes back before the hash: it would be held for all of its time.
     let credentials = match is_storable(&email) {
-        true => users::credentials(&app.session().await?, &email).await?,
+        true => users::credentials(&app.reader(), &email).await?,
         false => None,
     };
     let hash = credentials.as_ref().map(|it| it.password_hash.clone());

@@ -35,7 +35,7 @@ pub(crate) async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let (after, limit) = query.checked()?;
-    let session = app.session().await?;
+    let session = app.read_session().await?;
     let page = business_profiles::list(&session, identity.user_id, after, limit).await?;
     Ok(HttpResponse::Ok().json(page))
 }

@@ -55,12 +55,12 @@ pub(crate) async fn get(
 }
 
 async fn load_list(app: &App) -> Result<FrameworkList, ApiError> {
-    let items = frameworks::list(&app.session().await?).await?;
+    let items = frameworks::list(&app.reader()).await?;
     Ok(FrameworkList { items })
 }
 
 async fn load(app: &App, id: Uuid) -> Result<FrameworkDetail, ApiError> {
-    frameworks::get(&app.session().await?, id)
+    frameworks::get(&app.reader(), id)
         .await?
         .ok_or_else(|| ApiError::not_found("framework"))
 }

@@ -36,7 +36,7 @@ pub(crate) async fn get(
 }
 
 async fn load(app: &App, id: Uuid) -> Result<User, ApiError> {
-    users::get(&app.session().await?, id)
+    users::get(&app.reader(), id)
         .await?
         .ok_or_else(|| ApiError::not_found("user"))
 }

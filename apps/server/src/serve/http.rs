@@ -29,7 +29,8 @@ const DISCONNECT: Duration = Duration::from_secs(5);
 pub(super) fn api(settings: &Settings, parts: &Parts) -> anyhow::Result<Server> {
     let (app, metrics) = (parts.app.clone(), web::Data::new(parts.metrics.clone()));
     let (performance, monitoring) = (parts.performance.clone(), settings.monitoring.enabled);
-    let scope = RequestScope::new(settings.http.request_timeout);
+    let scope =
+        RequestScope::new(settings.http.request_timeout).causal(parts.causal_tokens.clone());
     let (n_plus_one, compression) = (parts.n_plus_one.clone(), parts.compression.clone());
     let timing = Timing::new(parts.metrics.clone())
         .slow_threshold(settings.monitoring.slow_request_threshold);

@@ -14,13 +14,14 @@ use ruleiq_performance::{
     db_optimizer::n_plus_one::Detector,
 };
 use ruleiq_pools::{PoolManager, PoolMetrics};
-use ruleiq_web::{CompressionMiddleware, NPlusOne, NPlusOneMetrics};
+use ruleiq_web::{CausalTokens, CompressionMiddleware, NPlusOne, NPlusOneMetrics};
+use secrecy::ExposeSecret as _;
 use tokio::time;
 
 use crate::{
     app::App,
     auth::{Identity, LoginLimit, Passwords, Tokens},
-    settings::{Faults, Settings},
+    settings::{Environment, Faults, Settings},
 };
 
 /// What all workers share.
@@ -30,6 +31,7 @@ pub(super) struct Parts {
     pub(super) metrics: Metrics,
     pub(super) compression: CompressionMiddleware,
     pub(super) n_plus_one: NPlusOne,
+    pub(super) causal_tokens: CausalTokens,
     pub(super) performance: Performance,
     monitor: Option<PoolManager>,
     admin: Option<PoolManager>,
@@ -58,6 +60,7 @@ impl Parts {
             app: web::Data::new(app(settings, pools, cache)?),
             compression: compression(settings, registry)?,
             n_plus_one,
+            causal_tokens: causal_tokens(settings, registry)?,
             performance: performance.build()?,
             metrics,
             monitor,
@@ -137,6 +140,17 @@ fn compression(settings: &Settings, registry: &Registry) -> anyhow::Result<Compr
         .metrics(CompressionMetrics::register(registry)?)
         .build();
     middleware.context("failed to set compression up")
+}
+
+/// What carries the position of a client's writes. Its keys are made of those of the access tokens, which
+/// all instances have.
+fn causal_tokens(settings: &Settings, registry: &Registry) -> anyhow::Result<CausalTokens> {
+    let keys = settings.auth.jwt_keys.expose_secret();
+    let secrets = keys.split(',').filter_map(|it| it.split_once(':'));
+    let secrets = secrets.map(|(_, key)| key.trim().as_bytes());
+    let tokens = CausalTokens::new(secrets, settings.environment == Environment::Production);
+    tokens.register(registry)?;
+    Ok(tokens)
 }
 
 fn app(settings: &Settings, pools: PoolManager, cache: CacheManager) -> Result<App, Faults> {

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use ruleiq_pools::{BuildError, PoolManager, PostgresConfig, RedisConfig};
+use ruleiq_pools::{
+    BuildError, PoolManager, PostgresConfig, ReaderConfig, RedisConfig, ReplicaConfig,
+};
 
 use super::{Database, Redis, reader::Reader};
 
@@ -14,6 +16,22 @@ const ADMIN_CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 impl Database {
     /// The application's connections.
     pub(crate) fn pool(&self) -> PostgresConfig {
+        let replicas = || ReplicaConfig {
+            max_lag: self.reading.replica_max_lag,
+            ..ReplicaConfig::default()
+        };
+        PostgresConfig {
+            replicas: self.reading.replicas.then(replicas),
+            reader: ReaderConfig {
+                connections: self.reading.reader_connections,
+                ..ReaderConfig::default()
+            },
+            ..self.connections()
+        }
+    }
+
+    /// Whatever its roles are.
+    fn connections(&self) -> PostgresConfig {
         PostgresConfig {
             size: self.pool_size,
             max_overflow: self.max_overflow,
@@ -37,7 +55,7 @@ impl Database {
             size: MONITOR_CONNECTIONS,
             max_overflow: 0,
             autosize: false,
-            ..self.pool()
+            ..self.connections()
         })
     }
 
@@ -52,7 +70,7 @@ impl Database {
             autosize: false,
             statement_timeout: None,
             transaction_pooling: false,
-            ..self.pool()
+            ..self.connections()
         })
     }
 }

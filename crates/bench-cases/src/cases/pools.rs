@@ -5,6 +5,7 @@ mod concurrent_requests;
 mod fairness;
 mod goodput;
 mod point_select;
+mod tail;
 
 use std::time::Duration;
 
@@ -16,11 +17,12 @@ use self::{
     concurrent_requests::concurrent_requests,
     fairness::fairness,
     goodput::{Overload, capacity, overload},
+    tail::{Mixed, tail},
 };
 use crate::{
     Env, Options,
     pgbench::{self, pgbench},
-    postgres::{Bare, DEADPOOL, OURS, Ours, PoolSettings},
+    postgres::{Bare, DEADPOOL, OURS, Ours, PoolSettings, Shared},
 };
 
 /// Connections of the pool.
@@ -31,6 +33,8 @@ const TASKS: usize = 50;
 const MANY_TASKS: usize = 200;
 /// How long they are watched, until each has had many turns.
 const FAIRNESS: Duration = Duration::from_secs(1);
+/// How long reads are timed, until there are enough of them for the last hundredth.
+const TAIL: Duration = Duration::from_secs(2);
 /// How long requests are offered: until the queue would have grown far beyond what a client waits.
 const OVERLOAD: Duration = Duration::from_secs(2);
 
@@ -41,6 +45,28 @@ pub fn cases(options: &Options) -> Vec<Case<Env>> {
     let rows = if options.tiny { 1_000 } else { 100_000 };
     let select = PointSelect::new(PoolSettings::new(CONNECTIONS, tasks), rows);
     vec![
+        Case::builder("pools", "multiplexed", select.clone())
+            .about("The same row without a checkout, over connections that are shared; control: with one.")
+            .cpu_of([Process::Client, Process::Postgres])
+            .target(Target::ratio_at_most(0.65))
+            .subject(OURS.0, OURS.1, point_select::<Shared>)
+            .control("with a checkout", OURS.1, point_select::<Ours>)
+            .build(),
+        Case::builder("pools", "multiplexed_pgbench", select.clone())
+            .about("The same beside PostgreSQL's own program, with as many connections as the pool has.")
+            .cpu_of([Process::Client, Process::Postgres])
+            .target(Target::ratio_at_most(0.8))
+            .subject(OURS.0, OURS.1, point_select::<Shared>)
+            .control("pgbench -M prepared", pgbench::version(), pgbench)
+            .build(),
+        Case::builder("pools", "multiplexed_tail", Mixed::new(select.clone()))
+            .about("How long one row takes while one statement of a hundred takes 50 ms.")
+            .slice(TAIL)
+            .whole()
+            .target(Target::ratio_of_at_most("latency_p99", 1.2))
+            .subject(OURS.0, OURS.1, tail::<Shared>)
+            .control("with a checkout", OURS.1, tail::<Ours>)
+            .build(),
         Case::builder("pools", "point_select", select)
             .about("One row by key, ten connections for fifty tasks, with metrics, deadline and log.")
             .cpu_of([Process::Client, Process::Postgres])

@@ -1,7 +1,9 @@
 //! What the pools hold.
 
 use actix_web::{Error, HttpRequest, HttpResponse};
-use ruleiq_pools::{ResourceStats, StatementCacheStats, Verdict};
+use ruleiq_pools::{
+    ReaderStats, ReplicaStats, ResourceStats, RoutingStats, StatementCacheStats, Verdict,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,6 +23,21 @@ pub(crate) struct PoolReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     statements: Option<StatementCacheStats>,
+    /// The connections that quick reads of the database share, and what became of these reads: `connections`,
+    /// `in_flight`, `shared`, `failed`, `again`, `full`, `unproven`, `slow`, `unconnected`, `blocked_seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    reader: Option<ReaderStats>,
+    /// The servers of the database, where they are a primary and its standbys: `server`, `role`, `lag_bytes`,
+    /// `lag_seconds`, `reads`, `connections`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    replicas: Vec<ReplicaStats>,
+    /// Reads that the primary had to serve although there are standbys, by reason, and causal tokens that were
+    /// refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    routing: Option<RoutingStats>,
     /// The connections to Redis, which all callers share: how many are in use says nothing of how
     /// many there should be.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +83,9 @@ pub(crate) async fn stats(
         database: stats.database.map(judge),
         monitor: monitor.map(judge),
         statements: stats.statements,
+        reader: stats.reader,
+        replicas: stats.replicas,
+        routing: stats.routing,
         redis: stats.redis,
     }))
 }

@@ -4,7 +4,7 @@ use std::{panic::Location, sync::Arc, time::Duration};
 
 use deadpool::managed::Timeouts;
 use futures_util::FutureExt as _;
-use ruleiq_scope::Scope;
+use ruleiq_scope::{CausalToken, Scope};
 use tokio::{
     sync::oneshot,
     time::{self, Instant},
@@ -64,7 +64,40 @@ struct Checkout {
 }
 
 impl Pool {
+    /// A session that sees what the scope has written.
     pub(crate) async fn checkout(
+        self: Arc<Self>,
+        class: ClassId,
+        call_site: &'static Location<'static>,
+    ) -> Result<Session, CheckoutError> {
+        let after = match &self.cluster() {
+            Some(_) => Scope::current().and_then(|scope| scope.causal_token()),
+            None => None,
+        };
+        self.checkout_after(after, class, call_site).await
+    }
+
+    /// A session that sees what was written up to a position. Where a promotion has lost that, nobody goes on
+    /// as if nothing had happened.
+    pub(crate) async fn checkout_after(
+        self: Arc<Self>,
+        after: Option<CausalToken>,
+        class: ClassId,
+        call_site: &'static Location<'static>,
+    ) -> Result<Session, CheckoutError> {
+        let after = after.zip(self.cluster().cloned());
+        if let Some((token, cluster)) = &after {
+            cluster.accept(*token).await?;
+        }
+        let session = self.checkout_any(class, call_site).await?;
+        // It is of the server that is the primary by now.
+        if let Some((token, cluster)) = &after {
+            cluster.holds(*token)?;
+        }
+        Ok(session)
+    }
+
+    async fn checkout_any(
         self: Arc<Self>,
         class: ClassId,
         call_site: &'static Location<'static>,
@@ -280,6 +313,6 @@ fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {
         CheckoutError::Shed { .. } => CheckoutFailure::Shed,
         CheckoutError::TimedOut { .. } => CheckoutFailure::TimedOut,
         CheckoutError::TooManyWaiting { .. } => CheckoutFailure::TooManyWaiting,
-        CheckoutError::NotConfigured => return None,
+        CheckoutError::NotConfigured | CheckoutError::TokenLost { .. } => return None,
     })
 }

@@ -17,8 +17,8 @@ pub struct PostgresConfig {
     /// best size is a few per processor of the database. Too few make callers wait.
     pub size: NonZeroUsize,
     /// Connections beyond these, opened under load. Default 20.
-    /// `size + max_overflow`, times the instances of the service, must stay below the server's
-    /// `max_connections`.
+    /// `size + max_overflow` and what `reader` and `replicas` add, times the instances of the service, must stay
+    /// below the server's `max_connections`.
     pub max_overflow: usize,
     /// How long a connection beyond `size` stays open when nobody uses it. Default 10 s. Zero closes
     /// it as it comes back, and makes each burst of load pay for logins again.
@@ -65,6 +65,11 @@ pub struct PostgresConfig {
     /// Callers with a share of the connections that is theirs when they need it. Default: none, and
     /// everybody is equal. What they do not use is for all.
     pub bulkheads: Vec<BulkheadConfig>,
+    /// Whether the hosts of the URL are a primary and its standbys, in any order, and how these are read.
+    /// Default: none, and the hosts are tried in their order until one answers.
+    pub replicas: Option<ReplicaConfig>,
+    /// How reads share connections that are not checked out.
+    pub reader: ReaderConfig,
     /// Certificates to trust besides the system's, in PEM. With it, `prefer` checks too.
     pub ca_file: Option<PathBuf>,
     /// What `pg_stat_activity` shows. Default: what the URL says, else `ruleiq`.
@@ -80,6 +85,64 @@ pub struct BulkheadConfig {
     /// Of `size + max_overflow`, above 0 and at most 1; all shares together are at most 1. While these
     /// callers have fewer connections than that, what comes free is theirs first.
     pub share: f64,
+}
+
+/// The connections that a [`Reader`](crate::Reader) shares among its callers: besides `size` and
+/// `max_overflow`, and opened when something is read first.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReaderConfig {
+    /// Connections of each thread that reads. Default 2: the fewer, the more reads go in one system call;
+    /// the server works on as many at a time as there are connections. Zero checks one out for each read, as
+    /// does `transaction_pooling`.
+    pub connections: usize,
+    /// Threads that have connections of their own. Default: the processors. All others share as many
+    /// connections as one thread has. There are at most `connections * (threads + 1)`.
+    pub threads: Option<NonZeroUsize>,
+    /// Reads that one connection may have under way. Default 64. Beyond, connections are checked out.
+    pub max_in_flight: NonZeroUsize,
+    /// What a statement may take that others wait behind. Default 5 ms. One that takes longer, often a
+    /// little or sometimes much, is run on a connection of its own until it does not any more.
+    pub slow_after: Duration,
+    /// The longest that a statement may run on a shared connection, from 1 ms. Default 250 ms, and at most
+    /// `statement_timeout`. The server stops it then, and it is run again on a connection of its own.
+    pub statement_timeout: Duration,
+}
+
+/// How standbys are found and read.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplicaConfig {
+    /// Connections to each server for reading that stay open. Default: `size`. `autosize` raises it as well.
+    pub size: Option<NonZeroUsize>,
+    /// Connections beyond these. Default: `max_overflow`.
+    pub max_overflow: Option<usize>,
+    /// The share of reads that go to standbys. Default 1, all; the primary has the rest.
+    pub share: f64,
+    /// How often each server is asked what it is and how far it has come. Default 250 ms, at least 10 ms.
+    pub check_every: Duration,
+    /// A standby that is further behind than this is not read. Default 10 s. A token of `ruleiq-web` lasts for a
+    /// minute: keep it below.
+    pub max_lag: Duration,
+    /// A standby that has so many bytes of the log to replay is not read. Default 64 MiB.
+    pub max_lag_bytes: u64,
+    /// How long a read waits for a standby to have seen what its caller has written. Default 50 ms; then the
+    /// primary is read.
+    pub causal_wait: Duration,
+}
+
+impl Default for ReplicaConfig {
+    fn default() -> ReplicaConfig {
+        ReplicaConfig {
+            size: None,
+            max_overflow: None,
+            share: 1.0,
+            check_every: Duration::from_millis(250),
+            max_lag: Duration::from_secs(10),
+            max_lag_bytes: 64 << 20,
+            causal_wait: Duration::from_millis(50),
+        }
+    }
 }
 
 impl PostgresConfig {
@@ -120,8 +183,22 @@ impl Default for PostgresConfig {
             leak_after: Some(Duration::from_secs(60)),
             long_transaction: Some(Duration::from_secs(30)),
             bulkheads: Vec::new(),
+            replicas: None,
+            reader: ReaderConfig::default(),
             ca_file: None,
             application_name: None,
+        }
+    }
+}
+
+impl Default for ReaderConfig {
+    fn default() -> ReaderConfig {
+        ReaderConfig {
+            connections: 2,
+            threads: None,
+            max_in_flight: nonzero(64),
+            slow_after: Duration::from_millis(5),
+            statement_timeout: Duration::from_millis(250),
         }
     }
 }

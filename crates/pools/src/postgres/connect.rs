@@ -19,6 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     ConnectError, PostgresConfig,
     cancel::Asking,
+    cluster::{Cluster, Origin, Wanted},
     endpoint::{Address, Endpoint, Socket, SocketOptions, endpoints},
     pooler,
     unverified::unverified,
@@ -46,6 +47,7 @@ const POOLER_CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where and how to connect, and the runtime on which it is done.
 ///
 /// Sockets live on this runtime, whatever runtime their users are on.
+#[derive(Clone)]
 pub(crate) struct Connector {
     login: Login,
     connect_timeout: Duration,
@@ -54,6 +56,7 @@ pub(crate) struct Connector {
 }
 
 /// What it takes to reach a server and to be let in.
+#[derive(Clone)]
 struct Login {
     config: Config,
     endpoints: Vec<Endpoint>,
@@ -61,6 +64,9 @@ struct Login {
     /// How long one host may take.
     share: Duration,
     tls: MakeRustlsConnect,
+    is_reading: bool,
+    /// Which of several servers with roles of their own.
+    wanted: Option<Wanted>,
 }
 
 /// An open connection.
@@ -72,6 +78,8 @@ pub(crate) struct Opened {
     pub(crate) task: Driving,
     pub(crate) wire: Arc<Wire>,
     pub(crate) canceller: Canceller,
+    /// Where it leads, among several servers.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// The task of a connection that is nobody's yet. Dropped, it ends at once: by itself it would wait for
@@ -126,6 +134,8 @@ impl Connector {
             options: SocketOptions::of(&driver),
             config: driver,
             tls: MakeRustlsConnect::new(tls),
+            is_reading: false,
+            wanted: None,
         };
         Ok(Connector {
             login,
@@ -133,6 +143,45 @@ impl Connector {
             transaction_pooling: config.transaction_pooling,
             runtime,
         })
+    }
+
+    /// The same for connections on which nothing is written, and no statement runs longer than that.
+    pub(crate) fn for_reading(&self, statement_limit: Duration) -> Connector {
+        let limit = statement_limit.as_millis().clamp(1, LONGEST_STATEMENT_MS);
+        let mut connector = self.clone();
+        connector.login.read_only();
+        connector
+            .login
+            .set(&format!("-c statement_timeout={limit}"));
+        connector
+    }
+
+    /// One for each host, to read from.
+    pub(crate) fn of_each(&self) -> Vec<Connector> {
+        let each = |endpoint: &Endpoint| {
+            let mut connector = self.clone();
+            connector.login.endpoints = vec![endpoint.clone()];
+            connector.login.share = self.connect_timeout;
+            connector.login.read_only();
+            connector.login.wanted = Some(Wanted::Member);
+            connector
+        };
+        self.login.endpoints.iter().map(each).collect()
+    }
+
+    /// The same for the one host that takes writes.
+    pub(crate) fn of_primary(mut self, cluster: Arc<Cluster>) -> Connector {
+        self.login.share = self.connect_timeout;
+        self.login.wanted = Some(Wanted::Primary(cluster));
+        self
+    }
+
+    /// Whether where a connection leads is where it should.
+    pub(crate) fn is_current(&self, origin: &Origin) -> bool {
+        match &self.login.wanted {
+            Some(Wanted::Primary(cluster)) => cluster.is_current(origin),
+            _ => true,
+        }
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -173,6 +222,11 @@ impl Connector {
         self.login.is_answered().await
     }
 
+    /// How many hosts there are.
+    pub(crate) fn hosts(&self) -> usize {
+        self.login.endpoints.len()
+    }
+
     /// Hosts and ports, for people.
     pub(crate) fn server(&self) -> String {
         let endpoints = self.login.endpoints.iter();
@@ -184,10 +238,30 @@ impl Connector {
 }
 
 impl Login {
-    /// Connects to the first server that is there and fits, in the order of the URL or any.
+    /// Nothing is written on its connections.
+    fn read_only(&mut self) {
+        self.is_reading = true;
+        self.set("-c default_transaction_read_only=on");
+    }
+
+    /// Adds an option, which comes last and wins.
+    fn set(&mut self, option: &str) {
+        let options = match self.config.get_options() {
+            Some(before) => format!("{before} {option}"),
+            None => option.to_owned(),
+        };
+        self.config.options(options);
+    }
+
+    /// Connects to the first server that is there and fits, in the order of the URL or any; or to the one
+    /// that takes writes.
     async fn connect(&self) -> Result<Opened, ConnectError> {
+        let endpoints = match &self.wanted {
+            Some(Wanted::Primary(cluster)) => vec![&self.endpoints[cluster.primary().await?]],
+            _ => self.in_order(self.endpoints.iter().collect()),
+        };
         let mut error = None;
-        for endpoint in self.in_order(self.endpoints.iter().collect()) {
+        for endpoint in endpoints {
             let addresses = match endpoint.addresses().await {
                 Ok(addresses) => addresses,
                 Err(source) => {
@@ -239,7 +313,16 @@ impl Login {
                 tracing::debug!(%error, "a connection to the database broke");
             }
         })));
-        self.check_role(&client, &address).await?;
+        let origin = match &self.wanted {
+            None => {
+                self.check_role(&client, &address).await?;
+                None
+            }
+            Some(Wanted::Primary(cluster)) => {
+                Some(cluster.admit(&client, address.to_string()).await?)
+            }
+            Some(Wanted::Member) => Some(Origin::of_member(&client).await?),
+        };
         Ok(Opened {
             canceller: Canceller {
                 token: client.cancel_token(),
@@ -249,6 +332,7 @@ impl Login {
             client,
             task,
             wire,
+            origin,
         })
     }
 
@@ -274,12 +358,17 @@ impl Login {
 
     /// Whether the server may be written to, where the URL wants to know.
     async fn check_role(&self, client: &Client, address: &Address) -> Result<(), ConnectError> {
+        // Where connections are read-only by our own wish, the setting says nothing of the server.
+        let (question, yes, no) = match self.is_reading {
+            false => ("SHOW transaction_read_only", "on", "off"),
+            true => ("SELECT pg_is_in_recovery()", "t", "f"),
+        };
         let wanted = match self.config.get_target_session_attrs() {
-            TargetSessionAttrs::ReadWrite => "off",
-            TargetSessionAttrs::ReadOnly => "on",
+            TargetSessionAttrs::ReadWrite => no,
+            TargetSessionAttrs::ReadOnly => yes,
             _ => return Ok(()),
         };
-        let answer = client.simple_query("SHOW transaction_read_only").await?;
+        let answer = client.simple_query(question).await?;
         let fits = answer.iter().any(|message| match message {
             SimpleQueryMessage::Row(row) => row.get(0) == Some(wanted),
             _ => false,

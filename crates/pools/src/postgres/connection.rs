@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -15,6 +15,7 @@ use tokio::{
 use tokio_postgres::Client;
 
 use super::{
+    cluster::Origin,
     connect::{Canceller, Opened},
     counters::Discard,
     engine::Engine,
@@ -48,6 +49,9 @@ pub(crate) struct Link {
     pub(crate) engine: Arc<Engine>,
     wire: Arc<Wire>,
     canceller: Canceller,
+    origin: Option<Origin>,
+    /// How far its server is known to have replayed.
+    reached: AtomicU64,
     statements: Mutex<Statements>,
     holder: Mutex<Option<Holder>>,
     /// Statements that were begun and not yet seen to end. One whose future was dropped stays.
@@ -82,6 +86,7 @@ impl Connection {
             task,
             wire,
             canceller,
+            origin,
         } = opened;
         let now = Instant::now();
         let link = Arc::new(Link {
@@ -89,6 +94,8 @@ impl Connection {
             engine,
             wire,
             canceller,
+            origin,
+            reached: AtomicU64::new(0),
             holder: Mutex::default(),
             pending: AtomicUsize::new(0),
             timed_out: AtomicBool::new(false),
@@ -119,7 +126,7 @@ impl Connection {
 
     pub(crate) fn condition(&self, now: Instant) -> Condition {
         let link = &self.link;
-        if self.client().is_closed() {
+        if self.client().is_closed() || link.is_superseded() {
             Condition::Doomed(Discard::Lost)
         } else if link.pending.load(Relaxed) > 0 || link.has_timed_out() || link.is_unusable() {
             Condition::Doomed(Discard::Busy)
@@ -234,6 +241,26 @@ impl Link {
 
     pub(crate) fn detour(&self) -> &tokio::sync::Mutex<()> {
         &self.detour
+    }
+
+    /// Where it leads, among several servers.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Whether another server has taken the place of the one that it leads to.
+    pub(crate) fn is_superseded(&self) -> bool {
+        let origin = self.origin.as_ref();
+        origin.is_some_and(|origin| !self.engine.connector.is_current(origin))
+    }
+
+    /// How far its server is known to have replayed, at least.
+    pub(crate) fn reached(&self) -> u64 {
+        self.reached.load(Relaxed)
+    }
+
+    pub(crate) fn note_reached(&self, lsn: u64) {
+        self.reached.fetch_max(lsn, Relaxed);
     }
 
     pub(crate) fn wire(&self) -> &Wire {

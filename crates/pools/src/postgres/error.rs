@@ -77,6 +77,20 @@ pub enum CheckoutError {
         source: Arc<ConnectError>,
     },
 
+    /// What the caller has written is not on any server that may be read: it was written just before another
+    /// server took the writes, and did not get there, or nobody has watched whether it did. What is read now
+    /// may lack it.
+    #[error(
+        "what was written on timeline {timeline} is not known to be on timeline {current}, which is the \
+         primary's: a promotion has come between"
+    )]
+    TokenLost {
+        /// The timeline of the token.
+        timeline: u32,
+        /// That of the primary.
+        current: u32,
+    },
+
     /// The pool was closed.
     #[error("the pool is closed: the service is going down")]
     Closed,
@@ -122,6 +136,31 @@ pub enum ConnectError {
         address: String,
     },
 
+    /// None of the servers takes writes.
+    #[error("none of the servers takes writes: {found}")]
+    NoPrimary {
+        /// What each is, or why it cannot be asked.
+        found: String,
+    },
+
+    /// Two servers take writes, and neither is known to be the right one.
+    #[error("`{first}` and `{second}` both take writes on the same timeline: stop one of them")]
+    TwoPrimaries {
+        /// Host and port.
+        first: String,
+        /// Host and port.
+        second: String,
+    },
+
+    /// The server took the writes once, and another one does now.
+    #[error(
+        "the server at `{address}` is not the primary any more, or of another database cluster"
+    )]
+    Superseded {
+        /// Its address and port.
+        address: String,
+    },
+
     /// What stands between takes no options, as poolers do.
     #[error(
         "a pooler stands between and refuses the options of a connection: set `transaction_pooling`, or \
@@ -160,8 +199,13 @@ impl ConnectError {
             }
             ConnectError::Unreachable { .. }
             | ConnectError::WrongRole { .. }
+            | ConnectError::NoPrimary { .. }
+            | ConnectError::Superseded { .. }
             | ConnectError::TimedOut { .. } => true,
-            ConnectError::Pooler(_) | ConnectError::NoAddress | ConnectError::RuntimeEnded => false,
+            ConnectError::TwoPrimaries { .. }
+            | ConnectError::Pooler(_)
+            | ConnectError::NoAddress
+            | ConnectError::RuntimeEnded => false,
         }
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn keep(pool: Weak<Pool>, config: &PostgresConfig) -> impl Future<Out
             }
             let now = Instant::now();
             pool.tend(now);
+            pool.multiplexer().tend(now);
             pool.engine().links.report(now, limits);
         }
     }
@@ -57,6 +58,8 @@ impl Pool {
     pub(super) fn tend(self: &Arc<Self>, now: Instant) {
         let has_lingered = |it: &Connection| it.idle_for(now) >= self.overflow_linger;
         self.close_idle(Admissions::surplus, has_lingered, Discard::Overflow);
+        let is_superseded = |it: &Connection| it.link().is_superseded();
+        self.close_idle(|_| usize::MAX, is_superseded, Discard::Lost);
         let expired = |it: &Connection| it.is_expired(now);
         loop {
             let found = self.has_idle(expired);

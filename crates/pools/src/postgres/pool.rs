@@ -22,6 +22,7 @@ use super::{
     autosize,
     bulkhead::Names,
     checkout::{Caller, Refused},
+    cluster::Cluster,
     connect::Connector,
     connection::Connection,
     counters::{Counters, Discard},
@@ -30,6 +31,7 @@ use super::{
     keeper,
     opening::answer,
     place::Place,
+    reader::Multiplexer,
     ready::Ready,
 };
 use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
@@ -53,6 +55,9 @@ pub(crate) struct Pool {
     ready: Arc<Ready>,
     admission: Mutex<Admissions>,
     engine: Arc<Engine>,
+    multiplexer: Arc<Multiplexer>,
+    /// The servers, where they have roles.
+    cluster: Option<Arc<Cluster>>,
     bulkheads: Names,
     pub(super) timeout: Duration,
     pub(super) overflow_linger: Duration,
@@ -72,6 +77,23 @@ impl Pool {
         counters: Counters,
         runtime: &Handle,
     ) -> Result<Arc<Pool>, BuildError> {
+        let connector = Connector::new(config, runtime.clone())?;
+        let Some(replicas) = config.replicas.clone() else {
+            return Pool::with(config, connector, counters, runtime, None);
+        };
+        let cluster = Cluster::new(config, replicas, &connector, &counters, runtime)?;
+        let connector = connector.of_primary(Arc::clone(&cluster));
+        Pool::with(config, connector, counters, runtime, Some(cluster))
+    }
+
+    /// A pool whose connections are made so.
+    pub(super) fn with(
+        config: &PostgresConfig,
+        connector: Connector,
+        counters: Counters,
+        runtime: &Handle,
+        cluster: Option<Arc<Cluster>>,
+    ) -> Result<Arc<Pool>, BuildError> {
         let size = match config.autosize {
             true => autosize::for_this_machine(config.size),
             false => config.size,
@@ -84,13 +106,13 @@ impl Pool {
             });
         };
         let bulkheads = Names::of(config)?;
-        let connector = Connector::new(config, runtime.clone())?;
         tracing::info!(
             server = connector.server(),
             size,
             max_overflow = config.max_overflow,
             "database pool"
         );
+        let multiplexer = Multiplexer::new(config, &connector);
         let engine = Arc::new(Engine::new(config, connector, counters));
         let ready = Arc::new(Ready::default());
         let connections = managed::Pool::builder(Manager(Arc::clone(&ready)))
@@ -113,6 +135,8 @@ impl Pool {
             ready,
             admission: Mutex::new(Admission::new(limits, shares)),
             engine,
+            multiplexer,
+            cluster,
             bulkheads,
             timeout: config.timeout.min(LONGEST),
             overflow_linger: config.overflow_linger.min(LONGEST),
@@ -233,6 +257,20 @@ impl Pool {
         &self.engine
     }
 
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// How much there is to do.
+    pub(super) fn load(&self) -> usize {
+        let admission = self.admission();
+        admission.counts().checked_out + admission.waiting()
+    }
+
+    pub(crate) fn multiplexer(&self) -> &Arc<Multiplexer> {
+        &self.multiplexer
+    }
+
     /// Never held across a wait.
     pub(super) fn admission(&self) -> MutexGuard<'_, Admissions> {
         // Nothing panics while it is held but an allocation.
@@ -331,7 +369,10 @@ impl Pool {
     fn budget(&self, allowed: usize) -> ConnectionBudget {
         let limits = self.admission().limits();
         let budget = ConnectionBudget {
-            wanted: limits.size + limits.max_overflow,
+            wanted: limits.size
+                + limits.max_overflow
+                + self.multiplexer.most_connections()
+                + self.cluster.as_ref().map_or(0, |it| it.connections_each()),
             allowed,
         };
         if budget.is_exceeded() && !self.is_over_budget.swap(true, Relaxed) {
@@ -346,6 +387,7 @@ impl Pool {
     }
 
     pub(crate) async fn close(self: &Arc<Self>) {
+        self.multiplexer.close();
         let (waiting, idle) = {
             let mut admission = self.admission();
             let waiting = admission.close();
@@ -366,6 +408,9 @@ impl Pool {
             })
         });
         join_all(closing.collect::<Vec<_>>()).await;
+        if let Some(cluster) = &self.cluster {
+            Box::pin(cluster.close()).await;
+        }
     }
 }
 

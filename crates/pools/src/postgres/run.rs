@@ -2,6 +2,7 @@
 //! change has spoiled.
 
 mod form;
+mod logged;
 
 use std::{
     panic::Location,
@@ -10,19 +11,20 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _};
-use ruleiq_query::{Arguments, Error, Shape, Sql, Statement};
-use ruleiq_scope::{Scope, StatementRun};
+use futures_util::{SinkExt as _, Stream, StreamExt as _, TryFutureExt as _, join};
+use ruleiq_query::{Error, Shape, Sql, Statement};
+use ruleiq_scope::{CausalToken, Scope};
 use tokio::time::{self, Instant, Sleep};
 use tokio_postgres::{
     Client, Row, RowStream, ToStatement,
     error::SqlState,
-    types::{ToSql, Type},
+    types::{PgLsn, ToSql},
 };
 
-use self::form::Form;
-use super::{connection::Link, pooler};
+pub(crate) use self::{form::Form, logged::Logged};
+use super::{cluster::Origin, connection::Link, kind, pooler};
 
+const BEGIN_READ_ONLY: &str = "BEGIN READ ONLY";
 /// The schema may change again before what was prepared anew is run.
 const HEALINGS: usize = 5;
 
@@ -32,7 +34,7 @@ pub(crate) type CallSite = &'static Location<'static>;
 pub(super) type Driver<T> = Result<T, tokio_postgres::Error>;
 
 /// The parameters of a statement.
-type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// A client whose statements are run by the rules of the pool.
 #[derive(Clone, Copy)]
@@ -45,13 +47,8 @@ pub(crate) struct Runner<'a> {
 /// is not given to anybody else.
 pub(crate) struct Run<'a> {
     runner: Runner<'a>,
-    call_site: CallSite,
-    scope: Option<Scope>,
-    shape: Option<Shape>,
-    arguments: Option<Arguments>,
-    started: Instant,
+    logged: Logged,
     until: Instant,
-    rows: u64,
     ended: bool,
 }
 
@@ -88,14 +85,49 @@ impl<'a> Runner<'a> {
         call_site: CallSite,
     ) -> Result<Vec<Row>, Error> {
         let client = self.client;
+        let is_noted = self.is_to_be_noted(sql.text());
         let query = |form: Form| async move {
             match form {
+                Form::Named(it) if is_noted => {
+                    let query = self.then_position(client.query(&it, params));
+                    Ok(Box::pin(query).await?.0)
+                }
                 Form::Named(it) => client.query(&it, params).await,
                 Form::Text(it) => {
                     let query = pooler::query(client, sql.text(), it.as_ref(), params);
                     Box::pin(pooler::in_turn(self, query)).await
                 }
             }
+        };
+        let mut run = Run::begin(self, call_site)?;
+        let rows = run.prepared(sql, params, query).await?;
+        run.finish(rows, |rows| rows.len() as u64)
+    }
+
+    /// The same in a transaction that may only read, all in one round trip. Not inside of another one.
+    pub(crate) async fn query_read_only(
+        self,
+        sql: &(impl Sql + ?Sized),
+        params: Params<'_>,
+        call_site: CallSite,
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.client;
+        let query = |form: Form| async move {
+            let (begin, commit) = (
+                client.batch_execute(BEGIN_READ_ONLY),
+                client.batch_execute("COMMIT"),
+            );
+            let (begun, rows, ended) = match form {
+                Form::Named(it) => join!(begin, client.query(&it, params), commit),
+                Form::Text(it) => {
+                    let query = pooler::query(client, sql.text(), it.as_ref(), params);
+                    let all = async { join!(begin, query, commit) };
+                    Box::pin(pooler::in_turn(self, all)).await
+                }
+            };
+            begun?;
+            let rows = rows?;
+            ended.map(|()| rows)
         };
         let mut run = Run::begin(self, call_site)?;
         let rows = run.prepared(sql, params, query).await?;
@@ -109,8 +141,13 @@ impl<'a> Runner<'a> {
         call_site: CallSite,
     ) -> Result<u64, Error> {
         let client = self.client;
+        let is_noted = self.is_to_be_noted(sql.text());
         let execute = |form: Form| async move {
             match form {
+                Form::Named(it) if is_noted => {
+                    let execute = self.then_position(client.execute(&it, params));
+                    Ok(Box::pin(execute).await?.0)
+                }
                 Form::Named(it) => client.execute(&it, params).await,
                 Form::Text(it) => {
                     let execute = pooler::execute(client, sql.text(), it.as_ref(), params);
@@ -126,15 +163,85 @@ impl<'a> Runner<'a> {
     pub(crate) async fn batch_execute(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
         let mut run = Run::begin(self, call_site)?;
         run.log_text(sql);
-        let client = self.client;
-        let result = match self.link.engine.transaction_pooling {
-            false => run.limit(client.batch_execute(sql)).await?,
-            true => {
-                let execute = pooler::in_turn(self, client.batch_execute(sql));
-                run.limit(Box::pin(execute)).await?
-            }
+        let work = self.send_text(sql);
+        let is_noted =
+            self.link.origin().is_some() && kind::may_commit(sql, self.link.is_in_transaction());
+        let result = match is_noted {
+            false => run.limit(work).await?,
+            true => run
+                .limit(Box::pin(self.then_position(work)))
+                .await?
+                .map(drop),
         };
         run.finish(result, |()| 0)
+    }
+
+    /// Runs what writes nothing, such as the beginning of a transaction.
+    pub(crate) async fn control(self, sql: &str, call_site: CallSite) -> Result<(), Error> {
+        let mut run = Run::begin(self, call_site)?;
+        run.log_text(sql);
+        let result = run.limit(self.send_text(sql)).await?;
+        run.finish(result, |()| 0)
+    }
+
+    pub(crate) async fn commit(self, call_site: CallSite) -> Result<Option<CausalToken>, Error> {
+        let mut run = Run::begin(self, call_site)?;
+        run.log_text("COMMIT");
+        let commit = self.send_text("COMMIT");
+        let result = match self.link.origin() {
+            None => run.limit(commit).await?.map(|()| None),
+            Some(_) => {
+                let committed = run.limit(Box::pin(self.then_position(commit))).await?;
+                committed.map(|((), token)| token)
+            }
+        };
+        run.finish(result, |_| 0)
+    }
+
+    async fn send_text(self, sql: &str) -> Driver<()> {
+        match self.link.engine.transaction_pooling {
+            false => self.client.batch_execute(sql).await,
+            true => Box::pin(pooler::in_turn(self, self.client.batch_execute(sql))).await,
+        }
+    }
+
+    /// Does what may write, and asks in the same flight how far the log reaches after it: what is asked
+    /// later is answered later. Readers will have to have seen that.
+    async fn then_position<T>(
+        self,
+        work: impl Future<Output = Driver<T>>,
+    ) -> Driver<(T, Option<CausalToken>)> {
+        let Some(origin) = self.link.origin() else {
+            return Ok((work.await?, None));
+        };
+        let asking = self.client.query_one(origin.position(), &[]);
+        // Also of what has failed: it may have committed something before it did.
+        let (done, position) = join!(work, asking);
+        if let Err(error) = &position
+            && error.code() == Some(&SqlState::INVALID_SQL_STATEMENT_NAME)
+        {
+            // Somebody has thrown away all that was prepared.
+            self.link.note_unusable();
+        }
+        let lsn = position.and_then(|row| row.try_get::<_, PgLsn>(0));
+        let token = note_written(origin, lsn.map_or(u64::MAX, u64::from));
+        Ok((done?, Some(token)))
+    }
+
+    /// The server may have been replaced while a statement was prepared.
+    fn check_current(self) -> Result<(), Error> {
+        match self.link.is_superseded() {
+            false => Ok(()),
+            true => Err(Error::Unusable),
+        }
+    }
+
+    /// Whether what is run now writes at once, or ends a transaction, and others want to know.
+    fn is_to_be_noted(self, sql: &str) -> bool {
+        let is_in_transaction = self.link.is_in_transaction();
+        self.link.origin().is_some()
+            && kind::modifies(sql)
+            && kind::may_commit(sql, is_in_transaction)
     }
 
     pub(crate) async fn copy_in(
@@ -158,10 +265,14 @@ impl<'a> Runner<'a> {
         } else {
             match run.statement(sql, true).await? {
                 Ok((shape, form)) => {
-                    run.shape = Some(shape);
-                    match form {
-                        Form::Named(it) => run.limit(self.copy(&it, chunks)).await?,
-                        Form::Text(_) => run.limit(self.copy(sql, chunks)).await?,
+                    run.logged.is_of(Some(shape));
+                    let Form::Named(it) = form else {
+                        unreachable!("no pooler stands between")
+                    };
+                    self.check_current()?;
+                    match self.is_to_be_noted(sql) {
+                        false => run.limit(self.copy(&it, chunks)).await?,
+                        true => run.limit(self.copy_and_note(&it, chunks)).await?,
                     }
                 }
                 Err(error) => Err(error),
@@ -191,6 +302,12 @@ impl<'a> Runner<'a> {
             }
         };
         let mut run = Run::begin(self, call_site)?;
+        if self.is_to_be_noted(sql.text())
+            && let Some(origin) = self.link.origin()
+        {
+            // It is done when its rows are read, whenever that is: the primary has it for sure.
+            note_written(origin, u64::MAX);
+        }
         match run.prepared(sql, params, start).await? {
             Ok(rows) => Ok(Rows {
                 rows: Box::pin(rows),
@@ -235,6 +352,17 @@ impl<'a> Runner<'a> {
         sink.finish().await
     }
 
+    /// What is sent behind a COPY would end it, so that it is asked when all is there.
+    async fn copy_and_note<S: ToStatement + ?Sized>(
+        self,
+        statement: &S,
+        chunks: impl Stream<Item = Bytes> + Send,
+    ) -> Driver<u64> {
+        let rows = self.copy(statement, chunks).await?;
+        Box::pin(self.then_position(async { Ok(rows) })).await?;
+        Ok(rows)
+    }
+
     async fn prepare_anew(self, sql: &str) -> Driver<Statement> {
         let statement = match self.link.engine.transaction_pooling {
             false => Statement::new(sql, self.client.prepare(sql).await?),
@@ -271,29 +399,24 @@ impl<'a> Runner<'a> {
 
 impl<'a> Run<'a> {
     fn begin(runner: Runner<'a>, call_site: CallSite) -> Result<Run<'a>, Error> {
-        let started = Instant::now();
-        let scope = Scope::current();
-        let deadline = scope.as_ref().and_then(Scope::deadline);
+        let logged = Logged::begin(call_site);
+        let (started, deadline) = (logged.started, logged.deadline());
         let passed = deadline.is_some_and(|deadline| deadline <= started);
         if passed {
             return Err(Error::DeadlinePassed);
         }
         // Where one statement has run out of time, the connection is being cancelled: a later one
         // could be hit.
-        if runner.link.has_timed_out() || runner.link.is_unusable() {
+        let link = runner.link;
+        if link.has_timed_out() || link.is_unusable() || link.is_superseded() {
             return Err(Error::Unusable);
         }
         let own = started + runner.link.engine.statement_limit;
         runner.link.statement_began();
         Ok(Run {
             runner,
-            call_site,
-            scope,
-            shape: None,
-            arguments: None,
-            started,
+            logged,
             until: deadline.map_or(own, |deadline| deadline.min(own)),
-            rows: 0,
             ended: false,
         })
     }
@@ -307,7 +430,7 @@ impl<'a> Run<'a> {
     fn time_out(&self) -> Error {
         self.runner.link.time_out();
         Error::TimedOut {
-            after: self.started.elapsed(),
+            after: self.logged.started.elapsed(),
         }
     }
 
@@ -321,27 +444,18 @@ impl<'a> Run<'a> {
             return Ok(Ok(known));
         }
         // Also of what is given up while the server waits for a lock.
-        self.shape = self.scope.is_some().then(|| sql.shape());
+        let is_kept = self.logged.is_kept();
+        self.logged.is_of(is_kept.then(|| sql.shape()));
         // On the heap, as it is rare, and all futures would be as large as this.
         let prepared = self.limit(Box::pin(self.runner.prepare_anew(sql.text())));
         let prepared = prepared.await?;
         Ok(prepared.map(Form::of))
     }
 
-    /// Notes which statement runs, and what with, if it has run before.
-    fn log(&mut self, shape: Shape, sql: &str, types: &[Type], params: Params<'_>) {
-        if let Some(scope) = &self.scope
-            && scope.begins_again(shape.fingerprint(), self.call_site)
-        {
-            self.arguments = Some(Arguments::of(sql, types, params));
-        }
-        self.shape = Some(shape);
-    }
-
-    /// The same for a text that is sent as it is.
+    /// Notes which text is sent as it is.
     fn log_text(&mut self, sql: &str) {
-        if self.scope.is_some() {
-            self.log(Shape::of(sql), sql, &[], &[]);
+        if self.logged.is_kept() {
+            self.logged.runs(Shape::of(sql), sql, &[], &[]);
         }
     }
 
@@ -363,7 +477,9 @@ impl<'a> Run<'a> {
                 return Ok(Err(error));
             }
         };
-        self.log(shape, sql.text(), form.params(), params);
+        let types = form.params();
+        self.logged.runs(shape, sql.text(), types, params);
+        runner.check_current()?;
         let mut result = self.limit(run(form)).await?;
         for _ in 0..runner.healings(has_params) {
             if !matches!(&result, Err(error) if runner.is_spoiled(error)) {
@@ -376,8 +492,14 @@ impl<'a> Run<'a> {
             }
             runner.link.engine.counters.statements_healed.inc();
             // On the heap, as it is rare, and all futures would be as large as this.
-            let again = async { run(Form::of(runner.prepare_anew(sql.text()).await?).1).await };
-            result = self.limit(Box::pin(again)).await?;
+            let prepared = self
+                .limit(Box::pin(runner.prepare_anew(sql.text())))
+                .await?;
+            runner.check_current()?;
+            result = match prepared {
+                Ok(statement) => self.limit(Box::pin(run(Form::of(statement).1))).await?,
+                Err(error) => Err(error),
+            };
         }
         if let Err(error) = &result {
             runner.note_unknown_type(error);
@@ -389,7 +511,7 @@ impl<'a> Run<'a> {
     fn finish<T>(mut self, result: Driver<T>, rows: impl FnOnce(&T) -> u64) -> Result<T, Error> {
         match &result {
             Ok(answer) => {
-                self.rows = rows(answer);
+                self.logged.rows = rows(answer);
                 self.end();
             }
             Err(_) => self.end(),
@@ -416,15 +538,6 @@ impl Drop for Run<'_> {
         if self.ended {
             self.runner.link.statement_ended();
         }
-        if let (Some(scope), Some(shape)) = (&self.scope, self.shape.take()) {
-            scope.record_statement(StatementRun {
-                shape,
-                call_site: self.call_site,
-                arguments: self.arguments,
-                rows: self.rows,
-                elapsed: self.started.elapsed(),
-            });
-        }
     }
 }
 
@@ -445,16 +558,26 @@ impl Stream for Rows<'_> {
         }
         let row = ready!(this.rows.as_mut().poll_next(cx));
         match &row {
-            Some(Ok(_)) => this.run.rows += 1,
+            Some(Ok(_)) => this.run.logged.rows += 1,
             Some(Err(_)) | None => this.run.end(),
         }
         Poll::Ready(row.map(|row| Ok(row?)))
     }
 }
 
+/// Notes that readers will have to have seen what was written up to there. What nobody knows no standby has
+/// reached.
+fn note_written(origin: &Origin, lsn: u64) -> CausalToken {
+    let token = origin.token(lsn);
+    if let Some(scope) = Scope::current() {
+        scope.set_causal_token(token);
+    }
+    token
+}
+
 /// Whether the server refused a prepared statement because it does not know it (any more), or
 /// because its result would have other types than were promised.
-fn is_spoiled(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_spoiled(error: &tokio_postgres::Error) -> bool {
     let Some(refusal) = error.as_db_error() else {
         return false;
     };

@@ -5,7 +5,10 @@ use std::{fmt, panic::Location, sync::Arc};
 use bytes::Bytes;
 use futures_util::Stream;
 use ruleiq_query::{Error, Queries, Read, Sql, Statement};
-use tokio_postgres::{Client, Row, SimpleQueryMessage, types::ToSql};
+use tokio_postgres::{
+    Client, Row, SimpleQueryMessage,
+    types::{PgLsn, ToSql},
+};
 
 use super::{
     Transaction,
@@ -94,6 +97,29 @@ impl Session {
         Ok(limit.filter(|_| !link.engine.transaction_pooling))
     }
 
+    /// Whether its server is known to have replayed that far.
+    pub(crate) fn has_reached(&self, lsn: u64) -> bool {
+        self.connection().link().reached() >= lsn
+    }
+
+    pub(crate) fn note_reached(&self, lsn: u64) {
+        self.connection().link().note_reached(lsn);
+    }
+
+    /// How far its server has replayed, and on which timeline. Bounding the wait is the caller's.
+    pub(crate) async fn position(&self) -> Option<(u64, Option<u32>)> {
+        let connection = self.connection();
+        let link = connection.link();
+        let position = link.origin()?.position();
+        link.statement_began();
+        let answer = connection.client().query_one(position, &[]).await;
+        link.statement_ended();
+        let row = answer.ok()?;
+        let lsn = row.try_get::<_, Option<PgLsn>>(0).ok()??;
+        let timeline = row.try_get::<_, Option<i32>>(1).ok()?;
+        Some((lsn.into(), timeline.and_then(|it| u32::try_from(it).ok())))
+    }
+
     fn connection(&self) -> &Object {
         &self
             .held
@@ -102,7 +128,7 @@ impl Session {
             .connection
     }
 
-    fn runner(&self) -> Runner<'_> {
+    pub(crate) fn runner(&self) -> Runner<'_> {
         let connection = self.connection();
         Runner {
             client: connection.client(),

@@ -4,7 +4,7 @@ use std::{fmt, panic::Location};
 
 use futures_util::FutureExt as _;
 use ruleiq_query::Error;
-use ruleiq_scope::{OpenTransaction, Scope};
+use ruleiq_scope::{CausalToken, OpenTransaction, Scope};
 
 use super::run::{CallSite, Runner};
 
@@ -30,12 +30,13 @@ impl<'a> Transaction<'a> {
             done: false,
             _open: Scope::current().map(|scope| scope.open_transaction()),
         };
-        let begun = runner.batch_execute("BEGIN", call_site).await;
+        let begun = runner.control("BEGIN", call_site).await;
         transaction.done = begun.is_err();
         begun.map(|()| transaction)
     }
 
-    /// Commits the transaction.
+    /// Commits the transaction. Where there are standbys, it answers the position that a read must have
+    /// reached to see it, which is in the scope by then, too.
     ///
     /// # Errors
     ///
@@ -47,14 +48,15 @@ impl<'a> Transaction<'a> {
     ///
     /// When the future is dropped half-way, the transaction may be committed or not.
     #[track_caller]
-    pub fn commit(mut self) -> impl Future<Output = Result<(), Error>> + Send {
+    pub fn commit(mut self) -> impl Future<Output = Result<Option<CausalToken>, Error>> + Send {
         let call_site = Location::caller();
         async move {
             if self.runner.link.may_have_failed() {
                 // In a transaction that is beyond rescue every statement fails.
-                self.runner.batch_execute("SELECT 1", call_site).await?;
+                self.runner.control("SELECT 1", call_site).await?;
             }
-            self.end("COMMIT", call_site).await
+            let commit = self.runner.commit(call_site);
+            self.ending(commit).await
         }
     }
 
@@ -66,14 +68,17 @@ impl<'a> Transaction<'a> {
     #[track_caller]
     pub fn rollback(mut self) -> impl Future<Output = Result<(), Error>> + Send {
         let call_site = Location::caller();
-        async move { self.end("ROLLBACK", call_site).await }
+        async move {
+            let rollback = self.runner.control("ROLLBACK", call_site);
+            self.ending(rollback).await
+        }
     }
 
-    async fn end(&mut self, command: &str, call_site: CallSite) -> Result<(), Error> {
+    async fn ending<T>(&mut self, end: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         // From when it is sent, a rollback of ours would come too late. If the answer is not seen,
         // the connection is closed.
         self.done = true;
-        let result = self.runner.batch_execute(command, call_site).await;
+        let result = end.await;
         if let Err(Error::DeadlinePassed | Error::Unusable) = &result {
             self.done = false;
         }

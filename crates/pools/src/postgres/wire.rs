@@ -25,6 +25,8 @@ pub(crate) struct Wire {
     /// Requests that were sent and are not answered to their end.
     in_flight: AtomicU32,
     status: AtomicU8,
+    /// Statements that were begun to be sent: to be run, or to be prepared.
+    begun: AtomicU64,
     /// Answers that came to their end.
     answers: AtomicU64,
     /// Since when a transaction is open, in microseconds since `opened`.
@@ -51,6 +53,7 @@ impl Wire {
             opened: Instant::now(),
             in_flight: AtomicU32::new(0),
             status: AtomicU8::new(b'I'),
+            begun: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             transaction_since_us: AtomicU64::new(0),
             garbled: AtomicBool::new(false),
@@ -75,6 +78,11 @@ impl Wire {
     /// Whether nothing is under way and no transaction is open.
     pub(crate) fn is_at_rest(&self) -> bool {
         !self.is_busy() && self.status() == Status::Idle
+    }
+
+    /// How many statements the server may know of, those that were prepared and those that were run.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
     }
 
     /// How many answers have come to their end.
@@ -117,6 +125,12 @@ impl Wire {
                 return;
             }
             settled.await;
+        }
+    }
+
+    fn begin(&self, statements: u64) {
+        if statements > 0 {
+            self.begun.fetch_add(statements, Relaxed);
         }
     }
 

@@ -175,6 +175,11 @@ async fn the_stats_say_who_has_what() {
     let waiting = tokio::spawn(pools.session());
     eventually(PATIENCE, || async { stats(&pools).waiting == 1 }).await;
     let mut told = serde_json::to_value(pools.stats()).unwrap();
+    let reader = told.as_object_mut().unwrap().remove("reader").unwrap();
+    assert_eq!(
+        (&reader["connections"], &reader["shared"]),
+        (&0.into(), &0.into())
+    );
     let database = told["database"].as_object_mut().unwrap();
     let oldest_wait = database.remove("oldest_wait_seconds").unwrap();
     assert!(oldest_wait.as_f64().unwrap() > 0.0, "{oldest_wait}");

@@ -6,11 +6,14 @@ use ruleiq_test_support::{
     OwnServers, PostgresSpec, Spec, TestDatabase, TestRedis, Which, eventually,
 };
 
-use crate::fixture::PATIENCE;
+use crate::{fixture::PATIENCE, replicas::Pair};
 
 #[allow(dead_code, reason = "a program has a `main`")]
 #[path = "../../examples/query_postgres.rs"]
 mod query_postgres;
+#[allow(dead_code, reason = "a program has a `main`")]
+#[path = "../../examples/read_your_writes.rs"]
+mod read_your_writes;
 #[allow(dead_code, reason = "a program has a `main`")]
 #[path = "../../examples/survive_outage.rs"]
 mod survive_outage;
@@ -29,6 +32,18 @@ async fn the_example_with_postgres_writes_what_it_says() {
 async fn the_example_with_redis_counts() {
     let redis = TestRedis::namespace().await;
     assert_eq!(use_redis::count_a_visit(redis.url()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_example_sees_what_it_writes() {
+    let pair = Pair::start().await;
+    // As it is everywhere but in tests: what is committed leaves at once.
+    let role = "ALTER ROLE postgres SET synchronous_commit = on";
+    pair.primary().await.batch_execute(role).await.unwrap();
+    let seen = read_your_writes::write_and_read(&pair.url()).await.unwrap();
+    assert_eq!(seen.stale, 0, "{seen:?}");
+    // A half, as the coin falls.
+    assert!(seen.on_standby > seen.users / 5, "{seen:?}");
 }
 
 #[tokio::test]

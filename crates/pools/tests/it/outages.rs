@@ -1,7 +1,7 @@
-use std::{error::Error as _, io, time::Duration};
+use std::{error::Error as _, io, num::NonZeroUsize, time::Duration};
 
 use futures_util::future::join_all;
-use ruleiq_pools::{CheckoutError, ConnectError, PostgresConfig};
+use ruleiq_pools::{CheckoutError, ConnectError, PostgresConfig, ReaderConfig};
 use ruleiq_query::{Error, Read as _};
 use ruleiq_scope::Scope;
 use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
@@ -210,6 +210,11 @@ async fn a_pool_that_may_open_more_than_the_server_takes_is_told_of() {
     let check = async |max_overflow| {
         let pools = manager(PostgresConfig {
             max_overflow,
+            reader: ReaderConfig {
+                connections: 1,
+                threads: NonZeroUsize::new(4),
+                ..ReaderConfig::default()
+            },
             ..config(database.url())
         });
         let health = pools.health_check().await;
@@ -221,7 +226,8 @@ async fn a_pool_that_may_open_more_than_the_server_takes_is_told_of() {
     assert!(!fits.is_exceeded() && fits.allowed > 0, "{fits:?}");
     let exceeded = check(50_000).await;
     assert!(exceeded.is_exceeded(), "{exceeded:?}");
-    assert_eq!(exceeded.wanted, SIZE + 50_000);
+    // Those that readers share are of four threads, and of all others.
+    assert_eq!(exceeded.wanted, SIZE + 50_000 + 4 + 1);
     assert_eq!(log.count("than the database takes"), 1, "{}", log.text());
 }
 

@@ -25,7 +25,7 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 use crate::{
     cancellation, deadlines,
     fixture::{PATIENCE, Place, config, is_running, manager, poll_times},
-    storms, transactions,
+    reader, storms, transactions,
 };
 
 struct Behind {
@@ -137,7 +137,7 @@ async fn use_all_there_is(session: &mut Session, n: i32) -> Result<(), Error> {
     let text = format!("SELECT count(*), {n} FROM t WHERE n = $1");
     let row = transaction.query_one(&text, &[&n]).await?;
     assert_eq!(row.get::<_, i64>(0), 3);
-    transaction.commit().await
+    transaction.commit().await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,6 +253,7 @@ async fn the_core_of_the_suite_holds_here_too() {
     transactions::all(async || behind.place().await).await;
     cancellation::all(async || behind.place().await).await;
     deadlines::all(async || behind.place().await).await;
+    reader::all(async || behind.place().await).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 pub(crate) mod cancellation;
 mod outage;
+mod replicas;
 mod resize;
 mod schema_change;
 mod stall;

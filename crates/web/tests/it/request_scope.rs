@@ -9,8 +9,8 @@ use std::{
 
 use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse, test, web};
 use futures_util::poll;
-use ruleiq_scope::Scope;
-use ruleiq_web::{RequestScope, Timing};
+use ruleiq_scope::{CausalToken, Scope};
+use ruleiq_web::{CausalTokens, RequestScope, Timing};
 use tokio::time::Instant;
 
 use crate::{answer::ask, log::Log};
@@ -173,4 +173,72 @@ async fn a_timeout_after_all_clocks_is_no_deadline() {
         .wrap(RequestScope::new(Duration::MAX));
     let app = test::init_service(app).await;
     assert_eq!(ask(&app, test::TestRequest::get()).await.status, 200);
+}
+
+const TOKEN: CausalToken = CausalToken {
+    system: 7,
+    timeline: 1,
+    lsn: 42,
+};
+
+/// Answers which token its scope has, and writes where it is told to.
+async fn write_or_read(request: HttpRequest) -> String {
+    let scope = Scope::current().unwrap();
+    let before = scope.causal_token();
+    if request.path() == "/write" {
+        scope.set_causal_token(TOKEN);
+    }
+    format!("{before:?}")
+}
+
+#[actix_web::test]
+async fn what_a_client_has_written_comes_along_with_its_next_request() {
+    let tokens = CausalTokens::new([&b"secret"[..]], true);
+    let registry = prometheus::Registry::new();
+    tokens.register(&registry).unwrap();
+    let app = App::new()
+        .default_service(web::to(write_or_read))
+        .wrap(RequestScope::new(MINUTE).causal(tokens));
+    let app = test::init_service(app).await;
+
+    let read = ask(&app, test::TestRequest::with_uri("/read")).await;
+    assert_eq!(read.body, "None");
+    assert_eq!(read.header("set-cookie"), None);
+
+    let write = ask(&app, test::TestRequest::with_uri("/write")).await;
+    let cookie = write.header("set-cookie").unwrap();
+    for attribute in [
+        "; HttpOnly",
+        "; Secure",
+        "; SameSite=Lax",
+        "; Max-Age=60",
+        "; Path=/",
+    ] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    let pair = cookie.split(';').next().unwrap();
+    let header = write.header("x-causal-token").unwrap();
+    assert_eq!(pair, format!("causal_token={header}"));
+    assert!(header.len() <= 64, "{header}");
+
+    let with =
+        |name: &str, value: &str| test::TestRequest::with_uri("/read").insert_header((name, value));
+    let expect = format!("{:?}", Some(TOKEN));
+    for request in [
+        with("cookie", &format!("a=b; {pair}; c=d")),
+        with("x-causal-token", header),
+    ] {
+        let read = ask(&app, request).await;
+        assert_eq!(read.body, expect);
+        assert_eq!(read.header("set-cookie"), None, "it has it already");
+    }
+    for request in [
+        with("cookie", &format!("{pair}x")),
+        with("x-causal-token", "nonsense"),
+    ] {
+        assert_eq!(ask(&app, request).await.body, "None");
+    }
+    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather());
+    let refused = "ruleiq_web_causal_tokens_refused_total 2";
+    assert!(text.unwrap().lines().any(|it| it == refused));
 }

@@ -4,7 +4,7 @@ use ruleiq_query::{Shape, Sql as _, Statement};
 use tokio_postgres::types::Type;
 
 /// How a statement is sent.
-pub(super) enum Form {
+pub(crate) enum Form {
     /// By its name on the server.
     Named(tokio_postgres::Statement),
     /// As text, behind a pooler, with what is known of the parameters, if there are any.
@@ -13,7 +13,7 @@ pub(super) enum Form {
 
 impl Form {
     /// What a log keeps of a statement, and how it is sent.
-    pub(super) fn of(statement: Statement) -> (Shape, Form) {
+    pub(crate) fn of(statement: Statement) -> (Shape, Form) {
         match statement.into_prepared() {
             Ok((shape, prepared)) => (shape, Form::Named(prepared)),
             Err(unnamed) => (unnamed.shape(), Form::Text(Some(unnamed))),
@@ -21,7 +21,7 @@ impl Form {
     }
 
     /// The types of the parameters, where they are known.
-    pub(super) fn params(&self) -> &[Type] {
+    pub(crate) fn params(&self) -> &[Type] {
         match self {
             Form::Named(statement) => statement.params(),
             Form::Text(Some(statement)) => statement.params(),

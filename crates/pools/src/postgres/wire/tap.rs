@@ -78,13 +78,19 @@ impl<S> Tap<S> {
 impl Talk {
     fn sent(&mut self, bytes: &[u8]) {
         let (requests, overlooks_sync) = (&mut self.requests, &mut self.overlooks_sync);
+        let mut begun = 0;
         let read = self.sent.read(bytes, |kind, _| match kind {
-            b'Q' | b'F' => requests.push_back(Request::Query),
+            b'Q' | b'F' => {
+                begun += 1;
+                requests.push_back(Request::Query);
+            }
+            b'B' | b'P' => begun += 1,
             b'S' if std::mem::take(overlooks_sync) => {}
             b'S' => requests.push_back(Request::Sync),
             _ => {}
         });
         self.is_asked_for_tls |= self.sent.take_asked_for_tls();
+        self.wire.begin(begun);
         self.wire.sent(self.requests.len());
         self.judge(&read);
     }
@@ -265,7 +271,7 @@ mod tests {
         assert!(line.is_busy());
         line.hear(&ready(b'I')).await;
         assert!(!line.is_busy());
-        assert_eq!(line.wire.answers(), 3);
+        assert_eq!((line.wire.begun(), line.wire.answers()), (2, 3));
     }
 
     #[tokio::test]
