@@ -1,4 +1,9 @@
-use std::{num::NonZeroUsize, sync::Arc, thread, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use ruleiq_pools::{CheckoutError, PoolManager, PostgresConfig, Reader, ReaderConfig, ReaderStats};
@@ -91,10 +96,12 @@ async fn there_are_no_more_connections_than_may_be() {
     });
     warm(&pools).await;
     let observer = database.client().await;
-    // Five threads, of whom two may have connections of their own, and the rest share.
+    // Five threads, of whom two may have connections of their own, and the rest share. None ends before all
+    // are done, so that no connection is on its way out while another one takes its place.
+    let all = Arc::new(Barrier::new(5));
     let threads: Vec<_> = (0..5)
         .map(|_| {
-            let reader = pools.reader();
+            let (reader, all) = (pools.reader(), Arc::clone(&all));
             thread::spawn(move || {
                 let mut runtime = tokio::runtime::Builder::new_current_thread();
                 let runtime = runtime.enable_all().build().unwrap();
@@ -103,6 +110,7 @@ async fn there_are_no_more_connections_than_may_be() {
                         assert_eq!(number(&reader, n).await.unwrap(), n);
                     }
                 });
+                all.wait();
             })
         })
         .collect();
