@@ -36,10 +36,11 @@ pub struct ReplicaStats {
     pub server: String,
     /// What it is good for now.
     pub role: ReplicaRole,
-    /// How many bytes of the log a standby has not replayed yet.
+    /// How many bytes of the log a standby has not replayed yet. None where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_bytes: Option<u64>,
-    /// How long ago the primary had written no more than that. Nothing where there is nothing to replay.
+    /// How long ago the primary had written no more than a standby has replayed; zero where there is nothing to
+    /// replay, none where that is not known.
     #[serde(
         rename = "lag_seconds",
         skip_serializing_if = "Option::is_none",

@@ -7,10 +7,12 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use actix_web::{
+    cookie::{Cookie, SameSite, time::Duration},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE},
+    http::header::{HeaderName, HeaderValue, SET_COOKIE},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use constant_time_eq::constant_time_eq;
 use prometheus::{IntCounter, Registry};
 use ruleiq_scope::CausalToken;
 
@@ -59,7 +61,7 @@ impl Default for Refused {
 impl CausalTokens {
     /// With keys that are made of secrets, of 32 random bytes or more: the first one signs, all verify, so that
     /// they can be changed one instance after the other. `is_secure`, for services that are reached by HTTPS,
-    /// marks the cookie `Secure`. Without a secret no token holds.
+    /// marks the cookie `Secure`. Without a secret no token is given or taken.
     pub fn new<'s>(secrets: impl IntoIterator<Item = &'s [u8]>, is_secure: bool) -> CausalTokens {
         let keys = secrets
             .into_iter()
@@ -93,8 +95,9 @@ impl CausalTokens {
         let header = headers.get(HEADER).and_then(|it| it.to_str().ok());
         let now = now();
         let open = |text: &str| self.open(text, now);
-        let cookie = cookie(headers);
-        let token = header.and_then(open).or_else(|| cookie.and_then(open));
+        let cookie = request.cookie(NAME);
+        let by_cookie = || open(cookie.as_ref()?.value());
+        let token = header.and_then(open).or_else(by_cookie);
         if token.is_none() && (header.is_some() || cookie.is_some()) {
             self.0.refused.0.inc();
         }
@@ -103,13 +106,19 @@ impl CausalTokens {
 
     /// Gives the client a token.
     pub(crate) fn give<B>(&self, response: &mut ServiceResponse<B>, token: CausalToken) {
-        let text = self.seal(token, now());
-        let secure = if self.0.is_secure { "; Secure" } else { "" };
-        let cookie =
-            format!("{NAME}={text}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Lax{secure}");
+        let Some(text) = self.seal(token, now()) else {
+            return;
+        };
+        let cookie = Cookie::build(NAME, text.as_str())
+            .path("/")
+            .max_age(Duration::seconds(LIFETIME_S.cast_signed()))
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.0.is_secure)
+            .finish();
         let headers = response.headers_mut();
         // Base64 is valid in cookies, and all of it in headers.
-        if let Ok(value) = HeaderValue::from_str(&cookie) {
+        if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
             headers.append(SET_COOKIE, value);
         }
         if let Ok(value) = HeaderValue::from_str(&text) {
@@ -117,23 +126,23 @@ impl CausalTokens {
         }
     }
 
-    fn seal(&self, token: CausalToken, second: u64) -> String {
+    fn seal(&self, token: CausalToken, second: u64) -> Option<String> {
+        let key = self.0.keys.first()?;
         let mut bytes = Vec::with_capacity(PAYLOAD + MAC);
         bytes.push(VERSION);
         bytes.extend(token.system.to_be_bytes());
         bytes.extend(token.timeline.to_be_bytes());
         bytes.extend(token.lsn.to_be_bytes());
         bytes.extend(second.to_be_bytes());
-        let key = self.0.keys.first().copied().unwrap_or_default();
-        bytes.extend(mac(&key, &bytes));
-        URL_SAFE_NO_PAD.encode(bytes)
+        bytes.extend(mac(key, &bytes));
+        Some(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     fn open(&self, text: &str, second: u64) -> Option<CausalToken> {
         let mut bytes = [0; PAYLOAD + MAC];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         let (payload, theirs) = bytes.split_at(PAYLOAD);
-        let is_ours = |key: &[u8; 32]| is_equal(&mac(key, payload), theirs);
+        let is_ours = |key: &[u8; 32]| constant_time_eq(&mac(key, payload), theirs);
         if length != bytes.len() || !self.0.keys.iter().any(is_ours) {
             return None;
         }
@@ -156,23 +165,6 @@ fn mac(key: &[u8; 32], payload: &[u8]) -> [u8; MAC] {
     let mut mac = [0; MAC];
     mac.copy_from_slice(&hash.as_bytes()[..MAC]);
     mac
-}
-
-/// The value of our cookie (RFC 6265, 4.2.1).
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let all = headers.get_all(COOKIE).filter_map(|it| it.to_str().ok());
-    let mut pairs = all
-        .flat_map(|it| it.split(';'))
-        .filter_map(|it| it.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim() == NAME)?;
-    Some(value.trim())
-}
-
-/// Takes as long for whatever differs.
-fn is_equal(one: &[u8], other: &[u8]) -> bool {
-    let pairs = one.iter().zip(other);
-    let differing = pairs.fold(0, |all, (one, other)| all | (one ^ other));
-    std::hint::black_box(differing) == 0
 }
 
 fn now() -> u64 {
@@ -204,7 +196,7 @@ mod tests {
         #[test]
         fn what_was_sealed_is_opened_for_a_minute(system: u64, timeline: u32, lsn: u64) {
             let token = CausalToken { system, timeline, lsn };
-            let text = tokens().seal(token, NOW);
+            let text = tokens().seal(token, NOW).unwrap();
             prop_assert!(text.len() <= 64, "{text}");
             for second in [NOW - SKEW_S, NOW, NOW + LIFETIME_S] {
                 prop_assert_eq!(tokens().open(&text, second), Some(token));
@@ -214,15 +206,15 @@ mod tests {
             }
             let old = CausalTokens::new([&b"old"[..]], true);
             prop_assert_eq!(old.open(&text, NOW), None);
-            prop_assert_eq!(tokens().open(&old.seal(token, NOW), NOW), Some(token));
+            prop_assert_eq!(tokens().open(&old.seal(token, NOW).unwrap(), NOW), Some(token));
             let none = CausalTokens::new([], true);
-            prop_assert_eq!(none.open(&none.seal(token, NOW), NOW), None);
+            prop_assert_eq!((none.seal(token, NOW), none.open(&text, NOW)), (None, None));
         }
 
         #[test]
         fn what_was_changed_is_not_opened(at in 0_usize..64, with in "[A-Za-z0-9_-]") {
             let token = CausalToken { system: 1, timeline: 2, lsn: 3 };
-            let text = tokens().seal(token, NOW);
+            let text = tokens().seal(token, NOW).unwrap();
             let at = at % text.len();
             let mut changed = text.clone();
             changed.replace_range(at..=at, &with);

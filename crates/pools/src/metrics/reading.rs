@@ -154,12 +154,13 @@ impl Reading {
             let server = &[replica.server.as_str()];
             let is_up = matches!(replica.role, ReplicaRole::Primary | ReplicaRole::Standby);
             self.replica_up.with_label_values(server).set(is_up.into());
-            if let (Some(bytes), Some(time)) = (replica.lag_bytes, replica.lag) {
+            if let Some(bytes) = replica.lag_bytes {
                 let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
                 self.replica_lag_bytes.with_label_values(server).set(bytes);
-                self.replica_lag
-                    .with_label_values(server)
-                    .set(time.as_secs_f64());
+            }
+            if let Some(time) = replica.lag {
+                let lag = self.replica_lag.with_label_values(server);
+                lag.set(time.as_secs_f64());
             }
             self.replica_reads
                 .with_label_values(server)

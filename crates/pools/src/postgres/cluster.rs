@@ -35,7 +35,8 @@ use self::{
     view::{Known, Report, Standing, View},
 };
 use super::{
-    ConnectError, PostgresConfig, ReplicaConfig, connect::Connector, counters::Counters, pool::Pool,
+    ConnectError, PostgresConfig, ReplicaConfig, connect::Connector, counters::Counters,
+    engine::LONGEST, pool::Pool,
 };
 use crate::{BuildError, ReplicaRole, ReplicaStats, RoutingStats};
 
@@ -47,11 +48,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const SHORTEST_BAN: Duration = Duration::from_millis(250);
 const LONGEST_BAN: Duration = Duration::from_secs(30);
 
-/// Where a connection leads, asked when it is opened.
-const IDENTITY: &str = "\
-    SELECT s.is_standby, (SELECT system_identifier FROM pg_control_system()), \
-        CASE WHEN NOT s.is_standby THEN pg_walfile_name(pg_current_wal_insert_lsn()) END \
-    FROM (SELECT pg_is_in_recovery() AS is_standby) s";
 const WRITTEN: &str = "SELECT pg_current_wal_insert_lsn()";
 /// With the timeline that it has reached, which may be one that nobody has told us of yet.
 const REPLAYED: &str = "\
@@ -65,7 +61,7 @@ pub(crate) struct Cluster {
     members: Vec<Member>,
     view: Mutex<View>,
     /// Raised whenever another server, or another timeline, takes the writes.
-    era: Arc<AtomicU64>,
+    era: AtomicU64,
     /// Told of each answer.
     answers: watch::Sender<()>,
     config: ReplicaConfig,
@@ -162,7 +158,7 @@ impl Cluster {
         let cluster = Arc::new(Cluster {
             view: Mutex::new(View::new(members.len(), replicas.max_lag)),
             members,
-            era: Arc::default(),
+            era: AtomicU64::new(0),
             answers: watch::Sender::default(),
             config: replicas,
             counts: Counts::default(),
@@ -314,8 +310,8 @@ impl Cluster {
         *last = fault;
     }
 
-    /// Whether it is so by then.
-    async fn wait_until(&self, is_so: impl Fn() -> bool, until: Instant) -> bool {
+    /// Waits until it is so, for no longer than that.
+    async fn wait_until(&self, is_so: impl Fn() -> bool, until: Instant) {
         let until = ruleiq_scope::deadline().map_or(until, |deadline| deadline.min(until));
         let mut answers = self.answers.subscribe();
         let waiting = async {
@@ -325,7 +321,7 @@ impl Cluster {
                 }
             }
         };
-        time::timeout_at(until, waiting).await.is_ok()
+        time::timeout_at(until, waiting).await.ok();
     }
 
     /// Learns where a connection leads, and whether it may be used.
@@ -335,19 +331,23 @@ impl Cluster {
         server: String,
     ) -> Result<Origin, ConnectError> {
         let era = self.era.load(Acquire);
-        let (identity, position) =
-            futures_util::try_join!(client.simple_query(IDENTITY), client.prepare(WRITTEN))?;
-        let row = monitor::first_row(&identity);
-        let is_standby = row.and_then(|row| row.get(0)) != Some("f");
-        let system = row.and_then(|row| monitor::system(row.get(1)?));
-        let timeline = row.and_then(|row| monitor::timeline_of_segment(row.get(2)?));
-        let (Some(system), Some(timeline), false) = (system, timeline, is_standby) else {
+        let (report, position) =
+            futures_util::try_join!(monitor::ask(client), client.prepare(WRITTEN))?;
+        let Some(Report {
+            is_standby: false,
+            system,
+            timeline,
+            ..
+        }) = report
+        else {
             self.ring();
             return Err(ConnectError::WrongRole { address: server });
         };
-        let view = self.view();
-        if view.system() != Some(system) || view.timeline() != timeline {
-            drop(view);
+        let is_ours = {
+            let view = self.view();
+            view.system() == Some(system) && view.timeline() == timeline
+        };
+        if !is_ours {
             self.ring();
             return Err(ConnectError::Superseded { address: server });
         }
@@ -362,10 +362,6 @@ impl Cluster {
     /// Whether a connection of that era leads to the primary of now.
     pub(crate) fn is_current(&self, origin: &Origin) -> bool {
         self.era.load(Acquire) == origin.era
-    }
-
-    fn standing(&self, member: usize, now: Instant) -> Standing {
-        self.view().standing(member, now)
     }
 
     /// Whether reads may be led to a server that stands so.
@@ -411,7 +407,7 @@ impl Cluster {
     pub(crate) fn stats(&self) -> Vec<ReplicaStats> {
         let now = Instant::now();
         let stats = |(at, member): (usize, &Member)| {
-            let standing = self.standing(at, now);
+            let standing = self.view().standing(at, now);
             let (role, lag) = match standing {
                 Standing::Primary => (ReplicaRole::Primary, None),
                 Standing::Standby { lag } if self.is_fit(at, standing, now) => {
@@ -426,8 +422,8 @@ impl Cluster {
             ReplicaStats {
                 server: member.name.clone(),
                 role,
-                lag_bytes: lag.map(|it| it.bytes),
-                lag: lag.map(|it| it.time),
+                lag_bytes: lag.map(|it| it.bytes).filter(|it| *it < u64::MAX),
+                lag: lag.map(|it| it.time).filter(|it| *it < LONGEST),
                 reads: member.reads.load(Relaxed),
                 connections: member.pool.stats(),
             }

@@ -266,13 +266,13 @@ impl<'a> Runner<'a> {
             match run.statement(sql, true).await? {
                 Ok((shape, form)) => {
                     run.logged.is_of(Some(shape));
-                    let Form::Named(it) = form else {
-                        unreachable!("no pooler stands between")
-                    };
                     self.check_current()?;
-                    match self.is_to_be_noted(sql) {
-                        false => run.limit(self.copy(&it, chunks)).await?,
-                        true => run.limit(self.copy_and_note(&it, chunks)).await?,
+                    match form {
+                        Form::Named(it) if self.is_to_be_noted(sql) => {
+                            run.limit(self.copy_and_note(&it, chunks)).await?
+                        }
+                        Form::Named(it) => run.limit(self.copy(&it, chunks)).await?,
+                        Form::Text(_) => run.limit(self.copy(sql, chunks)).await?,
                     }
                 }
                 Err(error) => Err(error),

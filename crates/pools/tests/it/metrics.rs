@@ -1,9 +1,13 @@
 use prometheus::{Registry, TextEncoder};
 use ruleiq_pools::{BulkheadConfig, PoolManager, PoolMetrics, PostgresConfig};
 use ruleiq_query::{Queries as _, Read as _};
+use ruleiq_scope::Scope;
 use ruleiq_test_support::{TestDatabase, eventually};
 
-use crate::fixture::{PATIENCE, single, stats};
+use crate::{
+    fixture::{PATIENCE, single, stats},
+    replicas::{Pair, quick},
+};
 
 fn text(registry: &Registry) -> String {
     TextEncoder::new()
@@ -90,4 +94,61 @@ async fn what_happens_is_counted_and_what_is_there_is_shown() {
 
     drop(pools);
     assert!(!text(&registry).contains("ruleiq_pools_connections{"));
+}
+
+#[tokio::test]
+async fn what_becomes_of_reads_is_shown() {
+    let pair = Pair::start().await;
+    let registry = Registry::new();
+    let pools = PoolManager::builder()
+        .postgres(pair.config(quick()))
+        .metrics(PoolMetrics::register(&registry).unwrap())
+        .build()
+        .unwrap();
+    let reader = pools.reader();
+    eventually(PATIENCE, || async {
+        reader.query("SELECT 1", &[]).await.is_ok()
+            && pools.stats().reader.is_some_and(|it| it.shared > 0)
+            && pools
+                .read_session()
+                .await
+                .is_ok_and(|it| !it.is_on_primary())
+    })
+    .await;
+    let scope = Scope::builder().build().reading_primary();
+    drop(scope.run(pools.read_session()).await.unwrap());
+
+    let text = text(&registry);
+    let value = |series: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        let line = line.unwrap_or_else(|| panic!("no `{series}` in\n{text}"));
+        line.trim().parse::<f64>().unwrap()
+    };
+    for series in [
+        r#"ruleiq_pools_reads_total{way="shared"}"#,
+        r#"ruleiq_pools_reads_total{way="unproven"}"#,
+        "ruleiq_pools_reader_connections",
+        "ruleiq_pools_reader_served_total",
+        r#"ruleiq_pools_reads_on_primary_total{reason="wanted"}"#,
+    ] {
+        assert!(value(series) > 0.0, "{series} in\n{text}");
+    }
+    for series in [
+        r#"ruleiq_pools_reads_total{way="failed"}"#,
+        "ruleiq_pools_reader_in_flight",
+        "ruleiq_pools_reader_slow_statements",
+        "ruleiq_pools_reader_stalled_total",
+        r#"ruleiq_pools_causal_tokens_refused_total{reason="lost"}"#,
+    ] {
+        assert!(value(series).abs() < f64::EPSILON, "{series} in\n{text}");
+    }
+    let standby = pools.stats().replicas;
+    let standby = standby.iter().find(|it| it.reads > 0).unwrap();
+    for family in ["up", "lag_bytes", "lag_seconds", "reads_total"] {
+        let series = format!(
+            "ruleiq_pools_replica_{family}{{server=\"{}\"}}",
+            standby.server
+        );
+        assert!(value(&series) >= 0.0, "{series}");
+    }
 }

@@ -10,7 +10,10 @@ use ruleiq_pools::{CheckoutError, PoolManager, PostgresConfig, Reader, ReaderCon
 use ruleiq_query::{Error, Queries as _, Read as _};
 use ruleiq_scope::Scope;
 use ruleiq_test_support::{FaultProxy, TestDatabase, eventually};
-use tokio::time::Instant;
+use tokio::{
+    runtime::{self, Runtime},
+    time::Instant,
+};
 use tokio_postgres::error::SqlState;
 
 use crate::fixture::{
@@ -49,6 +52,12 @@ async fn warm(pools: &PoolManager) {
         number(&reader, 1).await.is_ok_and(|n| n == 1) && stats(pools).shared > 0
     })
     .await;
+}
+
+/// Such as actix gives each of its workers.
+fn runtime_of_one_thread() -> Runtime {
+    let mut builder = runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
 }
 
 fn code(error: &Error) -> Option<&str> {
@@ -103,8 +112,7 @@ async fn there_are_no_more_connections_than_may_be() {
         .map(|_| {
             let (reader, all) = (pools.reader(), Arc::clone(&all));
             thread::spawn(move || {
-                let mut runtime = tokio::runtime::Builder::new_current_thread();
-                let runtime = runtime.enable_all().build().unwrap();
+                let runtime = runtime_of_one_thread();
                 runtime.block_on(async {
                     for n in 0..200 {
                         assert_eq!(number(&reader, n).await.unwrap(), n);
@@ -135,8 +143,7 @@ async fn a_runtime_that_ends_takes_nothing_from_others() {
     let other = thread::spawn(move || {
         // One after the other, on the same thread.
         for _ in 0..3 {
-            let mut runtime = tokio::runtime::Builder::new_current_thread();
-            let runtime = runtime.enable_all().build().unwrap();
+            let runtime = runtime_of_one_thread();
             runtime.block_on(warm(&again));
             // With reads under way.
             let reader = again.reader();
@@ -504,7 +511,7 @@ async fn tasks_of_several_threads_get_their_own_answers() {
 #[test]
 fn the_end_of_the_pools_runtime_is_told_and_holds_nobody() {
     let multi_thread = || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let mut builder = runtime::Builder::new_multi_thread();
         builder.worker_threads(1).enable_all().build().unwrap()
     };
     let first = multi_thread();

@@ -304,28 +304,40 @@ async fn what_writes_by_its_text_is_not_read() {
     }
 }
 
-#[tokio::test]
-async fn whoever_reads_the_primary_hears_of_a_promotion_too() {
+/// A pool that would not notice by itself, while a test runs, that the standby was promoted; and a token of
+/// the new timeline.
+async fn unaware_of_a_promotion() -> (Pair, PoolManager, CausalToken) {
     let pair = Pair::start().await;
     let pools = pair.pools(ReplicaConfig {
-        // It would not notice by itself while this test runs.
         check_every: Duration::from_secs(600),
         ..quick()
     });
     let token = write(&pools, 1).await.unwrap();
     let standby = pair.standby().await;
     standby.query_one("SELECT pg_promote()", &[]).await.unwrap();
-    let newer = || {
-        let token = CausalToken {
-            timeline: token.timeline + 1,
-            ..token
-        };
-        Scope::builder().causal_token(token).build()
+    let newer = CausalToken {
+        timeline: token.timeline + 1,
+        ..token
     };
-    let recovery = "SELECT (SELECT timeline_id FROM pg_control_checkpoint()) > 0";
+    (pair, pools, newer)
+}
+
+#[tokio::test]
+async fn a_reader_and_a_session_hear_of_a_promotion_by_a_token() {
+    let (pair, pools, newer) = unaware_of_a_promotion().await;
+    let scope = || Scope::builder().causal_token(newer).build();
     let reader = pools.reader();
-    newer().run(reader.query(recovery, &[])).await.unwrap();
-    let session = newer().run(pools.session()).await.unwrap();
+    let port = reader.query_one("SELECT inet_server_port()", &[]);
+    let port = scope().run(port).await.unwrap().get::<_, i32>(0);
+    assert!(
+        host(pair.servers.standby_url())
+            .0
+            .ends_with(&format!(":{port}"))
+    );
+
+    let (pair, pools, newer) = unaware_of_a_promotion().await;
+    let scope = Scope::builder().causal_token(newer).build();
+    let session = scope.run(pools.session()).await.unwrap();
     let inserted = session.execute("INSERT INTO notes VALUES (2)", &[]).await;
     assert_eq!(inserted.unwrap(), 1);
     let old = pair.primary().await;
@@ -429,13 +441,16 @@ async fn a_standby_that_is_behind_or_away_is_left_out() {
 #[tokio::test]
 async fn a_halted_standby_holds_nobody_for_long() {
     let pair = Pair::start().await;
-    let pools = pair.pools(quick());
+    let pools = manager(PostgresConfig {
+        // Each connection is asked before it is handed out.
+        idle_check: Duration::ZERO,
+        ..pair.config(quick())
+    });
     let url = pair.servers.standby_url();
     until_role(&pools, url, ReplicaRole::Standby).await;
     drop(pools.read_session().await.unwrap());
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     pair.servers.pause(Which::PostgresStandby).await;
-    // It has been idle, so it is asked first. The pool's own time-out is longer than this test.
+    // The pool's own time-out is longer than this test.
     assert!(pools.read_session().await.unwrap().is_on_primary());
     until_role(&pools, url, ReplicaRole::Unreachable).await;
     pair.servers.resume(Which::PostgresStandby).await;
@@ -531,25 +546,13 @@ async fn a_session_that_is_out_writes_no_more_on_an_old_primary() {
 
 #[tokio::test]
 async fn who_hears_of_a_promotion_by_a_token_writes_no_more_on_the_old_primary() {
-    let pair = Pair::start().await;
-    let pools = pair.pools(ReplicaConfig {
-        // It would not notice by itself while this test runs.
-        check_every: Duration::from_secs(600),
-        ..quick()
-    });
-    let token = write(&pools, 1).await.unwrap();
-    let standby = pair.standby().await;
-    standby.query_one("SELECT pg_promote()", &[]).await.unwrap();
-    let newer = CausalToken {
-        timeline: token.timeline + 1,
-        ..token
-    };
+    let (_pair, pools, newer) = unaware_of_a_promotion().await;
     assert!(read(&pools, Some(newer), 1).await.is_ok());
     assert_eq!(write(&pools, 2).await.unwrap().timeline, newer.timeline);
     let foreign = CausalToken {
-        system: token.system + 1,
-        timeline: token.timeline + 5,
-        ..token
+        system: newer.system + 1,
+        timeline: newer.timeline + 5,
+        ..newer
     };
     assert!(read(&pools, Some(foreign), 2).await.unwrap().0);
 }

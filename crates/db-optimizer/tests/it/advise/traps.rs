@@ -18,8 +18,9 @@ const ORDERS: &str = "
     FROM generate_series(1, 20000) n";
 
 async fn check(schema: &str, workload: &str, expected: &[&str]) {
+    // Not vacuumed: whether a page is seen to be visible to all would hang on whether the log had been flushed
+    // by then, as commits of the tests' server do not wait for it.
     let (_database, client) = with_hypopg(schema).await;
-    client.batch_execute("VACUUM").await.unwrap();
     let advice = advise(&client, workload).await.unwrap();
     assert_eq!(made(&advice), expected, "{workload}\n{advice}");
 }

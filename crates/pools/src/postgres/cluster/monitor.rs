@@ -9,10 +9,13 @@ use tokio::{
     sync::Notify,
     time::{self, Instant},
 };
-use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::{Cluster, view::Report};
-use crate::postgres::connect::{Connector, Opened};
+use crate::postgres::{
+    connect::{Connector, Opened},
+    run::Driver,
+};
 
 /// How long a server may take to let us in and to answer.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -103,13 +106,18 @@ impl Watched {
 
     /// Gives the connection back with the answer; without one it is closed.
     async fn ask(mut self) -> Result<(Watched, Report), String> {
-        let messages = self.opened.client.simple_query(QUESTION).await;
-        let messages = messages.map_err(|error| chain(&error))?;
-        let mut report = read(&messages).ok_or("does not say what it is")?;
+        let report = ask(&self.opened.client).await;
+        let report = report.map_err(|error| chain(&error))?;
+        let mut report = report.ok_or("does not say what it is")?;
         report.was_standby = self.was_standby;
         self.was_standby |= report.is_standby;
         Ok((self, report))
     }
+}
+
+/// What a server says of itself, if it can be understood.
+pub(super) async fn ask(client: &Client) -> Driver<Option<Report>> {
+    Ok(read(&client.simple_query(QUESTION).await?))
 }
 
 /// An error and what lies under it. The driver's quote no password.
@@ -125,7 +133,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn read(messages: &[SimpleQueryMessage]) -> Option<Report> {
-    let row = first_row(messages)?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    })?;
     let is_standby = text(row, 0)? == "t";
     let written = text(row, 2).and_then(timeline_of_segment);
     let number = |at| text(row, at).and_then(|it| it.parse().ok());
@@ -139,7 +150,8 @@ fn read(messages: &[SimpleQueryMessage]) -> Option<Report> {
             .max()?,
     };
     Some(Report {
-        system: system(text(row, 1)?)?,
+        // SQL has no unsigned type for it.
+        system: text(row, 1)?.parse::<i64>().ok()?.cast_unsigned(),
         is_standby,
         timeline,
         inserted: text(row, 3).and_then(position),
@@ -154,7 +166,7 @@ fn text(row: &SimpleQueryRow, at: usize) -> Option<&str> {
 }
 
 /// The name of a segment of the log begins with the timeline, in eight hexadecimal digits.
-pub(super) fn timeline_of_segment(name: &str) -> Option<u32> {
+fn timeline_of_segment(name: &str) -> Option<u32> {
     u32::from_str_radix(name.get(..8)?, 16).ok()
 }
 
@@ -163,18 +175,6 @@ fn position(text: &str) -> Option<u64> {
     let (high, low) = text.split_once('/')?;
     let half = |text| u32::from_str_radix(text, 16).ok();
     Some(u64::from(half(high)?) << 32 | u64::from(half(low)?))
-}
-
-pub(super) fn first_row(messages: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
-    messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    })
-}
-
-/// The number of a database cluster, which SQL has no unsigned type for.
-pub(super) fn system(text: &str) -> Option<u64> {
-    text.parse::<i64>().ok().map(i64::cast_unsigned)
 }
 
 /// How a watcher is told to ask at once.
