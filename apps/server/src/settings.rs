@@ -84,6 +84,7 @@ pub(crate) struct Database {
     pub(crate) connect_timeout: Duration,
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) transaction_pooling: bool,
+    pub(crate) adaptive: bool,
     pub(crate) reading: Reading,
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -281,6 +282,11 @@ impl Database {
                 "DATABASE_TRANSACTION_POOLING",
                 false,
                 "Whether a pooler in transaction mode stands between, such as PgBouncer",
+            ),
+            adaptive: from.value(
+                "DATABASE_ADAPTIVE_CONCURRENCY",
+                false,
+                "Whether fewer connections are used while the database is slower than it was",
             ),
             ca_file: ca_file(from),
             url: SecretString::default(),

@@ -24,6 +24,7 @@ use crate::routes::{advice, benchmark, cache, database, health, metrics, optimiz
         advice::advice,
         cache::stats,
         pool::stats,
+        pool::optimize,
         benchmark::benchmark,
     ),
     modifiers(&Token)

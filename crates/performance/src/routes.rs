@@ -43,8 +43,17 @@ pub(crate) fn configure(performance: &Performance, config: &mut ServiceConfig) {
     let route = admin_by(web::get(), performance, benchmark::benchmark);
     let resource = resource_of("/api/v1/performance/benchmark", "GET");
     config.service(resource.route(route).wrap(no_store()));
-    let resource = resource_of("/api/v1/performance/database/optimize", "POST");
-    config.service(resource.route(changing(performance)).wrap(no_store()));
+    let changes = [
+        (
+            "database/optimize",
+            changing(performance, optimize::optimize),
+        ),
+        ("pool/optimize", changing(performance, pool::optimize)),
+    ];
+    for (path, route) in changes {
+        let resource = resource_of(&format!("/api/v1/performance/{path}"), "POST");
+        config.service(resource.route(route).wrap(no_store()));
+    }
 }
 
 /// Mounts what everybody sees.
@@ -79,14 +88,18 @@ where
     })
 }
 
-/// The route that changes, and asks the guard before it reads the body.
-fn changing(performance: &Performance) -> Route {
+/// A route that changes, and asks the guard before it reads the body.
+fn changing<H, R>(performance: &Performance, handler: H) -> Route
+where
+    H: Fn(Performance, HttpRequest, web::Payload) -> R + Copy + 'static,
+    R: Future<Output = Result<HttpResponse, Error>> + 'static,
+{
     let performance = performance.clone();
-    web::post().to(move |request: HttpRequest, body: web::Payload| {
+    web::post().to(move |request: HttpRequest, payload: web::Payload| {
         let performance = performance.clone();
         async move {
             performance.admit(&request)?;
-            optimize::optimize(performance, request, body).await
+            handler(performance, request, payload).await
         }
     })
 }

@@ -30,9 +30,10 @@ pub use crate::{
 #[cfg(feature = "postgres")]
 pub use crate::{
     postgres::{
-        Bulkhead, BulkheadConfig, BulkheadStats, CheckoutError, ConnectError, HeldConnection,
-        Holders, PostgresConfig, ReadSession, Reader, ReaderConfig, ReplicaConfig, ResizeError,
-        Session, Transaction, autosized,
+        Bulkhead, BulkheadConfig, BulkheadStats, CheckoutError, ConnectError, ConnectionShare,
+        HeldConnection, Holders, OptimizeError, PoolOptimization, PoolRecommendation, PoolSetting,
+        PoolStep, PoolUsage, PostgresConfig, ReadSession, Reader, ReaderConfig, ReplicaConfig,
+        ResizeError, Session, StepOutcome, Transaction, TuningConfig, autosized,
     },
     retries::Retries,
 };

@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 
 #[cfg(feature = "postgres")]
 use crate::postgres::{
-    Bulkhead, BulkheadStats, CheckoutError, Cluster, DEFAULT_CLASS, HeldConnection, Pool,
-    ReadSession, Reader, ResizeError, Session, read_session,
+    Bulkhead, BulkheadStats, CheckoutError, Cluster, DEFAULT_CLASS, HeldConnection, OptimizeError,
+    Pool, PoolOptimization, PoolStep, ReadSession, Reader, ResizeError, Session, read_session,
 };
 #[cfg(feature = "redis")]
 use crate::redis::Redis;
@@ -166,6 +166,60 @@ impl PoolManager {
                 max_overflow,
                 built_for: 0,
             }),
+        }
+    }
+
+    /// Tells what the settings of the database's pool should be: by how it was used for the last
+    /// [`window`](crate::TuningConfig::window), what earlier steps have shown, and how many connections the
+    /// server has for all.
+    ///
+    /// It asks the server on a connection of the pool, for at most two seconds, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::NotConfigured`] and [`OptimizeError::Closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any point.
+    #[cfg(feature = "postgres")]
+    #[track_caller]
+    pub fn optimize_pools(
+        &self,
+    ) -> impl Future<Output = Result<PoolOptimization, OptimizeError>> + Send + use<> {
+        let call_site = std::panic::Location::caller();
+        let pool = self.inner.postgres.clone();
+        async move {
+            let pool = pool.ok_or(OptimizeError::NotConfigured)?;
+            pool.optimize(call_site).await
+        }
+    }
+
+    /// Applies the first recommendation of [`optimize_pools`](PoolManager::optimize_pools) that can be applied,
+    /// if there is one: one step, at most to twice or half of the connections, and never to more than the
+    /// server's fair share.
+    ///
+    /// The step is on trial: it is measured for a window, and undone if the pool does no better with it. Until
+    /// then no other one is applied. Fewer connections are kept where they do as well. Calling this until it
+    /// answers none finds the settings for the present load.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OptimizeError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it ends, it has applied nothing.
+    #[cfg(feature = "postgres")]
+    #[track_caller]
+    pub fn apply_optimization(
+        &self,
+    ) -> impl Future<Output = Result<Option<PoolStep>, OptimizeError>> + Send + use<> {
+        let call_site = std::panic::Location::caller();
+        let pool = self.inner.postgres.clone();
+        async move {
+            let pool = pool.ok_or(OptimizeError::NotConfigured)?;
+            pool.apply_optimization(call_site).await
         }
     }
 

@@ -105,7 +105,7 @@ impl Held {
             )?,
             limit: gauges(
                 "ruleiq_pools_connections_limit",
-                "The most connections there may be.",
+                "The most connections there may be now.",
                 &["resource"],
             )?,
             waiting: gauges(
@@ -165,7 +165,8 @@ impl Held {
         ] {
             add(&self.connections, &[resource, state], count);
         }
-        add(&self.limit, &[resource], stats.size + stats.max_overflow);
+        let most = stats.size + stats.max_overflow;
+        add(&self.limit, &[resource], stats.permitted.unwrap_or(most));
         add(&self.waiting, &[resource], stats.waiting);
         let oldest = self.oldest_wait.with_label_values(&[resource]);
         oldest.set(oldest.get().max(stats.oldest_wait.as_secs_f64()));

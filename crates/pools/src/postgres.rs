@@ -29,19 +29,26 @@ mod run;
 mod session;
 mod statements;
 mod transaction;
+mod tune;
+mod tuning;
 mod unverified;
+mod usage;
 mod wire;
 
 pub use self::{
     autosize::autosized,
     bulkhead::{Bulkhead, BulkheadStats},
-    config::{BulkheadConfig, PostgresConfig, ReaderConfig, ReplicaConfig},
-    error::{CheckoutError, ConnectError, ResizeError},
+    config::{BulkheadConfig, PostgresConfig, ReaderConfig, ReplicaConfig, TuningConfig},
+    error::{CheckoutError, ConnectError, OptimizeError, ResizeError},
     holders::{HeldConnection, Holders},
     read_session::ReadSession,
     reader::Reader,
     session::Session,
     transaction::Transaction,
+    tuning::{
+        ConnectionShare, PoolOptimization, PoolRecommendation, PoolSetting, PoolStep, StepOutcome,
+    },
+    usage::PoolUsage,
 };
 pub(crate) use self::{
     cluster::{Cluster, read_session},

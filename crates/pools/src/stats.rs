@@ -157,6 +157,10 @@ pub struct ResourceStats {
     pub checked_in: usize,
     /// Connections beyond `size`.
     pub overflow: usize,
+    /// Connections that there may be now, where [`adaptive`](crate::TuningConfig::adaptive) allows fewer than
+    /// `size + max_overflow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permitted: Option<usize>,
     /// Callers that wait for a connection; for Redis, commands that wait to be sent.
     pub waiting: usize,
     /// How long the first of them has waited; unknown for Redis, and zero where nobody waits.
@@ -260,7 +264,8 @@ impl ResourceStats {
     /// Whether there are enough connections to PostgreSQL. Those to Redis are shared: how many of them are
     /// in use says nothing of how many there should be.
     pub fn verdict(&self) -> Verdict {
-        if self.waiting > 0 && self.connections() >= self.size + self.max_overflow {
+        let most = self.permitted.unwrap_or(self.size + self.max_overflow);
+        if self.waiting > 0 && self.connections() >= most {
             Verdict::Exhausted
         } else if self.utilization > HIGH_UTILIZATION {
             Verdict::HighUtilization
@@ -299,12 +304,15 @@ impl Verdict {
     }
 }
 
-fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(time.as_secs_f64())
 }
 
 #[expect(clippy::ref_option, reason = "serde hands it over so")]
-fn some_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn some_seconds<S: Serializer>(
+    time: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => seconds(time, serializer),
         None => serializer.serialize_none(),

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use ruleiq_pools::{
-    BuildError, PoolManager, PostgresConfig, ReaderConfig, RedisConfig, ReplicaConfig,
+    BuildError, PoolManager, PostgresConfig, ReaderConfig, RedisConfig, ReplicaConfig, TuningConfig,
 };
 
 use super::{Database, Redis, reader::Reader};
@@ -25,6 +25,10 @@ impl Database {
             reader: ReaderConfig {
                 connections: self.reading.reader_connections,
                 ..ReaderConfig::default()
+            },
+            tuning: TuningConfig {
+                adaptive: self.adaptive,
+                ..TuningConfig::default()
             },
             ..self.connections()
         }

@@ -96,6 +96,7 @@ pub(crate) async fn endpoints(server: &Server, owner: &User) -> Vec<Endpoint> {
         post("/api/v1/performance/database/optimize", Admins, "", vacuum),
         get("/api/v1/performance/cache/stats", Admins, ""),
         get("/api/v1/performance/pool/stats", Admins, ""),
+        post("/api/v1/performance/pool/optimize", Admins, "", json!({})),
         Endpoint {
             path: "/api/v1/performance/benchmark?component=pools&iterations=1".to_owned(),
             ..get("/api/v1/performance/benchmark", Admins, "")

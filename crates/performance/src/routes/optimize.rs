@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::{
-    Error, HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, web::Payload,
-};
+use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, web::Payload};
 use ruleiq_db_optimizer::{
     ChangeError, CreateIndexOptions, CreateIndexPlan, DatabaseOptimizer, IndexCreation,
 };
@@ -19,12 +17,10 @@ use utoipa::ToSchema;
 
 use super::{
     benchmark::bears_token,
-    parameters::{Nothing, query},
+    parameters::{Nothing, body, query},
 };
 use crate::{Performance, problem, problem::Described};
 
-/// A name may have 63 bytes, each written as two, and an index 32 columns.
-const MAX_BODY_BYTES: usize = 16 * 1024;
 /// How long a caller without a deadline waits for the end of what it has begun.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// What is left of the request's time for the answer.
@@ -115,11 +111,11 @@ enum State {
 pub(crate) async fn optimize(
     performance: Performance,
     request: HttpRequest,
-    body: Payload,
+    payload: Payload,
 ) -> Result<HttpResponse, Error> {
     bears_token(&request, "what changes the database")?;
     query::<Nothing>(&request)?;
-    let asked = read(&request, body).await?;
+    let asked = read(&request, payload).await?;
     let inner = performance.inner();
     if asked.dry_run {
         let pools = inner.maintenance.as_ref().map(|it| &it.pools);
@@ -267,33 +263,12 @@ async fn plan(pools: &PoolManager, asked: &Optimization) -> Result<Optimized, Er
     })
 }
 
-/// The body, refused as the rest of the API refuses bodies.
-async fn read(request: &HttpRequest, body: Payload) -> Result<Optimization, Error> {
-    let refuse = |status, code, detail: String| Problem::new(status, code, detail);
-    if request.content_type() != "application/json" {
-        let detail = "send the body as `application/json`".to_owned();
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into());
-    }
-    let bytes = body.to_bytes_limited(MAX_BODY_BYTES).await.map_err(|_| {
-        let detail = format!("the body is larger than {MAX_BODY_BYTES} bytes");
-        refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    })?;
-    let bytes = bytes.map_err(|_| {
-        let detail = "the body could not be read".to_owned();
-        refuse(StatusCode::BAD_REQUEST, "unreadable_body", detail)
-    })?;
-    let asked: Optimization =
-        serde_json::from_slice(&bytes).map_err(|fault| match fault.is_data() {
-            true => refuse(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_body",
-                fault.to_string(),
-            ),
-            false => refuse(StatusCode::BAD_REQUEST, "malformed_json", fault.to_string()),
-        })?;
+async fn read(request: &HttpRequest, payload: Payload) -> Result<Optimization, Error> {
+    let asked: Optimization = body(request, payload).await?;
     if asked.action != Action::CreateIndex && !asked.columns.is_empty() {
         let detail = "`columns` is for `create_index` alone".to_owned();
-        return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", detail).into());
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(Problem::new(status, "invalid_body", detail).into());
     }
     Ok(asked)
 }
@@ -309,6 +284,6 @@ fn by_hand(statements: &[String]) -> Error {
     Problem::new(StatusCode::CONFLICT, "no_maintenance_connection", detail).into()
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }

@@ -1,9 +1,17 @@
 //! What a request may ask for. A parameter that nobody knows is refused: it was meant for something.
 
-use actix_web::{Error, HttpRequest, error::QueryPayloadError, http::StatusCode, web::Query};
+use actix_web::{
+    Error, HttpMessage as _, HttpRequest,
+    error::QueryPayloadError,
+    http::StatusCode,
+    web::{Payload, Query},
+};
 use ruleiq_web::Problem;
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
+
+/// A name may have 63 bytes, each written as two, and an index 32 columns.
+const MAX_BODY_BYTES: usize = 16 * 1024;
 
 /// No parameters at all.
 #[derive(Deserialize)]
@@ -53,6 +61,38 @@ pub(crate) struct BenchmarkOf {
     /// percentile.
     #[param(minimum = 1, maximum = 10_000, example = 2_000)]
     pub(super) iterations: Option<u64>,
+}
+
+/// The body, refused as the rest of the API refuses bodies.
+pub(super) async fn body<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Error> {
+    let refuse = |status, code, detail: String| Problem::new(status, code, detail);
+    if request.content_type() != "application/json" {
+        let detail = "send the body as `application/json`".to_owned();
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail).into());
+    }
+    let bytes = payload
+        .to_bytes_limited(MAX_BODY_BYTES)
+        .await
+        .map_err(|_| {
+            let detail = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+        })?;
+    let bytes = bytes.map_err(|_| {
+        let detail = "the body could not be read".to_owned();
+        refuse(StatusCode::BAD_REQUEST, "unreadable_body", detail)
+    })?;
+    let asked = serde_json::from_slice(&bytes).map_err(|fault| match fault.is_data() {
+        true => refuse(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_body",
+            fault.to_string(),
+        ),
+        false => refuse(StatusCode::BAD_REQUEST, "malformed_json", fault.to_string()),
+    })?;
+    Ok(asked)
 }
 
 /// The parameters of a request.

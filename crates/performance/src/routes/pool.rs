@@ -1,14 +1,20 @@
-//! What the pools hold.
+//! What the pools hold, and what they should.
 
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse, http::StatusCode, web::Payload};
 use ruleiq_pools::{
-    ReaderStats, ReplicaStats, ResourceStats, RoutingStats, StatementCacheStats, Verdict,
+    OptimizeError, PoolOptimization, PoolStep, ReaderStats, ReplicaStats, ResourceStats,
+    RoutingStats, StatementCacheStats, Verdict,
 };
-use serde::Serialize;
+use ruleiq_web::Problem;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::parameters::{Nothing, query};
-use crate::{Performance, problem::Described};
+use super::{
+    benchmark::bears_token,
+    optimize::yes,
+    parameters::{Nothing, body, query},
+};
+use crate::{Performance, problem, problem::Described};
 
 /// The connections at this moment.
 #[derive(Serialize, ToSchema)]
@@ -97,4 +103,75 @@ fn judge(stats: ResourceStats) -> Judged {
         verdict,
         advice: verdict.advice(),
     }
+}
+
+/// What is to be done with what is advised.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PoolOptimizing {
+    /// Whether to tell alone what should be another. Default: true.
+    #[serde(default = "yes")]
+    dry_run: bool,
+}
+
+/// What the pool's settings should be, and what was set.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PoolOptimized {
+    /// The step that was applied, if one was: `from`, `to`, `before`, and `outcome`: `on_trial` until it was
+    /// measured, then `kept` or `undone` among the `steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    applied: Option<PoolStep>,
+    /// `usage`: how the pool was used lately. `share`: what of the server's connections is fair. `recommendations`:
+    /// each with `now`, `to`, `evidence`, `expected` and `is_applicable`. `steps`: what was applied lately.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    optimization: PoolOptimization,
+}
+
+/// Tells what the settings of the database's pool should be, by how it is used. Applies the first of it, one step,
+/// if `dry_run` is `false`.
+///
+/// A step is measured, and undone if the pool does no better with it. A cookie does not open this.
+#[utoipa::path(post, path = "/api/v1/performance/pool/optimize", tag = "performance",
+    request_body = PoolOptimizing,
+    responses(
+        (status = 200, description = "What should be another, and what was set", body = PoolOptimized),
+        (status = 400, description = "A body that cannot be read, or a query string", body = Described, content_type = "application/problem+json"),
+        (status = 401, description = "No valid bearer token", body = Described, content_type = "application/problem+json"),
+        (status = 403, description = "Not an administrator", body = Described, content_type = "application/problem+json"),
+        (status = 409, description = "The step before is being measured, or there is no database", body = Described, content_type = "application/problem+json"),
+        (status = 413, description = "A body over the limit", body = Described, content_type = "application/problem+json"),
+        (status = 415, description = "A body that is no JSON", body = Described, content_type = "application/problem+json"),
+        (status = 422, description = "A field that is wrong", body = Described, content_type = "application/problem+json"),
+        (status = 503, description = "The pool is closed", body = Described, content_type = "application/problem+json"),
+    ),
+    security(("token" = [])))]
+pub(crate) async fn optimize(
+    performance: Performance,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Error> {
+    bears_token(&request, "what changes the pool")?;
+    query::<Nothing>(&request)?;
+    let asked: PoolOptimizing = body(&request, payload).await?;
+    let pools = &performance.inner().pools;
+    let applied = match asked.dry_run {
+        true => None,
+        false => pools.apply_optimization().await.map_err(refused)?,
+    };
+    let optimization = pools.optimize_pools().await.map_err(refused)?;
+    Ok(HttpResponse::Ok().json(PoolOptimized {
+        applied,
+        optimization,
+    }))
+}
+
+fn refused(error: OptimizeError) -> Error {
+    let code = match error {
+        OptimizeError::OnTrial => "step_on_trial",
+        OptimizeError::NotConfigured => "no_database",
+        _ => return problem::unavailable("pool_closed", "the pool of connections is closed"),
+    };
+    Problem::new(StatusCode::CONFLICT, code, error.to_string()).into()
 }

@@ -23,6 +23,7 @@ async fn every_endpoint_is_described_and_every_description_is_an_endpoint() {
         "/api/v1/performance/database/stats",
         "/api/v1/performance/health",
         "/api/v1/performance/metrics",
+        "/api/v1/performance/pool/optimize",
         "/api/v1/performance/pool/stats",
         "/health",
     ];

@@ -6,7 +6,7 @@
 //! before it is anybody else's.
 //!
 //! Invariants, which the tests hold against a model:
-//! - There are never more connections than `size + max_overflow`, but after that was lowered: then
+//! - There are never more connections than `size + max_overflow`, or than are permitted, but after that was lowered: then
 //!   no other is opened before there are fewer.
 //! - Nobody waits while a connection is checked in.
 //! - While somebody waits, a connection is opened for each of them, as far as limits and the breaker
@@ -32,6 +32,8 @@ use self::{
 #[derive(Debug)]
 pub(crate) struct Admission<W, E> {
     limits: Limits,
+    /// Connections that there may be now, of those that the limits allow.
+    permits: usize,
     counts: Counts,
     classes: Vec<Class<W>>,
     breaker: Breaker<E>,
@@ -155,6 +157,7 @@ impl<W, E: Clone> Admission<W, E> {
         };
         Admission {
             limits,
+            permits: usize::MAX,
             counts: Counts::default(),
             classes: shares.into_iter().map(class).collect(),
             breaker: Breaker::default(),
@@ -166,6 +169,11 @@ impl<W, E: Clone> Admission<W, E> {
 
     pub(crate) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// The most connections that there may be now.
+    pub(crate) fn most(&self) -> usize {
+        self.limits.connections().min(self.permits)
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -371,10 +379,19 @@ impl<W, E: Clone> Admission<W, E> {
     pub(crate) fn resize(&mut self, size: usize, max_overflow: usize) -> usize {
         self.limits.size = size;
         self.limits.max_overflow = max_overflow;
-        let beyond = self
-            .counts
-            .connections()
-            .saturating_sub(self.limits.connections());
+        self.permits = self.permits.max(size);
+        self.shrink()
+    }
+
+    /// Sets how many connections there may be now, of those that the limits allow, and at least `size`. Says
+    /// how many that are checked in are to be closed, which are counted as closing.
+    pub(crate) fn permit(&mut self, permits: usize) -> usize {
+        self.permits = permits.max(self.limits.size);
+        self.shrink()
+    }
+
+    fn shrink(&mut self) -> usize {
+        let beyond = self.counts.connections().saturating_sub(self.most());
         // What is closing already goes by itself.
         self.retire(beyond.saturating_sub(self.counts.closing))
     }
@@ -386,8 +403,7 @@ impl<W, E: Clone> Admission<W, E> {
     }
 
     fn room(&self) -> usize {
-        let limit = self.limits.connections();
-        limit.saturating_sub(self.counts.connections())
+        self.most().saturating_sub(self.counts.connections())
     }
 
     /// Why nobody can have a connection: none can be opened, and there is none that could come back.
@@ -433,7 +449,7 @@ impl<W, E: Clone> Admission<W, E> {
         reason = "there are fewer than 2^52 connections"
     )]
     fn has_less_than_its_share(&self, class: &Class<W>) -> bool {
-        let share = class.share * self.limits.connections() as f64;
+        let share = class.share * self.most() as f64;
         // A part of a connection is a whole one; what a float cannot hold is none.
         (class.checked_out as f64) < share - 1e-9
     }

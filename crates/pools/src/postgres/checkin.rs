@@ -31,6 +31,8 @@ impl Pool {
         let now = Instant::now();
         let holder = connection.link().holder().take();
         if let Some(holder) = holder {
+            self.usage()
+                .held(now.saturating_duration_since(holder.since));
             holder.came_back(now);
         }
         match connection.condition(now) {

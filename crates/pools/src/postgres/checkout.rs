@@ -112,6 +112,7 @@ impl Pool {
         let waited = had - checkout.started;
         let counters = &self.engine().counters;
         counters.checkout_wait.observe(waited.as_secs_f64());
+        self.usage().waited(waited);
         if let Some(scope) = &scope
             && !waited.is_zero()
         {
@@ -129,6 +130,7 @@ impl Pool {
                 Ok(Session::new(connection, place, call_site))
             }
             Err(error) => {
+                self.usage().refused();
                 if let Some(why) = failure(&error) {
                     counters.checkout_failed(why);
                 }

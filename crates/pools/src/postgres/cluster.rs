@@ -35,8 +35,12 @@ use self::{
     view::{Known, Report, Standing, View},
 };
 use super::{
-    ConnectError, PostgresConfig, ReplicaConfig, connect::Connector, counters::Counters,
-    engine::LONGEST, pool::Pool,
+    ConnectError, PostgresConfig, ReplicaConfig,
+    connect::Connector,
+    counters::Counters,
+    engine::LONGEST,
+    pool::Pool,
+    tuning::{self, Standbys},
 };
 use crate::{BuildError, ReplicaRole, ReplicaStats, RoutingStats};
 
@@ -65,6 +69,8 @@ pub(crate) struct Cluster {
     /// Told of each answer.
     answers: watch::Sender<()>,
     config: ReplicaConfig,
+    /// Of the reads, what goes to standbys: the bits of a float between 0 and 1.
+    share: AtomicU64,
     counts: Counts,
     is_closed: AtomicBool,
 }
@@ -160,6 +166,7 @@ impl Cluster {
             members,
             era: AtomicU64::new(0),
             answers: watch::Sender::default(),
+            share: AtomicU64::new(replicas.share.to_bits()),
             config: replicas,
             counts: Counts::default(),
             is_closed: AtomicBool::new(false),
@@ -383,6 +390,52 @@ impl Cluster {
         self.is_closed.store(true, Relaxed);
         self.ring();
         join_all(self.members.iter().map(|it| it.pool.close())).await;
+    }
+
+    /// What part of the reads goes to standbys.
+    fn share(&self) -> f64 {
+        f64::from_bits(self.share.load(Relaxed))
+    }
+
+    pub(crate) fn set_share(&self, share: f64) {
+        self.share.store(share.clamp(0.0, 1.0).to_bits(), Relaxed);
+    }
+
+    /// The connections for reading, of all servers.
+    pub(crate) fn pools(&self) -> Vec<Arc<Pool>> {
+        let pools = self.members.iter().map(|it| Arc::clone(&it.pool));
+        pools.collect()
+    }
+
+    /// How those do that are read. None where there are none.
+    pub(crate) fn standbys(&self) -> Option<Standbys> {
+        let now = Instant::now();
+        let fit: Vec<&Member> = {
+            let view = self.view();
+            let all = self.members.iter().enumerate();
+            all.filter(|(at, _)| self.is_fit(*at, view.standing(*at, now), now))
+                .map(|(_, member)| member)
+                .collect()
+        };
+        let (mut in_use, mut most) = (0.0, 0);
+        let mut waits = false;
+        for member in &fit {
+            let usage = member.pool.tuner().usage();
+            let stats = member.pool.stats();
+            in_use += usage.in_use;
+            most += stats.size + stats.max_overflow;
+            waits |= tuning::waits(&usage);
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "there are fewer than 2^52 connections"
+        )]
+        let utilization = in_use / most as f64;
+        (most > 0).then(|| Standbys {
+            share: self.share(),
+            utilization,
+            waits,
+        })
     }
 
     /// Connections that each server may have beyond those of the pool, in the worst case.

@@ -70,9 +70,12 @@ pub struct PostgresConfig {
     pub replicas: Option<ReplicaConfig>,
     /// How reads share connections that are not checked out.
     pub reader: ReaderConfig,
+    /// How [`optimize_pools`](crate::PoolManager::optimize_pools) measures, and what it may do.
+    pub tuning: TuningConfig,
     /// Certificates to trust besides the system's, in PEM. With it, `prefer` checks too.
     pub ca_file: Option<PathBuf>,
-    /// What `pg_stat_activity` shows. Default: what the URL says, else `ruleiq`.
+    /// What `pg_stat_activity` shows. Default: what the URL says, else `ruleiq`. A slash and six digits follow,
+    /// which tell this instance from the others of its service, but with `transaction_pooling`.
     pub application_name: Option<String>,
 }
 
@@ -107,6 +110,32 @@ pub struct ReaderConfig {
     /// The longest that a statement may run on a shared connection, from 1 ms. Default 250 ms, and at most
     /// `statement_timeout`. The server stops it then, and it is run again on a connection of its own.
     pub statement_timeout: Duration,
+}
+
+/// How a pool finds out what its settings should be.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TuningConfig {
+    /// For how long the use of the pool is measured, and each step that is applied. Default 10 s, at least
+    /// 200 ms. The longer, the less it is misled by chance.
+    pub window: Duration,
+    /// The most connections, of `size + max_overflow`, that are advised and applied. Default: a fair share of
+    /// the server's, whatever that is; where it is not known, what `size` and `max_overflow` are at first.
+    pub max_connections: Option<NonZeroUsize>,
+    /// Whether the number of connections that may be in use follows, between `size` and `size + max_overflow`,
+    /// how long they are kept: fewer while the database is slower than it was, so that callers wait here and not
+    /// there. Default no.
+    pub adaptive: bool,
+}
+
+impl Default for TuningConfig {
+    fn default() -> TuningConfig {
+        TuningConfig {
+            window: Duration::from_secs(10),
+            max_connections: None,
+            adaptive: false,
+        }
+    }
 }
 
 /// How standbys are found and read.
@@ -185,6 +214,7 @@ impl Default for PostgresConfig {
             bulkheads: Vec::new(),
             replicas: None,
             reader: ReaderConfig::default(),
+            tuning: TuningConfig::default(),
             ca_file: None,
             application_name: None,
         }

@@ -22,6 +22,7 @@ use super::{
     cluster::{Cluster, Origin, Wanted},
     endpoint::{Address, Endpoint, Socket, SocketOptions, endpoints},
     pooler,
+    tuning::Instance,
     unverified::unverified,
     wire::{Tap, TapTls, Wire},
 };
@@ -50,6 +51,8 @@ const POOLER_CANCEL_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(crate) struct Connector {
     login: Login,
+    /// What its connections are called. None behind a pooler, which hands them to others.
+    instance: Option<Arc<Instance>>,
     connect_timeout: Duration,
     transaction_pooling: bool,
     runtime: Handle,
@@ -122,7 +125,8 @@ impl fmt::Debug for Canceller {
 
 impl Connector {
     pub(crate) fn new(config: &PostgresConfig, runtime: Handle) -> Result<Connector, BuildError> {
-        let (driver, endpoints) = driver_config(config)?;
+        let (mut driver, endpoints) = driver_config(config)?;
+        let instance = instance(config, &mut driver);
         let verify = driver.get_ssl_mode() == SslMode::Require || config.ca_file.is_some();
         let tls = match verify {
             true => tls::verifying(config.ca_file.as_deref())?,
@@ -139,6 +143,7 @@ impl Connector {
         };
         Ok(Connector {
             login,
+            instance,
             connect_timeout: config.connect_timeout,
             transaction_pooling: config.transaction_pooling,
             runtime,
@@ -182,6 +187,10 @@ impl Connector {
             Some(Wanted::Primary(cluster)) => cluster.is_current(origin),
             _ => true,
         }
+    }
+
+    pub(crate) fn instance(&self) -> Option<&Instance> {
+        self.instance.as_deref()
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -419,6 +428,16 @@ impl Login {
 }
 
 type RustlsTo<S> = <MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect;
+
+/// Gives the connections a name that no other instance's have.
+fn instance(config: &PostgresConfig, driver: &mut Config) -> Option<Arc<Instance>> {
+    if config.transaction_pooling {
+        return None;
+    }
+    let instance = Instance::of(driver.get_application_name().unwrap_or(APPLICATION_NAME));
+    driver.application_name(instance.application_name());
+    Some(Arc::new(instance))
+}
 
 fn driver_config(config: &PostgresConfig) -> Result<(Config, Vec<Endpoint>), BuildError> {
     // The driver's error may quote a part of the password, and is dropped.

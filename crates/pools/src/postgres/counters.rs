@@ -1,5 +1,7 @@
 //! What the database's pool does, counted.
 
+use super::StepOutcome;
+
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, core::Collector,
 };
@@ -20,6 +22,7 @@ pub(crate) struct Counters {
     pub(crate) statements_timed_out: IntCounter,
     pub(crate) statements_healed: IntCounter,
     pub(crate) driver_uses: IntCounter,
+    tuning_steps: ByReason<{ TUNED.len() }>,
     statement_lookups: IntCounterVec,
     statement_hits: IntCounter,
     statement_misses: IntCounter,
@@ -31,6 +34,9 @@ struct ByReason<const N: usize> {
     family: IntCounterVec,
     series: [IntCounter; N],
 }
+
+/// What becomes of the steps that are applied.
+const TUNED: [&str; 3] = ["kept", "undone", "overruled"];
 
 /// Why a checkout gave no session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -74,6 +80,12 @@ impl Counters {
             &["result"],
         )?;
         Ok(Counters {
+            tuning_steps: ByReason::labelled(
+                "outcome",
+                "ruleiq_pools_tuning_steps_total",
+                "Steps of tuning that were applied, by what became of them.",
+                TUNED,
+            )?,
             statement_hits: statement_lookups.with_label_values(&["hit"]),
             statement_misses: statement_lookups.with_label_values(&["miss"]),
             statement_lookups,
@@ -112,7 +124,7 @@ impl Counters {
     }
 
     pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        let families: [Box<dyn Collector>; 9] = [
+        let families: [Box<dyn Collector>; 10] = [
             Box::new(self.checkout_wait.clone()),
             Box::new(self.checkouts_failed.family.clone()),
             Box::new(self.connections_discarded.family.clone()),
@@ -121,6 +133,7 @@ impl Counters {
             Box::new(self.statements_timed_out.clone()),
             Box::new(self.statements_healed.clone()),
             Box::new(self.driver_uses.clone()),
+            Box::new(self.tuning_steps.family.clone()),
             Box::new(self.statement_lookups.clone()),
         ];
         families
@@ -139,6 +152,16 @@ impl Counters {
         }
     }
 
+    pub(crate) fn tuned(&self, outcome: StepOutcome) {
+        let at = match outcome {
+            StepOutcome::OnTrial => return,
+            StepOutcome::Kept => 0,
+            StepOutcome::Undone => 1,
+            StepOutcome::Overruled => 2,
+        };
+        self.tuning_steps.series[at].inc();
+    }
+
     pub(crate) fn discarded(&self, why: Discard) {
         self.connections_discarded.series[why as usize].inc();
     }
@@ -146,7 +169,16 @@ impl Counters {
 
 impl<const N: usize> ByReason<N> {
     fn new(name: &str, help: &str, reasons: [&str; N]) -> Result<ByReason<N>, prometheus::Error> {
-        let family = IntCounterVec::new(Opts::new(name, help), &["reason"])?;
+        ByReason::labelled("reason", name, help, reasons)
+    }
+
+    fn labelled(
+        label: &str,
+        name: &str,
+        help: &str,
+        reasons: [&str; N],
+    ) -> Result<ByReason<N>, prometheus::Error> {
+        let family = IntCounterVec::new(Opts::new(name, help), &[label])?;
         Ok(ByReason {
             series: reasons.map(|reason| family.with_label_values(&[reason])),
             family,

@@ -239,8 +239,24 @@ pub struct ResizeError {
     pub size: usize,
     /// The connections beyond these.
     pub max_overflow: usize,
-    /// The most connections that it was built for: `size` and `max_overflow` of its settings.
+    /// The most connections that it was built for: `size` and `max_overflow` of its settings, and at least
+    /// 1,000.
     pub built_for: usize,
+}
+
+/// Why a pool cannot be optimized.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptimizeError {
+    /// There is no database.
+    #[error("there is no database pool")]
+    NotConfigured,
+    /// The pool is closed.
+    #[error("the pool is closed")]
+    Closed,
+    /// The step before is being measured.
+    #[error("the step before is on trial: ask again when it was measured, in two windows")]
+    OnTrial,
 }
 
 fn way_out(waits_for_the_server: bool) -> &'static str {

@@ -37,7 +37,9 @@ pub(super) fn keep(pool: Weak<Pool>, config: &PostgresConfig) -> impl Future<Out
     // What is done at once needs nobody to look.
     let soonest = soonest.into_iter().flatten().filter(|it| !it.is_zero());
     let soonest = soonest.min().unwrap_or(EVERY);
-    let every = (soonest / 4).clamp(AT_MOST_EVERY, EVERY);
+    let every = (soonest / 4)
+        .min(config.tuning.window / 10)
+        .clamp(AT_MOST_EVERY, EVERY);
     async move {
         loop {
             time::sleep(every).await;
@@ -47,6 +49,7 @@ pub(super) fn keep(pool: Weak<Pool>, config: &PostgresConfig) -> impl Future<Out
             }
             let now = Instant::now();
             pool.tend(now);
+            pool.sample(now);
             pool.multiplexer().tend(now);
             pool.engine().links.report(now, limits);
         }

@@ -1,6 +1,7 @@
 //! The pool: admission decides, deadpool keeps the connections, and never has to wait or to open one.
 
 use std::{
+    num::NonZeroUsize,
     panic::Location,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -33,6 +34,9 @@ use super::{
     place::Place,
     reader::Multiplexer,
     ready::Ready,
+    tune,
+    tuning::Tuner,
+    usage::Usage,
 };
 use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
 
@@ -42,6 +46,8 @@ const HEALTH_CHECKOUT: Duration = Duration::from_millis(300);
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// More connections than any server takes.
 const MOST_CONNECTIONS: usize = 100_000;
+/// What a pool can be resized to at least, however small it is at first.
+const ROOM: usize = 1_000;
 /// The class of those who name none.
 pub(crate) const DEFAULT_CLASS: ClassId = 0;
 
@@ -59,6 +65,13 @@ pub(crate) struct Pool {
     /// The servers, where they have roles.
     cluster: Option<Arc<Cluster>>,
     bulkheads: Names,
+    usage: Usage,
+    tuner: Mutex<Tuner>,
+    /// The most connections that tuning may choose by itself.
+    pub(super) most_tuned: Option<usize>,
+    /// What `size + max_overflow` were at first.
+    pub(super) configured: usize,
+    pub(super) statement_timeout: Option<Duration>,
     pub(super) timeout: Duration,
     pub(super) overflow_linger: Duration,
     pub(super) idle_check: Duration,
@@ -113,10 +126,11 @@ impl Pool {
             "database pool"
         );
         let multiplexer = Multiplexer::new(config, &connector);
+        let built_for = limit.max(ROOM);
         let engine = Arc::new(Engine::new(config, connector, counters));
         let ready = Arc::new(Ready::default());
         let connections = managed::Pool::builder(Manager(Arc::clone(&ready)))
-            .max_size(limit)
+            .max_size(built_for)
             // The last used is used first, so that a pool that is too large lets the rest age.
             .queue_mode(QueueMode::Lifo)
             .build()
@@ -138,13 +152,21 @@ impl Pool {
             multiplexer,
             cluster,
             bulkheads,
+            usage: Usage::default(),
+            tuner: Mutex::new(Tuner::new(config.tuning.window)),
+            most_tuned: config.tuning.max_connections.map(NonZeroUsize::get),
+            configured: limit,
+            statement_timeout: config.statement_limit(),
             timeout: config.timeout.min(LONGEST),
             overflow_linger: config.overflow_linger.min(LONGEST),
             idle_check: config.idle_check.min(LONGEST),
-            built_for: limit,
+            built_for,
             is_over_budget: AtomicBool::new(false),
         });
         runtime.spawn(keeper::keep(Arc::downgrade(&pool), config));
+        if config.tuning.adaptive {
+            runtime.spawn(tune::adapt(Arc::downgrade(&pool)));
+        }
         Ok(pool)
     }
 
@@ -232,6 +254,16 @@ impl Pool {
         size: usize,
         max_overflow: usize,
     ) -> Result<(), ResizeError> {
+        self.set_limits(size, max_overflow)?;
+        self.tuner().overrule(Instant::now());
+        Ok(())
+    }
+
+    pub(super) fn set_limits(
+        self: &Arc<Self>,
+        size: usize,
+        max_overflow: usize,
+    ) -> Result<(), ResizeError> {
         let wanted = size.checked_add(max_overflow);
         if size == 0 || wanted.is_none_or(|wanted| wanted > self.built_for) {
             return Err(ResizeError {
@@ -247,6 +279,36 @@ impl Pool {
         self.end_spares(spares, Discard::Overflow);
         self.open(opening, false);
         Ok(())
+    }
+
+    /// Sets how many connections there may be now, of those that the limits allow.
+    pub(super) fn permit(self: &Arc<Self>, permits: usize) {
+        let (spares, opening) = {
+            let mut admission = self.admission();
+            (admission.permit(permits), admission.open_more())
+        };
+        self.end_spares(spares, Discard::Overflow);
+        self.open(opening, false);
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Never held together with another lock, nor across a wait.
+    pub(super) fn tuner(&self) -> MutexGuard<'_, Tuner> {
+        // Nothing panics while it is held but an allocation.
+        self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn built_for(&self) -> usize {
+        self.built_for
+    }
+
+    /// What this pool opens besides its own connections.
+    pub(super) fn besides(&self) -> usize {
+        self.multiplexer.most_connections()
+            + self.cluster.as_ref().map_or(0, |it| it.connections_each())
     }
 
     pub(super) fn ready(&self) -> &Ready {
@@ -283,12 +345,14 @@ impl Pool {
         let admission = self.admission();
         let (counts, limits) = (admission.counts(), admission.limits());
         let oldest = admission.waiting_since();
+        let permitted = (admission.most() < limits.connections()).then(|| admission.most());
         ResourceStats {
             size: limits.size,
             max_overflow: limits.max_overflow,
             checked_out: counts.checked_out,
             checked_in: counts.checked_in,
             overflow: 0,
+            permitted,
             waiting: admission.waiting(),
             oldest_wait: oldest.map_or(Duration::ZERO, |since| since.elapsed()),
             connecting: counts.connecting,
@@ -369,10 +433,7 @@ impl Pool {
     fn budget(&self, allowed: usize) -> ConnectionBudget {
         let limits = self.admission().limits();
         let budget = ConnectionBudget {
-            wanted: limits.size
-                + limits.max_overflow
-                + self.multiplexer.most_connections()
-                + self.cluster.as_ref().map_or(0, |it| it.connections_each()),
+            wanted: limits.connections() + self.besides(),
             allowed,
         };
         if budget.is_exceeded() && !self.is_over_budget.swap(true, Relaxed) {

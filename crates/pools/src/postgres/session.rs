@@ -15,6 +15,7 @@ use super::{
     place::Place,
     pool::Object,
     run::{CallSite, Runner},
+    tuning::{self, ConnectionShare, Instance},
 };
 
 /// The `reserved_connections` are of PostgreSQL 16.
@@ -95,6 +96,21 @@ impl Session {
             _ => None,
         });
         Ok(limit.filter(|_| !link.engine.transaction_pooling))
+    }
+
+    /// What an instance may have of the server's connections, besides so many. None where that is not known.
+    /// Bounding the wait is the caller's.
+    pub(crate) async fn share(
+        &self,
+        instance: &Instance,
+        besides: usize,
+    ) -> Option<ConnectionShare> {
+        let connection = self.connection();
+        let link = connection.link();
+        link.statement_began();
+        let share = tuning::ask(connection.client(), instance, besides).await;
+        link.statement_ended();
+        share.ok()?
     }
 
     /// Whether its server is known to have replayed that far.

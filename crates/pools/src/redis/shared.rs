@@ -97,6 +97,7 @@ impl Redis {
             checked_out,
             checked_in: connected.saturating_sub(checked_out),
             overflow: 0,
+            permitted: None,
             waiting: clients.iter().map(Client::command_queue_len).sum(),
             oldest_wait: Duration::ZERO,
             connecting: count(|it| it.state() == ClientState::Connecting),

@@ -201,6 +201,6 @@ pub(crate) async fn until_not_running(database: &TestDatabase, text: &str) {
 /// How many connections of pools the server sees.
 pub(crate) async fn connections(observer: &tokio_postgres::Client) -> i64 {
     let sql = "SELECT count(*) FROM pg_stat_activity
-               WHERE datname = current_database() AND application_name = 'ruleiq'";
+               WHERE datname = current_database() AND application_name LIKE 'ruleiq/%'";
     observer.query_one(sql, &[]).await.unwrap().get(0)
 }

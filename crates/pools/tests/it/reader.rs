@@ -337,7 +337,7 @@ async fn a_server_that_ends_connections_costs_no_read() {
     });
     until_running(&database, "pg_sleep").await;
     let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                     WHERE datname = current_database() AND application_name = 'ruleiq'";
+                     WHERE datname = current_database() AND application_name LIKE 'ruleiq/%'";
     observer.query_one(terminate, &[]).await.unwrap();
     running.await.unwrap().unwrap();
     assert!(stats(&pools).again > 0, "{:?}", stats(&pools));

@@ -8,6 +8,7 @@ mod outage;
 mod replicas;
 mod resize;
 mod schema_change;
+mod self_tuning;
 mod stall;
 
 use std::fmt::Display;

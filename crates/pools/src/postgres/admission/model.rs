@@ -24,12 +24,14 @@ enum Event {
     Retire(usize),
     Renew,
     Resize(usize, usize),
+    Permit(usize),
     Close,
 }
 
 /// What has to be true, kept in lists.
 struct Model {
     limits: Limits,
+    permits: usize,
     /// In the order of asking: the caller, its class, and how it is told apart.
     waiting: Vec<(u32, ClassId, Waiting)>,
     /// The classes of those who have a connection.
@@ -55,11 +57,15 @@ impl Model {
         }
     }
 
+    fn most(&self) -> usize {
+        self.limits.connections().min(self.permits)
+    }
+
     /// Who has to be next, and where in the queue.
     fn next(&self) -> Option<usize> {
         let is_owed = |class: ClassId| {
             let held = self.checked_out.iter().filter(|it| **it == class).count();
-            let share = SHARES[class] * self.limits.connections() as f64;
+            let share = SHARES[class] * self.most() as f64;
             (held as f64) < share - 1e-9
         };
         let owed = self
@@ -79,7 +85,7 @@ impl Model {
 
     fn freed(&mut self, freed: &Freed<u32>, lingers: bool) {
         let beside = self.counts().connections();
-        let is_excess = self.is_closed || beside >= self.limits.connections();
+        let is_excess = self.is_closed || beside >= self.most();
         let expected = match self.next() {
             _ if is_excess => Freed::Excess,
             Some(at) => {
@@ -113,6 +119,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0..4_usize).prop_map(Event::Retire),
         1 => Just(Event::Renew),
         1 => (1..6_usize, 0..6_usize).prop_map(|(size, overflow)| Event::Resize(size, overflow)),
+        1 => (1..12_usize).prop_map(Event::Permit),
     ]
 }
 
@@ -212,7 +219,7 @@ fn happen(admission: &mut Admission<u32, &'static str>, model: &mut Model, event
             }
             Renewal::Wait => assert!(model.renewing > 0 || admission.error().is_some()),
             Renewal::Close => {
-                let is_full = model.counts().connections() >= model.limits.connections();
+                let is_full = model.counts().connections() >= model.most();
                 assert!(model.renewed > 0 || is_full || model.is_closed);
                 model.renewed = model.renewed.saturating_sub(1);
             }
@@ -221,6 +228,14 @@ fn happen(admission: &mut Admission<u32, &'static str>, model: &mut Model, event
             let retired = admission.resize(size, overflow);
             model.limits.size = size;
             model.limits.max_overflow = overflow;
+            model.permits = model.permits.max(size);
+            assert!(retired <= model.checked_in);
+            model.checked_in -= retired;
+            model.closing += retired;
+        }
+        Event::Permit(permits) => {
+            let retired = admission.permit(permits);
+            model.permits = permits.max(model.limits.size);
             assert!(retired <= model.checked_in);
             model.checked_in -= retired;
             model.closing += retired;
@@ -248,6 +263,7 @@ fn run(events: &[Event]) -> (Admission<u32, &'static str>, Model) {
     let mut admission = Admission::new(limits, SHARES);
     let mut model = Model {
         limits,
+        permits: usize::MAX,
         waiting: Vec::new(),
         checked_out: Vec::new(),
         checked_in: 0,
@@ -272,7 +288,7 @@ fn run(events: &[Event]) -> (Admission<u32, &'static str>, Model) {
             let held = model.checked_out.iter().filter(|it| **it == class).count();
             assert_eq!(admission.of_class(class).0, held, "after {event:?}");
         }
-        let limit = model.limits.connections();
+        let limit = model.most();
         assert!(counts.connections() <= limit.max(before), "after {event:?}");
         if !model.waiting.is_empty() {
             assert_eq!(counts.checked_in, 0, "after {event:?}");
@@ -316,7 +332,7 @@ proptest! {
         prop_assert_eq!((counts.checked_out, counts.connecting, counts.closing), (0, 0, 0));
 
         // Then every place can be had.
-        let limit = admission.limits().connections();
+        let limit = admission.most();
         for _ in 0..limit {
             happen(&mut admission, &mut model, &Event::Enter(0));
             model.connecting += admission.open_more();

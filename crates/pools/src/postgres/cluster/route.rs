@@ -41,7 +41,7 @@ pub(crate) async fn read_session(
             None => None,
         };
         let is_reading_primary = scope.as_ref().is_some_and(Scope::is_reading_primary);
-        if is_reading_primary || fastrand::f64() >= cluster.config.share {
+        if is_reading_primary || fastrand::f64() >= cluster.share() {
             cluster.counts.wanted.fetch_add(1, Relaxed);
         } else if let Some(session) = cluster.standby(after, call_site).await? {
             after.map_or(Ok(()), |token| cluster.holds(token))?;

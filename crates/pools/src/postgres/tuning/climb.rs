@@ -1,0 +1,392 @@
+//! Which number of connections serves best: a search that tries.
+//!
+//! Little's law tells how many are in use, not how many there should be: where all are in use, it tells the
+//! limit itself. Whether more would do more is seen by trying, twice as many at a time, as long as each
+//! step raises what is done (the throughput gradient); whether fewer would do as much, by halves. What was tried is
+//! remembered for a while, and not tried again.
+//!
+//! What is done is judged by Kleinrock's power, throughput over response time ("Power and Deterministic Rules
+//! of Thumb for Probabilistic Problems in Computer Communications", ICC 1979). Callers that come back when
+//! they have had their answer make more requests when these are quicker; others make as many as before, and
+//! wait less. Both raise the power.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use tokio::time::Instant;
+
+use super::super::usage::PoolUsage;
+
+/// How much more power more connections have to bring to be kept,
+const WORTH_MORE: f64 = 1.05;
+/// and what of the most that was seen fewer may cost.
+const WORTH_FEWER: f64 = 0.95;
+/// Callers wait where they wait for so great a part of the time that connections are kept.
+const WAITING: u32 = 10;
+/// Fewer in use are no load for a server, and nothing is won by having fewer.
+const FEW: usize = 8;
+/// Checkouts that tell something.
+pub(super) const EVIDENCE: u64 = 50;
+
+#[derive(Debug)]
+pub(super) struct Climb {
+    records: Vec<Record>,
+    remembered_for: Duration,
+}
+
+/// How well a limit did.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    limit: usize,
+    power: Power,
+    at: Instant,
+}
+
+/// Throughput, and the response time, of the wait and the use.
+#[derive(Clone, Copy, Debug)]
+struct Power {
+    per_second: f64,
+    response: f64,
+}
+
+/// What to try, and why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Move {
+    pub(super) to: usize,
+    pub(super) why: Why,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Why {
+    /// There may not be so many.
+    TooMany,
+    /// Callers wait.
+    Waiting,
+    /// Fewer may do as much.
+    Fewer,
+}
+
+impl Power {
+    fn of(usage: &PoolUsage) -> Power {
+        Power {
+            per_second: usage.throughput,
+            response: (usage.wait_mean + usage.hold_mean).as_secs_f64(),
+        }
+    }
+
+    /// How many times better than that, the throughput and the response time in equal parts.
+    fn over(self, other: Power) -> f64 {
+        const LEAST: f64 = 1e-9;
+        let more = self.per_second.max(LEAST) / other.per_second.max(LEAST);
+        let quicker = other.response.max(LEAST) / self.response.max(LEAST);
+        (more * quicker).sqrt()
+    }
+}
+
+impl Climb {
+    pub(super) fn new(remembered_for: Duration) -> Climb {
+        Climb {
+            records: Vec::new(),
+            remembered_for,
+        }
+    }
+
+    /// What to try next, of 1 to `most` connections. None where nothing is likely to be better, or
+    /// there is too little to tell by.
+    pub(super) fn next(
+        &self,
+        limit: usize,
+        most: usize,
+        usage: &PoolUsage,
+        now: Instant,
+    ) -> Option<Move> {
+        let most = most.max(1);
+        if limit > most {
+            let why = Why::TooMany;
+            return Some(Move { to: most, why });
+        }
+        if usage.checkouts < EVIDENCE {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "there are no more in use than there may be"
+        )]
+        let in_use = usage.in_use as usize;
+        let waits = waits(usage);
+        let is_loaded = waits || in_use >= FEW;
+        let double = limit.saturating_mul(2);
+        let more = |to: usize, untried: RangeInclusive<usize>| {
+            let (to, why) = (to.min(most), Why::Waiting);
+            (waits && to > limit && !self.is_known(to, untried, now)).then_some(Move { to, why })
+        };
+        let fewer = |to: usize, untried: RangeInclusive<usize>| {
+            let (to, why) = (to.min(in_use).max(1), Why::Fewer);
+            (is_loaded && to < limit && !self.is_known(to, untried, now))
+                .then_some(Move { to, why })
+        };
+        // Twice as many, or half, where none of those between was tried; what is best may lie between.
+        more(double, limit + 1..=double)
+            .or_else(|| fewer(limit / 2, limit / 2..=limit - 1))
+            .or_else(|| more(limit.saturating_mul(7) / 5, limit + 1..=double - 1))
+            .or_else(|| fewer(limit * 5 / 7, limit / 2 + 1..=limit - 1))
+    }
+
+    /// Remembers how well a limit did.
+    pub(super) fn note(&mut self, limit: usize, usage: &PoolUsage, now: Instant) {
+        let remembered_for = self.remembered_for;
+        let is_old = |it: &Record| now.saturating_duration_since(it.at) > remembered_for;
+        self.records.retain(|it| it.limit != limit && !is_old(it));
+        self.records.push(Record {
+            limit,
+            power: Power::of(usage),
+            at: now,
+        });
+    }
+
+    /// Whether another number of connections, used so, is to be kept.
+    pub(super) fn is_better(&self, from: (usize, &PoolUsage), to: (usize, &PoolUsage)) -> bool {
+        if to.0 > from.0 {
+            return is_worth_it(from.1, to.1);
+        }
+        let (before, after) = (Power::of(from.1), Power::of(to.1));
+        // Many small losses are a great one.
+        let seen = self.records.iter().map(|it| it.power).chain([before]);
+        seen.into_iter().all(|it| after.over(it) >= WORTH_FEWER)
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.records.clear();
+    }
+
+    /// Whether that was tried, or one of these.
+    fn is_known(&self, limit: usize, limits: RangeInclusive<usize>, now: Instant) -> bool {
+        let is_fresh = |it: &Record| now.saturating_duration_since(it.at) <= self.remembered_for;
+        let mut records = self.records.iter().filter(|it| is_fresh(it));
+        records.any(|it| it.limit == limit || limits.contains(&it.limit))
+    }
+}
+
+/// Whether a pool that is used so does better by more than chance.
+pub(super) fn is_worth_it(before: &PoolUsage, after: &PoolUsage) -> bool {
+    Power::of(after).over(Power::of(before)) >= WORTH_MORE
+}
+
+/// Whether callers wait for so long that it is worth a try to do something.
+pub(crate) fn waits(usage: &PoolUsage) -> bool {
+    !usage.wait_mean.is_zero() && usage.wait_mean * WAITING >= usage.hold_mean
+}
+
+/// Connections that serve so many in use on average without much waiting: by the rule of square-root
+/// staffing, L + 2√L (Halfin and Whitt, "Heavy-Traffic Limits for Queues with Many Exponential Servers",
+/// Operations Research 29, 1981).
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "there are fewer than 2^52 connections"
+)]
+pub(super) fn staffing(in_use: f64) -> usize {
+    ((in_use + 2.0 * in_use.sqrt()).ceil() as usize).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A server and its callers, as queueing theory has them.
+    #[derive(Clone, Copy, Debug)]
+    struct Model {
+        /// Callers that ask again as soon as they have their answer.
+        callers: f64,
+        /// Of a statement, on a server that does nothing else: at work, and waiting for something else.
+        work_ms: f64,
+        idle_ms: f64,
+        /// Statements that the server works on at a time.
+        processors: f64,
+        /// What each further connection costs all.
+        crowd: f64,
+    }
+
+    /// How sharp the bend is between the bounds.
+    const KNEE: i32 = 4;
+
+    impl Model {
+        /// Per second, by so many connections.
+        fn throughput(&self, limit: usize) -> f64 {
+            let busy = self.callers.min(limit as f64);
+            let work = self.work_ms * (1.0 + self.crowd * (busy - self.processors).max(0.0));
+            let bound_by_work = self.processors / work;
+            let bound_by_connections = busy / (work + self.idle_ms);
+            // Neither bound is reached where they meet.
+            let knee = bound_by_work.powi(-KNEE) + bound_by_connections.powi(-KNEE);
+            1_000.0 * knee.powf(-1.0 / f64::from(KNEE))
+        }
+
+        fn usage(&self, limit: usize, noise: f64) -> PoolUsage {
+            let throughput = self.throughput(limit) * noise;
+            let busy = self.callers.min(limit as f64);
+            let seconds = Duration::from_secs_f64;
+            let wait = seconds((self.callers - busy).max(0.0) / throughput);
+            PoolUsage {
+                time: Duration::from_secs(10),
+                checkouts: 10_000,
+                throughput,
+                wait_mean: wait,
+                wait_p95: wait,
+                wait_p99: wait,
+                hold_mean: seconds(busy / throughput),
+                in_use: busy,
+                ..PoolUsage::default()
+            }
+        }
+    }
+
+    /// Where the search ends, and after how many steps.
+    fn search(
+        model: &Model,
+        mut limit: usize,
+        most: usize,
+        mut noise: impl FnMut() -> f64,
+    ) -> (usize, usize) {
+        let now = Instant::now();
+        let mut climb = Climb::new(Duration::from_secs(60));
+        for steps in 0..100 {
+            let before = model.usage(limit, noise());
+            let Some(next) = climb.next(limit, most, &before, now) else {
+                return (limit, steps);
+            };
+            assert!(next.to <= most && next.to >= 1 && next.to != limit);
+            if next.why == Why::TooMany {
+                limit = next.to;
+                continue;
+            }
+            climb.note(limit, &before, now);
+            let after = model.usage(next.to, noise());
+            if climb.is_better((limit, &before), (next.to, &after)) {
+                limit = next.to;
+            }
+            climb.note(next.to, &after, now);
+        }
+        panic!("{model:?} from {limit}: it does not end");
+    }
+
+    fn best(model: &Model, most: usize) -> f64 {
+        let all = (1..=most).map(|limit| model.throughput(limit));
+        all.fold(0.0, f64::max)
+    }
+
+    fn models() -> impl Strategy<Value = Model> {
+        (1.0..200.0, 0.05..20.0, 0.0..200.0, 1.0..16.0, 0.0..0.01).prop_map(
+            |(callers, work_ms, idle_ms, processors, crowd): (f64, f64, f64, f64, f64)| Model {
+                callers: callers.floor(),
+                work_ms,
+                idle_ms,
+                processors: processors.floor(),
+                crowd,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn it_ends_near_the_best_in_ten_steps(model in models(), limit in 1_usize..90, most in 1_usize..90) {
+            let (found, steps) = search(&model, limit, most, || 1.0);
+            let share = model.throughput(found) / best(&model, most);
+            prop_assert!(found <= most);
+            // And one to the fair share.
+            prop_assert!(steps <= 10 + usize::from(limit > most), "{steps} steps");
+            prop_assert!(share >= 0.9, "{share} by {found}");
+        }
+
+        #[test]
+        fn noise_does_not_mislead_it_much(model in models(), limit in 1_usize..90, seed in any::<u64>()) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (found, steps) = search(&model, limit, 90, || 0.98 + 0.04 * random.f64());
+            let share = model.throughput(found) / best(&model, 90);
+            prop_assert!(steps <= 12, "{steps} steps");
+            prop_assert!(share >= 0.85, "{share} by {found}");
+        }
+    }
+
+    #[test]
+    fn what_was_tried_is_not_tried_again_for_a_while() {
+        let now = Instant::now();
+        let model = Model {
+            callers: 50.0,
+            work_ms: 1.0,
+            idle_ms: 0.0,
+            processors: 2.0,
+            crowd: 0.0,
+        };
+        let mut climb = Climb::new(Duration::from_secs(60));
+        let usage = model.usage(4, 1.0);
+        let more = Move {
+            to: 8,
+            why: Why::Waiting,
+        };
+        assert_eq!(climb.next(4, 90, &usage, now), Some(more));
+        climb.note(8, &model.usage(8, 1.0), now);
+        let fewer = Move {
+            to: 2,
+            why: Why::Fewer,
+        };
+        assert_eq!(climb.next(4, 90, &usage, now), Some(fewer));
+        climb.note(2, &usage, now);
+        // What is best may lie between.
+        assert_eq!(climb.next(4, 90, &usage, now).map(|it| it.to), Some(5));
+        climb.note(5, &usage, now);
+        assert_eq!(climb.next(4, 90, &usage, now), None);
+        let later = now + Duration::from_secs(61);
+        assert_eq!(climb.next(4, 90, &usage, later), Some(more));
+        climb.forget();
+        assert_eq!(climb.next(4, 90, &usage, now), Some(more));
+    }
+
+    #[test]
+    fn a_few_requests_tell_nothing_and_a_bound_holds_all_the_same() {
+        let now = Instant::now();
+        let climb = Climb::new(Duration::from_secs(60));
+        let nothing = PoolUsage::default();
+        assert_eq!(climb.next(10, 10, &nothing, now), None);
+        let fewer = Move {
+            to: 4,
+            why: Why::TooMany,
+        };
+        assert_eq!(climb.next(10, 4, &nothing, now), Some(fewer));
+        assert_eq!(climb.next(10, 0, &nothing, now).map(|it| it.to), Some(1));
+        // Whoever needs few is left alone.
+        let idle = PoolUsage {
+            checkouts: 1_000,
+            throughput: 100.0,
+            hold_mean: Duration::from_millis(20),
+            in_use: 2.0,
+            ..nothing
+        };
+        assert_eq!(climb.next(30, 90, &idle, now), None);
+    }
+
+    #[test]
+    fn open_load_is_judged_by_its_response_time() {
+        let usage = |wait_ms, hold_ms| PoolUsage {
+            throughput: 100.0,
+            wait_mean: Duration::from_millis(wait_ms),
+            hold_mean: Duration::from_millis(hold_ms),
+            ..PoolUsage::default()
+        };
+        let climb = Climb::new(Duration::from_secs(60));
+        let is_better = |before, after| climb.is_better((4, &before), (8, &after));
+        assert!(is_better(usage(100, 10), usage(50, 10)));
+        assert!(!is_better(usage(1, 100), usage(0, 100)));
+        assert!(
+            !is_better(usage(50, 10), usage(0, 60)),
+            "it only waits elsewhere"
+        );
+    }
+
+    #[test]
+    fn staffing_leaves_room() {
+        assert_eq!([0.0, 0.2, 1.0, 4.0, 100.0].map(staffing), [1, 2, 3, 8, 120]);
+    }
+}
