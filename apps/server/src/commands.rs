@@ -55,7 +55,7 @@ fn owner_pool(settings: &OwnerSettings) -> anyhow::Result<PoolManager> {
         autosize: false,
         statement_timeout: None,
         ca_file: settings.ca_file.clone(),
-        application_name: Some("ruleiq-server".to_owned()),
+        application_name: Some("ruleiq-server-owner".to_owned()),
         ..PostgresConfig::new(settings.database_url.clone())
     };
     Ok(PoolManager::builder().postgres(config).build()?)

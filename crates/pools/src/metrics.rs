@@ -165,8 +165,7 @@ impl Held {
         ] {
             add(&self.connections, &[resource, state], count);
         }
-        let most = stats.size + stats.max_overflow;
-        add(&self.limit, &[resource], stats.permitted.unwrap_or(most));
+        add(&self.limit, &[resource], stats.limit());
         add(&self.waiting, &[resource], stats.waiting);
         let oldest = self.oldest_wait.with_label_values(&[resource]);
         oldest.set(oldest.get().max(stats.oldest_wait.as_secs_f64()));

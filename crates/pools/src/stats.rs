@@ -157,7 +157,7 @@ pub struct ResourceStats {
     pub checked_in: usize,
     /// Connections beyond `size`.
     pub overflow: usize,
-    /// Connections that there may be now, where [`adaptive`](crate::TuningConfig::adaptive) allows fewer than
+    /// Connections that may be in use now, where [`adaptive`](crate::TuningConfig::adaptive) allows fewer than
     /// `size + max_overflow`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permitted: Option<usize>,
@@ -170,7 +170,7 @@ pub struct ResourceStats {
     pub connecting: usize,
     /// Connections that are being rolled back or closed, and hold their places until it is done.
     pub closing: usize,
-    /// `checked_out / (size + max_overflow)`: between 0 and 1, and above 1 until those come back that are
+    /// `checked_out / (size + max_overflow)`, or of those that are permitted: between 0 and 1, and above 1 until those come back that are
     /// too many since a [`resize`](crate::PoolManager::resize).
     pub utilization: f64,
 }
@@ -264,14 +264,20 @@ impl ResourceStats {
     /// Whether there are enough connections to PostgreSQL. Those to Redis are shared: how many of them are
     /// in use says nothing of how many there should be.
     pub fn verdict(&self) -> Verdict {
-        let most = self.permitted.unwrap_or(self.size + self.max_overflow);
-        if self.waiting > 0 && self.connections() >= most {
+        let is_full = self.connections() >= self.size + self.max_overflow
+            || self.permitted.is_some_and(|it| self.checked_out >= it);
+        if self.waiting > 0 && is_full {
             Verdict::Exhausted
         } else if self.utilization > HIGH_UTILIZATION {
             Verdict::HighUtilization
         } else {
             Verdict::Ok
         }
+    }
+
+    /// The most connections that may be in use.
+    pub(crate) fn limit(&self) -> usize {
+        self.permitted.unwrap_or(self.size + self.max_overflow)
     }
 
     /// Fills in what follows from the counts.
@@ -282,7 +288,7 @@ impl ResourceStats {
     )]
     pub(crate) fn derive(mut self) -> ResourceStats {
         self.overflow = self.connections().saturating_sub(self.size);
-        self.utilization = self.checked_out as f64 / (self.size + self.max_overflow) as f64;
+        self.utilization = self.checked_out as f64 / self.limit() as f64;
         self
     }
 }

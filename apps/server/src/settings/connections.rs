@@ -56,6 +56,8 @@ impl Database {
         let url = self.monitor_url.clone()?;
         Some(PostgresConfig {
             url,
+            // Other names: they are no instances of the service.
+            application_name: Some("ruleiq-server-monitor".to_owned()),
             size: MONITOR_CONNECTIONS,
             max_overflow: 0,
             autosize: false,
@@ -69,6 +71,7 @@ impl Database {
         let url = self.admin_url.clone()?;
         Some(PostgresConfig {
             url,
+            application_name: Some("ruleiq-server-admin".to_owned()),
             size: ADMIN_CONNECTIONS,
             max_overflow: 0,
             autosize: false,

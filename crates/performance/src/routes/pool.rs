@@ -122,7 +122,7 @@ pub(crate) struct PoolOptimized {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     applied: Option<PoolStep>,
-    /// `usage`: how the pool was used lately. `share`: what of the server's connections is fair. `recommendations`:
+    /// `usage`: how the pool was used lately. `is_measured`: whether that is for a whole window. `share`: what of the server's connections is fair. `recommendations`:
     /// each with `now`, `to`, `evidence`, `expected` and `is_applicable`. `steps`: what was applied lately.
     #[serde(flatten)]
     #[schema(value_type = Object)]

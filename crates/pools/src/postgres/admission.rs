@@ -6,9 +6,10 @@
 //! before it is anybody else's.
 //!
 //! Invariants, which the tests hold against a model:
-//! - There are never more connections than `size + max_overflow`, or than are permitted, but after that was lowered: then
+//! - There are never more connections than `size + max_overflow`, but after that was lowered: then
 //!   no other is opened before there are fewer.
-//! - Nobody waits while a connection is checked in.
+//! - Never more are checked out than are permitted, but after that was lowered: then what comes back is kept.
+//! - Nobody waits while a connection is checked in and another one may be checked out.
 //! - While somebody waits, a connection is opened for each of them, as far as limits and the breaker
 //!   allow.
 //! - Within a class connections go to callers in the order of asking.
@@ -32,7 +33,7 @@ use self::{
 #[derive(Debug)]
 pub(crate) struct Admission<W, E> {
     limits: Limits,
-    /// Connections that there may be now, of those that the limits allow.
+    /// Connections that may be checked out now, of those that the limits allow.
     permits: usize,
     counts: Counts,
     classes: Vec<Class<W>>,
@@ -171,8 +172,8 @@ impl<W, E: Clone> Admission<W, E> {
         self.limits
     }
 
-    /// The most connections that there may be now.
-    pub(crate) fn most(&self) -> usize {
+    /// The most connections that may be checked out now.
+    pub(crate) fn permitted(&self) -> usize {
         self.limits.connections().min(self.permits)
     }
 
@@ -213,7 +214,7 @@ impl<W, E: Clone> Admission<W, E> {
         if self.is_closed {
             return Err(Refusal::Closed);
         }
-        if self.counts.checked_in > 0 {
+        if self.has_spare() {
             self.counts.checked_in -= 1;
             self.check_out(class);
             return Ok(true);
@@ -379,21 +380,30 @@ impl<W, E: Clone> Admission<W, E> {
     pub(crate) fn resize(&mut self, size: usize, max_overflow: usize) -> usize {
         self.limits.size = size;
         self.limits.max_overflow = max_overflow;
-        self.permits = self.permits.max(size);
-        self.shrink()
-    }
-
-    /// Sets how many connections there may be now, of those that the limits allow, and at least `size`. Says
-    /// how many that are checked in are to be closed, which are counted as closing.
-    pub(crate) fn permit(&mut self, permits: usize) -> usize {
-        self.permits = permits.max(self.limits.size);
-        self.shrink()
-    }
-
-    fn shrink(&mut self) -> usize {
-        let beyond = self.counts.connections().saturating_sub(self.most());
+        let limit = self.limits.connections();
+        let beyond = self.counts.connections().saturating_sub(limit);
         // What is closing already goes by itself.
         self.retire(beyond.saturating_sub(self.counts.closing))
+    }
+
+    /// Sets how many connections may be checked out now, of those that the limits allow: one at least.
+    pub(crate) fn permit(&mut self, permits: usize) {
+        self.permits = permits.max(1);
+    }
+
+    /// Gives connections that are checked in to those who wait, where more may be checked out than before. Those
+    /// who are refused on the way are added to `shed`.
+    pub(crate) fn serve(&mut self, now: Instant, shed: &mut Vec<W>) -> Vec<(ClassId, W)> {
+        let mut served = Vec::new();
+        while !self.is_closed
+            && self.has_spare()
+            && let Some((class, caller)) = self.next(now, shed)
+        {
+            self.counts.checked_in -= 1;
+            self.check_out(class);
+            served.push((class, caller));
+        }
+        served
     }
 
     /// Refuses everybody from now on. Gives those who wait.
@@ -402,8 +412,17 @@ impl<W, E: Clone> Admission<W, E> {
         self.drain()
     }
 
+    /// Connections that may be opened.
     fn room(&self) -> usize {
-        self.most().saturating_sub(self.counts.connections())
+        let limit = self.limits.connections();
+        let room = limit.saturating_sub(self.counts.connections());
+        // One that nobody may have is of no use.
+        room.min(self.permitted().saturating_sub(self.counts.staying()))
+    }
+
+    /// Whether there is a connection that somebody may have.
+    fn has_spare(&self) -> bool {
+        self.counts.checked_in > 0 && self.counts.checked_out < self.permitted()
     }
 
     /// Why nobody can have a connection: none can be opened, and there is none that could come back.
@@ -417,15 +436,15 @@ impl<W, E: Clone> Admission<W, E> {
 
     /// Finds somebody for a connection that is counted nowhere.
     fn free(&mut self, now: Instant, lingers: bool, shed: &mut Vec<W>) -> Freed<W> {
-        if self.is_closed || self.room() == 0 {
+        if self.is_closed || self.counts.connections() >= self.limits.connections() {
             self.counts.closing += 1;
             return Freed::Excess;
         }
-        while let Some(class) = self.next_class() {
-            if let Some(caller) = self.classes[class].queue.next(now, shed) {
-                self.check_out(class);
-                return Freed::To(class, caller);
-            }
+        if self.counts.checked_out < self.permitted()
+            && let Some((class, caller)) = self.next(now, shed)
+        {
+            self.check_out(class);
+            return Freed::To(class, caller);
         }
         if !lingers && self.counts.staying() >= self.limits.size {
             self.counts.closing += 1;
@@ -433,6 +452,16 @@ impl<W, E: Clone> Admission<W, E> {
         }
         self.counts.checked_in += 1;
         Freed::Kept
+    }
+
+    /// Whoever is next to have a connection.
+    fn next(&mut self, now: Instant, shed: &mut Vec<W>) -> Option<(ClassId, W)> {
+        while let Some(class) = self.next_class() {
+            if let Some(caller) = self.classes[class].queue.next(now, shed) {
+                return Some((class, caller));
+            }
+        }
+        None
     }
 
     /// Whose turn it is: a class that has less than its share, else whoever came first.
@@ -449,7 +478,7 @@ impl<W, E: Clone> Admission<W, E> {
         reason = "there are fewer than 2^52 connections"
     )]
     fn has_less_than_its_share(&self, class: &Class<W>) -> bool {
-        let share = class.share * self.most() as f64;
+        let share = class.share * self.permitted() as f64;
         // A part of a connection is a whole one; what a float cannot hold is none.
         (class.checked_out as f64) < share - 1e-9
     }

@@ -18,6 +18,7 @@ use super::{
     holders::{Holder, Holders},
     place::Place,
     pool::{Object, Pool},
+    usage::Usage,
 };
 
 /// How long a connection that has been idle may take to answer before it counts as lost.
@@ -53,6 +54,9 @@ enum Entered<'a> {
     Place(Place),
     Queued(Queued<'a>, oneshot::Receiver<Answer>),
 }
+
+/// A checkout that has not ended. Dropped, its caller has gone without a connection.
+struct Abandoned<'a>(Option<&'a Usage>);
 
 /// A caller and what it can wait for.
 struct Checkout {
@@ -104,7 +108,9 @@ impl Pool {
     ) -> Result<Session, CheckoutError> {
         let scope = Scope::current();
         let checkout = self.begin(class, scope.as_ref());
+        let mut abandoned = Abandoned(Some(self.usage()));
         let result = self.connection(&checkout).await;
+        abandoned.0 = None;
         let had = match &result {
             Ok((_, _, had)) => *had,
             Err(_) => Instant::now(),
@@ -112,7 +118,6 @@ impl Pool {
         let waited = had - checkout.started;
         let counters = &self.engine().counters;
         counters.checkout_wait.observe(waited.as_secs_f64());
-        self.usage().waited(waited);
         if let Some(scope) = &scope
             && !waited.is_zero()
         {
@@ -120,6 +125,7 @@ impl Pool {
         }
         match result {
             Ok((connection, place, since)) => {
+                self.usage().waited(waited);
                 *connection.link().holder() = Some(Holder {
                     call_site,
                     scope,
@@ -282,7 +288,7 @@ impl Pool {
         CheckoutError::TimedOut {
             after: started.elapsed(),
             checked_out: stats.checked_out,
-            limit: stats.size + stats.max_overflow,
+            limit: stats.limit(),
             connecting: stats.connecting,
             waiting: stats.waiting,
             holders: Holders::of(&self.held()),
@@ -294,6 +300,14 @@ impl Pool {
         CheckoutError::Connect {
             server: self.engine().connector.server(),
             source,
+        }
+    }
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if let Some(usage) = self.0 {
+            usage.refused();
         }
     }
 }

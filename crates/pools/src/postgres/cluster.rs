@@ -420,10 +420,11 @@ impl Cluster {
         let (mut in_use, mut most) = (0.0, 0);
         let mut waits = false;
         for member in &fit {
-            let usage = member.pool.tuner().usage();
             let stats = member.pool.stats();
+            let limit = stats.size + stats.max_overflow;
+            let usage = member.pool.tuner().usage(limit);
             in_use += usage.in_use;
-            most += stats.size + stats.max_overflow;
+            most += limit;
             waits |= tuning::waits(&usage);
         }
         #[expect(

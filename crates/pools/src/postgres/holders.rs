@@ -99,6 +99,16 @@ impl Links {
         held
     }
 
+    /// How long all that are out have been so, together.
+    pub(crate) fn held_in_all(&self, now: Instant) -> Duration {
+        let alive = self.alive();
+        let since = alive.iter().filter_map(|link| {
+            let holder = link.holder();
+            holder.as_ref().map(|it| it.since)
+        });
+        since.map(|it| now.saturating_duration_since(it)).sum()
+    }
+
     /// How many answers the server has given.
     pub(crate) fn answers(&self) -> u64 {
         let alive = self.alive();

@@ -36,7 +36,7 @@ use super::{
     ready::Ready,
     tune,
     tuning::Tuner,
-    usage::Usage,
+    usage::{Totals, Usage},
 };
 use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
 
@@ -211,11 +211,24 @@ impl Pool {
 
     /// A connection is gone.
     pub(super) fn closed_one(self: &Arc<Self>) {
-        let opening = {
+        self.admission().closed();
+        self.serve();
+    }
+
+    /// Gives whoever waits what there is by now, and opens what there may be.
+    fn serve(self: &Arc<Self>) {
+        let mut shed = Vec::new();
+        let (served, opening) = {
             let mut admission = self.admission();
-            admission.closed();
-            admission.open_more()
+            let served = admission.serve(Instant::now(), &mut shed);
+            (served, admission.open_more())
         };
+        for caller in shed {
+            answer(caller, Err(Refused::Shed));
+        }
+        for (class, caller) in served {
+            answer(caller, Ok(Place::checked_out(Arc::clone(self), class)));
+        }
         self.open(opening, false);
     }
 
@@ -254,8 +267,14 @@ impl Pool {
         size: usize,
         max_overflow: usize,
     ) -> Result<(), ResizeError> {
+        // Whatever is being tried: the last word is this one.
+        let mut tuner = self.tuner();
         self.set_limits(size, max_overflow)?;
-        self.tuner().overrule(Instant::now());
+        let overruled = tuner.overrule(Instant::now());
+        drop(tuner);
+        if let Some(outcome) = overruled {
+            self.engine.counters.tuned(outcome);
+        }
         Ok(())
     }
 
@@ -272,30 +291,23 @@ impl Pool {
                 built_for: self.built_for,
             });
         }
-        let (spares, opening) = {
-            let mut admission = self.admission();
-            (admission.resize(size, max_overflow), admission.open_more())
-        };
+        let spares = self.admission().resize(size, max_overflow);
         self.end_spares(spares, Discard::Overflow);
-        self.open(opening, false);
+        self.serve();
         Ok(())
     }
 
-    /// Sets how many connections there may be now, of those that the limits allow.
+    /// Sets how many connections may be checked out now, of those that the limits allow.
     pub(super) fn permit(self: &Arc<Self>, permits: usize) {
-        let (spares, opening) = {
-            let mut admission = self.admission();
-            (admission.permit(permits), admission.open_more())
-        };
-        self.end_spares(spares, Discard::Overflow);
-        self.open(opening, false);
+        self.admission().permit(permits);
+        self.serve();
     }
 
     pub(super) fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Never held together with another lock, nor across a wait.
+    /// Never held across a wait. The only lock that may be taken while it is held is admission's.
     pub(super) fn tuner(&self) -> MutexGuard<'_, Tuner> {
         // Nothing panics while it is held but an allocation.
         self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -305,10 +317,16 @@ impl Pool {
         self.built_for
     }
 
-    /// What this pool opens besides its own connections.
+    /// Connections of this instance's that are open now besides the pool's: readers', and one that asks what
+    /// the server is.
     pub(super) fn besides(&self) -> usize {
-        self.multiplexer.most_connections()
-            + self.cluster.as_ref().map_or(0, |it| it.connections_each())
+        self.multiplexer.stats().connections + usize::from(self.cluster.is_some())
+    }
+
+    /// How this pool has been used up to now.
+    pub(super) fn totals(&self) -> Totals {
+        self.usage
+            .totals(self.engine.links.held_in_all(Instant::now()))
     }
 
     pub(super) fn ready(&self) -> &Ready {
@@ -345,14 +363,14 @@ impl Pool {
         let admission = self.admission();
         let (counts, limits) = (admission.counts(), admission.limits());
         let oldest = admission.waiting_since();
-        let permitted = (admission.most() < limits.connections()).then(|| admission.most());
+        let permitted = admission.permitted();
         ResourceStats {
             size: limits.size,
             max_overflow: limits.max_overflow,
             checked_out: counts.checked_out,
             checked_in: counts.checked_in,
             overflow: 0,
-            permitted,
+            permitted: (permitted < limits.connections()).then_some(permitted),
             waiting: admission.waiting(),
             oldest_wait: oldest.map_or(Duration::ZERO, |since| since.elapsed()),
             connecting: counts.connecting,
@@ -433,7 +451,9 @@ impl Pool {
     fn budget(&self, allowed: usize) -> ConnectionBudget {
         let limits = self.admission().limits();
         let budget = ConnectionBudget {
-            wanted: limits.connections() + self.besides(),
+            wanted: limits.connections()
+                + self.multiplexer.most_connections()
+                + self.cluster.as_ref().map_or(0, |it| it.connections_each()),
             allowed,
         };
         if budget.is_exceeded() && !self.is_over_budget.swap(true, Relaxed) {

@@ -11,7 +11,8 @@ use tokio::time::{self, Instant};
 use super::{
     OptimizeError, PoolOptimization, PoolSetting, PoolStep,
     pool::{DEFAULT_CLASS, Pool},
-    tuning::{ConnectionShare, EVERY, Gradient, Situation, Verdict},
+    tuning::{Bounds, ConnectionShare, EVERY, Gradient, LOOK, Situation, Tuner, Verdict},
+    usage::Totals,
 };
 
 /// How long the server may take to say what it has for all, the wait for a connection included.
@@ -23,17 +24,22 @@ impl Pool {
         if !self.tuner().is_due(now) {
             return;
         }
-        let own = self.usage().totals();
+        let own = self.totals();
         let standbys = self.cluster().map_or_else(Vec::new, |it| it.pools());
         let all = standbys
             .iter()
-            .fold(own.clone(), |all, pool| all.and(&pool.usage().totals()));
-        let verdict = self.tuner().sample(now, own, all);
-        if let Some(Verdict { outcome, undo }) = verdict {
-            self.engine().counters.tuned(outcome);
-            if let Some(setting) = undo {
+            .fold(own.clone(), |all, pool| all.and(&pool.totals()));
+        let verdict = {
+            // Until it is set back, nobody else sets anything.
+            let mut tuner = self.tuner();
+            let verdict = tuner.sample(now, own, all);
+            if let Some(setting) = verdict.and_then(|it| it.undo) {
                 self.set(setting);
             }
+            verdict
+        };
+        if let Some(Verdict { outcome, .. }) = verdict {
+            self.engine().counters.tuned(outcome);
         }
     }
 
@@ -46,8 +52,10 @@ impl Pool {
             return Err(OptimizeError::Closed);
         }
         let share = self.share(call_site).await;
-        let (situation, most) = (self.situation(), self.most(share));
-        Ok(self.tuner().advise(Instant::now(), &situation, most, share))
+        let situation = self.situation();
+        let mut tuner = self.tuner();
+        let bounds = self.bounds(&mut tuner, &situation, share);
+        Ok(tuner.advise(Instant::now(), &situation, bounds))
     }
 
     /// Sets the first of what should be another and can be set.
@@ -62,7 +70,7 @@ impl Pool {
             return Err(OptimizeError::OnTrial);
         }
         let share = self.share(call_site).await;
-        let (situation, most) = (self.situation(), self.most(share));
+        let situation = self.situation();
         let step = {
             let mut tuner = self.tuner();
             // Others may have asked meanwhile.
@@ -70,22 +78,42 @@ impl Pool {
                 return Err(OptimizeError::OnTrial);
             }
             let now = Instant::now();
-            let advice = tuner.advise(now, &situation, most, share);
+            let bounds = self.bounds(&mut tuner, &situation, share);
+            let advice = tuner.advise(now, &situation, bounds);
             let mut all = advice.recommendations.iter();
             let Some(first) = all.find(|it| it.is_applicable) else {
                 return Ok(None);
             };
-            tuner.begin(now, first, most)
+            let step = tuner.begin(now, first);
+            self.set(step.to);
+            step
         };
-        self.set(step.to);
+        self.engine().counters.tuned(step.outcome);
         Ok(Some(step))
     }
 
     /// The most connections that may be advised.
-    fn most(&self, share: Option<ConnectionShare>) -> usize {
-        let most = share.map_or(self.configured, |it| it.connections);
+    fn bounds(
+        &self,
+        tuner: &mut Tuner,
+        situation: &Situation,
+        share: Option<ConnectionShare>,
+    ) -> Bounds {
+        if share.is_some() {
+            tuner.last_share = share;
+        }
+        let most = match (share, tuner.last_share) {
+            (Some(share), _) => share.connections,
+            // Nobody says that there are too many, nor that there may be more.
+            (None, Some(last)) => last.connections.max(situation.limit()),
+            (None, None) => self.configured.max(situation.limit()),
+        };
         let most = most.min(self.built_for());
-        self.most_tuned.map_or(most, |it| it.min(most)).max(1)
+        let most = self.most_tuned.map_or(most, |it| it.min(most));
+        Bounds {
+            share,
+            most: most.max(1),
+        }
     }
 
     /// What this instance may have of the server. None where it does not say in time.
@@ -103,14 +131,20 @@ impl Pool {
 
     fn situation(&self) -> Situation {
         let limits = self.admission().limits();
-        let ever = self.usage().totals().ever();
+        let pools = self.cluster().map_or_else(Vec::new, |it| it.pools());
+        let longest = |pool: &Pool| {
+            let held = pool.held().first().map(|it| it.held_for);
+            held.max(Some(pool.totals().ever().hold_max))
+        };
+        let all = pools.iter().map(|it| longest(it)).chain([longest(self)]);
         Situation {
             size: limits.size,
             max_overflow: limits.max_overflow,
             timeout: self.timeout,
             statement_timeout: self.statement_timeout,
             standbys: self.cluster().and_then(|it| it.standbys()),
-            longest_hold: ever.hold_max,
+            permitted: self.stats().permitted,
+            longest_hold: all.flatten().max().unwrap_or_default(),
         }
     }
 
@@ -137,29 +171,29 @@ impl Pool {
 
 /// Lets the number of connections follow how long they are kept, until the pool is closed or dropped.
 pub(super) async fn adapt(pool: Weak<Pool>) {
-    let mut gradient = None;
-    let (mut count, mut held) = (0, Duration::ZERO);
+    let mut looked: Option<(Gradient, Totals)> = None;
     loop {
         time::sleep(EVERY).await;
         let Some(pool) = pool.upgrade() else { return };
         if pool.is_closed() {
             return;
         }
-        let returned = pool.usage().returned();
-        let times = u32::try_from(returned.0.saturating_sub(count)).unwrap_or(u32::MAX);
-        let kept = returned.1.saturating_sub(held).checked_div(times);
-        (count, held) = returned;
-        let (limits, in_use, most) = {
+        let (limits, in_use, permitted) = {
             let admission = pool.admission();
-            (
-                admission.limits(),
-                admission.counts().checked_out,
-                admission.most(),
-            )
+            let in_use = admission.counts().checked_out;
+            (admission.limits(), in_use, admission.permitted())
         };
-        let gradient = gradient.get_or_insert_with(|| Gradient::new(limits.size));
+        let totals = pool.totals();
+        let (gradient, before) =
+            looked.get_or_insert_with(|| (Gradient::new(limits.size), totals.clone()));
+        let (returned, kept) = totals.returned_since(before);
+        // A few tell nothing of the others.
+        let kept = (returned >= LOOK).then_some(kept);
+        if kept.is_some() {
+            *before = totals;
+        }
         let permits = gradient.limit(kept, in_use, (limits.size, limits.connections()));
-        if permits != most {
+        if permits != permitted {
             pool.permit(permits);
         }
     }

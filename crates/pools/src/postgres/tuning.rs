@@ -13,7 +13,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use self::climb::{Climb, EVIDENCE, is_worth_it};
+use self::climb::{Climb, EVIDENCE, Move, Why, is_alarming, is_worth_it};
 pub use self::{
     advice::{PoolOptimization, PoolRecommendation, PoolSetting, PoolStep, StepOutcome},
     share::ConnectionShare,
@@ -21,7 +21,7 @@ pub use self::{
 pub(crate) use self::{
     advice::{Situation, Standbys},
     climb::waits,
-    gradient::{EVERY, Gradient},
+    gradient::{EVERY, Gradient, LOOK},
     share::{Instance, ask},
 };
 use super::usage::{PoolUsage, Totals};
@@ -30,6 +30,8 @@ use super::usage::{PoolUsage, Totals};
 const SAMPLES: u32 = 10;
 /// Of a window, how long a step may take to be felt, before it is measured: connections are opened.
 const SETTLING: u32 = 4;
+/// Samples after which one that does much harm is undone.
+const ALARM: u32 = 3;
 /// Windows that a step waits for enough requests to be judged by,
 const PATIENCE: u32 = 3;
 /// and that what was tried is remembered for.
@@ -49,6 +51,15 @@ pub(crate) struct Tuner {
     trial: Option<Trial>,
     /// With when they began.
     steps: VecDeque<(Instant, PoolStep)>,
+    /// What the server said last.
+    pub(crate) last_share: Option<ConnectionShare>,
+}
+
+/// What of the server's connections is fair, and the most that may be advised.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) share: Option<ConnectionShare>,
+    pub(crate) most: usize,
 }
 
 #[derive(Debug)]
@@ -90,6 +101,7 @@ impl Tuner {
             climb: Climb::new(window * REMEMBERED),
             trial: None,
             steps: VecDeque::new(),
+            last_share: None,
         }
     }
 
@@ -118,16 +130,20 @@ impl Tuner {
         }
         let trial = self.trial?;
         let seen = self.seen();
-        let is_measured = seen.own.time >= self.window && seen.all.checkouts >= EVIDENCE;
-        if !is_measured && now < trial.until {
+        let (_, step) = self.steps.back_mut()?;
+        let (before, after) = (step.before, of(step.to, seen));
+        let is_measured = after.time >= self.window && after.checkouts >= EVIDENCE;
+        // Nobody has to suffer for as long as it takes to be sure.
+        let is_worse = after.time >= self.window * ALARM / SAMPLES && is_alarming(&before, &after);
+        if !is_measured && !is_worse && now < trial.until {
             return None;
         }
         self.trial = None;
-        let (_, step) = self.steps.back_mut()?;
-        let is_kept = is_measured && judge(&mut self.climb, step, seen, now);
-        if is_measured {
-            step.after = Some(of(step.to, seen));
+        let is_kept = is_measured && !is_worse && judge(&mut self.climb, step, after);
+        if let Some(limit) = limit(step.to) {
+            self.climb.note(limit, &after, now);
         }
+        step.after = (is_measured || is_worse).then_some(after);
         step.outcome = match is_kept {
             true => StepOutcome::Kept,
             false => StepOutcome::Undone,
@@ -143,37 +159,51 @@ impl Tuner {
         Some(verdict)
     }
 
-    /// What should be another, with no more than `most` connections.
+    /// What should be another.
     pub(crate) fn advise(
         &self,
         now: Instant,
         situation: &Situation,
-        most: usize,
-        share: Option<ConnectionShare>,
+        bounds: Bounds,
     ) -> PoolOptimization {
-        let usage = self.seen().own;
-        let next = self.climb.next(situation.limit(), most, &usage, now);
-        let replica_share = situation.replica_share(&usage);
-        let replica_share = replica_share.filter(|it| !self.has_failed(it, now));
-        let connections = next
-            // What others can do needs no more connections.
-            .filter(|it| replica_share.is_none() || it.to < situation.limit())
-            .map(|it| situation.of_move(it, most, share, &usage))
-            .or_else(|| situation.size(&usage).filter(|_| replica_share.is_none()));
-        // What is on trial is not told twice.
+        let usage = self.usage(situation.limit());
+        // What is on trial is not told twice, and what was not seen for a window tells nothing.
+        let is_seen = usage.time >= self.window;
         let is_free = self.trial.is_none();
+        // While fewer are permitted than there may be, more of these would change nothing.
+        let is_judged = is_seen && situation.permitted.is_none();
+        let replica_share = situation.replica_share(&usage);
+        let replica_share =
+            replica_share.filter(|it| is_free && is_seen && !self.has_failed(it, now));
+        let next = self.climb.next(situation.limit(), bounds.most, &usage, now);
+        // What others can do needs no more connections.
+        let is_needed = |it: &Move| replica_share.is_none() || it.to < situation.limit();
+        let next = next.filter(|it| it.why == Why::TooMany || is_judged && is_needed(it));
+        let next = next.map(|it| situation.of_move(it, bounds, &usage));
+        let size = situation.size(&usage).filter(|_| is_judged);
+        let size = size.filter(|_| replica_share.is_none() && !self.has_sized(now));
         let all = [
-            connections.filter(|_| is_free),
-            replica_share.filter(|_| is_free),
-            situation.timeout(&usage),
-            situation.statement_timeout(&usage),
+            next.or(size).filter(|_| is_free),
+            replica_share,
+            situation.timeout(&usage).filter(|_| is_seen),
+            situation.statement_timeout(&usage).filter(|_| is_seen),
         ];
         PoolOptimization {
             usage,
-            share,
+            is_measured: is_seen,
+            share: bounds.share,
             recommendations: all.into_iter().flatten().collect(),
             steps: self.steps.iter().map(|(_, step)| step.clone()).collect(),
         }
+    }
+
+    /// Whether the number of those that stay open was set a while ago: it is not on trial.
+    fn has_sized(&self, now: Instant) -> bool {
+        let is_fresh =
+            |began: Instant| now.saturating_duration_since(began) <= self.window * REMEMBERED;
+        self.steps
+            .iter()
+            .any(|(began, step)| limit(step.from) == limit(step.to) && is_fresh(*began))
     }
 
     /// Whether the same was undone a while ago.
@@ -192,12 +222,9 @@ impl Tuner {
     }
 
     /// A recommendation is applied now. One that has to be, or that costs nothing, is not on trial.
-    pub(crate) fn begin(&mut self, now: Instant, it: &PoolRecommendation, most: usize) -> PoolStep {
+    pub(crate) fn begin(&mut self, now: Instant, it: &PoolRecommendation) -> PoolStep {
         let seen = self.seen();
-        let is_on_trial = match (limit(it.now), limit(it.to)) {
-            (Some(from), Some(to)) => from != to && from <= most,
-            _ => true,
-        };
+        let is_on_trial = it.is_on_trial;
         if is_on_trial && let Some(limit) = limit(it.now) {
             self.climb.note(limit, &seen.own, now);
         }
@@ -223,19 +250,30 @@ impl Tuner {
         step
     }
 
-    /// Somebody else has set the limits.
-    pub(crate) fn overrule(&mut self, now: Instant) {
-        if self.trial.take().is_some()
-            && let Some((_, step)) = self.steps.back_mut()
-        {
-            step.outcome = StepOutcome::Overruled;
-        }
+    /// Somebody else has set the limits. What has become of a step that did so and was on trial?
+    pub(crate) fn overrule(&mut self, now: Instant) -> Option<StepOutcome> {
         self.climb.forget();
         self.settle(now);
+        let (_, step) = self.steps.back_mut()?;
+        if self.trial.is_none() || limit(step.to).is_none() {
+            return None;
+        }
+        self.trial = None;
+        step.outcome = StepOutcome::Overruled;
+        Some(step.outcome)
     }
 
-    pub(crate) fn usage(&self) -> PoolUsage {
-        self.seen().own
+    /// How the pool is used, which may have so many connections.
+    pub(crate) fn usage(&self, limit: usize) -> PoolUsage {
+        let mut usage = self.seen().own;
+        // One that came back while it was counted was counted twice.
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "there are fewer than 2^52 connections"
+        )]
+        let most = limit as f64;
+        usage.in_use = usage.in_use.min(most);
+        usage
     }
 
     /// What was measured is of other settings than those from now on.
@@ -256,15 +294,12 @@ impl Tuner {
     }
 }
 
-/// Whether what a step has set is to be kept.
-fn judge(climb: &mut Climb, step: &PoolStep, seen: Seen, now: Instant) -> bool {
-    let usage = of(step.to, seen);
-    let (Some(from), Some(to)) = (limit(step.from), limit(step.to)) else {
-        return is_worth_it(&step.before, &usage);
-    };
-    let is_better = climb.is_better((from, &step.before), (to, &usage));
-    climb.note(to, &usage, now);
-    is_better
+/// Whether what a step has set is to be kept, used so.
+fn judge(climb: &mut Climb, step: &PoolStep, after: PoolUsage) -> bool {
+    match (limit(step.from), limit(step.to)) {
+        (Some(from), Some(to)) => climb.is_better((from, &step.before), (to, &after)),
+        _ => is_worth_it(&step.before, &after),
+    }
 }
 
 /// How many connections there may be, where that is what is set.
@@ -310,6 +345,7 @@ mod tests {
                     timeout: Duration::from_secs(6),
                     statement_timeout: Some(Duration::from_secs(5)),
                     standbys: None,
+                    permitted: None,
                     longest_hold: Duration::from_millis(10),
                 },
                 most: 90,
@@ -335,7 +371,7 @@ mod tests {
                 }
                 self.now += every;
                 if self.tuner.is_due(self.now) {
-                    let totals = self.usage.totals();
+                    let totals = self.usage.totals(Duration::ZERO);
                     let said = self.tuner.sample(self.now, totals.clone(), totals);
                     verdict = verdict.or(said);
                 }
@@ -344,13 +380,18 @@ mod tests {
         }
 
         fn advice(&self) -> PoolOptimization {
+            self.advice_with(None)
+        }
+
+        fn advice_with(&self, share: Option<ConnectionShare>) -> PoolOptimization {
+            let most = self.most;
             self.tuner
-                .advise(self.now, &self.situation, self.most, None)
+                .advise(self.now, &self.situation, Bounds { share, most })
         }
 
         fn apply(&mut self) -> PoolStep {
             let first = self.advice().recommendations.remove(0);
-            let step = self.tuner.begin(self.now, &first, self.most);
+            let step = self.tuner.begin(self.now, &first);
             self.set(step.to);
             step
         }
@@ -421,14 +462,55 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_nothing_is_seen_of_is_undone() {
+    fn a_step_that_little_is_seen_of_is_undone() {
         let mut pool = Pool::new(2, 0);
-        pool.used(2, 2_000, 9 * MS, 10 * MS);
+        pool.used(2, 150, 9 * MS, 10 * MS);
         let step = pool.apply();
-        assert_eq!(pool.used(2, 0, MS, MS), None);
-        let verdict = pool.used(2, 0, MS, MS).unwrap();
+        assert_eq!(pool.used(2, 80, 9 * MS, 10 * MS), None);
+        let verdict = pool.used(2, 80, 9 * MS, 10 * MS).unwrap();
         assert_eq!(verdict.undo, Some(step.from));
         assert_eq!(pool.last().after, None);
+    }
+
+    #[test]
+    fn a_step_that_does_harm_is_undone_before_its_time() {
+        let mut pool = Pool::new(8, 0);
+        pool.most = 8;
+        pool.used(2, 4_000, 9 * MS, 10 * MS);
+        let step = pool.apply();
+        assert_eq!(pool.situation.limit(), 4);
+        let began = pool.now;
+        let every = pool.tuner.every();
+        let verdict = loop {
+            pool.now += every;
+            if pool.tuner.is_due(pool.now) {
+                let totals = pool.usage.totals(Duration::ZERO);
+                if let Some(verdict) = pool.tuner.sample(pool.now, totals.clone(), totals) {
+                    break verdict;
+                }
+            }
+        };
+        assert_eq!(verdict.undo, Some(step.from));
+        assert!(pool.now - began < WINDOW, "{:?}", pool.now - began);
+    }
+
+    #[test]
+    fn nothing_is_advised_before_a_window_was_seen_nor_while_fewer_are_permitted() {
+        let mut pool = Pool::new(2, 2);
+        for _ in 0..5_000 {
+            pool.usage.waited(9 * MS);
+            pool.usage.held(10 * MS);
+        }
+        pool.used(1, 0, MS, MS);
+        assert_eq!(
+            (pool.advice().is_measured, pool.advice().recommendations),
+            (false, vec![])
+        );
+        pool.used(1, 2_000, 9 * MS, 10 * MS);
+        assert!(pool.advice().is_measured);
+        assert_eq!(pool.advice().recommendations.len(), 1);
+        pool.situation.permitted = Some(3);
+        assert_eq!(pool.advice().recommendations, []);
     }
 
     #[test]
@@ -436,7 +518,8 @@ mod tests {
         let mut pool = Pool::new(2, 0);
         pool.used(2, 2_000, 9 * MS, 10 * MS);
         pool.apply();
-        pool.tuner.overrule(pool.now);
+        assert_eq!(pool.tuner.overrule(pool.now), Some(StepOutcome::Overruled));
+        assert_eq!(pool.tuner.overrule(pool.now), None);
         assert_eq!(pool.last().outcome, StepOutcome::Overruled);
         assert_eq!(pool.used(4, 2_000, 9 * MS, 10 * MS), None);
     }
@@ -446,9 +529,7 @@ mod tests {
         let mut pool = Pool::new(20, 20);
         pool.most = 12;
         let share = ConnectionShare::new(97, 25, 6, 0);
-        let advice = pool
-            .tuner
-            .advise(pool.now, &pool.situation, 12, Some(share));
+        let advice = pool.advice_with(Some(share));
         let evidence = &advice.recommendations[0].evidence;
         assert!(
             evidence.contains("the server allows 97, others use 25, 6 instances"),
@@ -462,7 +543,8 @@ mod tests {
         assert!(!pool.tuner.is_trying());
 
         let none = ConnectionShare::new(5, 0, 6, 0);
-        let advice = pool.tuner.advise(pool.now, &pool.situation, 1, Some(none));
+        pool.most = 1;
+        let advice = pool.advice_with(Some(none));
         let evidence = &advice.recommendations[0].evidence;
         assert!(
             evidence.contains("too small for all instances"),

@@ -33,6 +33,8 @@ pub(crate) struct Totals {
     waits: Distribution,
     holds: Distribution,
     refused: u64,
+    /// How long those have been out together that are out now.
+    out: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -50,11 +52,12 @@ pub struct PoolUsage {
     pub time: Duration,
     /// Checkouts that ended then, with a connection or without.
     pub checkouts: u64,
-    /// Of these, those that had none: their time ran out, too many waited, or none could be opened.
+    /// Of these, those that had none: their time ran out, their callers went, too many waited, or none could be
+    /// opened.
     pub refused: u64,
     /// Connections that came back, per second.
     pub throughput: f64,
-    /// How long a checkout waited, on average,
+    /// How long a checkout waited that had a connection, on average,
     #[serde(rename = "wait_mean_seconds", serialize_with = "seconds")]
     pub wait_mean: Duration,
     /// and at most, but for a twentieth of them. At most a quarter too long, as are the next ones.
@@ -72,7 +75,8 @@ pub struct PoolUsage {
     /// and at most.
     #[serde(rename = "hold_max_seconds", serialize_with = "seconds")]
     pub hold_max: Duration,
-    /// Connections in use at a time, on average: by Little's law, L = λ W, `throughput * hold_mean`.
+    /// Connections in use at a time, on average: with those that are still out, `throughput * hold_mean` (Little's law,
+    /// L = λ W).
     pub in_use: f64,
 }
 
@@ -91,18 +95,14 @@ impl Usage {
         self.holds.note(time);
     }
 
-    pub(crate) fn totals(&self) -> Totals {
+    /// Where those that are out now have been so for so long together.
+    pub(crate) fn totals(&self, out: Duration) -> Totals {
         Totals {
             waits: self.waits.read(),
             holds: self.holds.read(),
             refused: self.refused.load(Relaxed),
+            out,
         }
-    }
-
-    /// How many connections came back, and how long they had been out together.
-    pub(crate) fn returned(&self) -> (u64, Duration) {
-        let holds = self.holds.read();
-        (holds.count(), Duration::from_nanos(holds.sum_ns))
     }
 }
 
@@ -115,6 +115,10 @@ impl Totals {
             true => 0.0,
             false => 1.0 / time.as_secs_f64(),
         };
+        let refused = self.refused.saturating_sub(earlier.refused);
+        // Whoever was out before has been so for longer since.
+        let used = Duration::from_nanos(holds.sum_ns) + self.out;
+        let used = used.saturating_sub(earlier.out);
         #[expect(
             clippy::cast_precision_loss,
             reason = "nobody needs the rate to more digits"
@@ -122,8 +126,8 @@ impl Totals {
         let throughput = holds.count() as f64 * per_second;
         PoolUsage {
             time,
-            checkouts: waits.count(),
-            refused: self.refused.saturating_sub(earlier.refused),
+            checkouts: waits.count() + refused,
+            refused,
             throughput,
             wait_mean: waits.mean(),
             wait_p95: waits.quantile(0.95),
@@ -131,13 +135,19 @@ impl Totals {
             hold_mean: holds.mean(),
             hold_p95: holds.quantile(0.95),
             hold_max: holds.quantile(1.0),
-            in_use: Duration::from_nanos(holds.sum_ns).as_secs_f64() * per_second,
+            in_use: used.as_secs_f64() * per_second,
         }
     }
 
     /// What has happened since the pool was built.
     pub(crate) fn ever(&self) -> PoolUsage {
-        self.since(&Usage::default().totals(), Duration::ZERO)
+        self.since(&Usage::default().totals(Duration::ZERO), Duration::ZERO)
+    }
+
+    /// How many connections have come back since then, and how long half of them had been out at most.
+    pub(crate) fn returned_since(&self, earlier: &Totals) -> (u64, Duration) {
+        let holds = self.holds.minus(&earlier.holds);
+        (holds.count(), holds.quantile(0.5))
     }
 
     /// These and those of another pool.
@@ -145,6 +155,7 @@ impl Totals {
         self.waits.add(&other.waits);
         self.holds.add(&other.holds);
         self.refused += other.refused;
+        self.out += other.out;
         self
     }
 }
@@ -263,17 +274,20 @@ mod tests {
     fn what_has_happened_since_is_told() {
         let usage = Usage::default();
         usage.held(Duration::from_secs(9));
-        let before = usage.totals();
+        let before = usage.totals(Duration::from_secs(60));
         for ms in 1..=100 {
             usage.waited(Duration::from_millis(ms));
             usage.held(Duration::from_millis(20));
         }
         usage.waited(Duration::ZERO);
         usage.refused();
-        let told = usage.totals().since(&before, Duration::from_secs(2));
-        assert_eq!((told.checkouts, told.refused), (101, 1));
+        // One is out, and was before.
+        let now = usage.totals(Duration::from_secs(62));
+        let told = now.since(&before, Duration::from_secs(2));
+        assert_eq!((told.checkouts, told.refused), (102, 1));
+        assert_eq!(now.returned_since(&before).0, 100);
         assert!((told.throughput - 50.0).abs() < 1e-9, "{told:?}");
-        assert!((told.in_use - 1.0).abs() < 1e-9, "{told:?}");
+        assert!((told.in_use - 2.0).abs() < 1e-9, "{told:?}");
         assert_eq!(told.wait_mean, Duration::from_millis(50));
         let about = |told: Duration, ms: u64| {
             let exact = Duration::from_millis(ms);
@@ -287,12 +301,12 @@ mod tests {
             about(told.hold_p95, 20) && about(told.hold_max, 20),
             "{told:?}"
         );
-        assert!(about(usage.totals().ever().hold_max, 9_000));
+        assert!(about(now.ever().hold_max, 9_000));
     }
 
     #[test]
     fn nothing_is_told_of_nothing() {
-        let totals = Usage::default().totals();
+        let totals = Usage::default().totals(Duration::ZERO);
         let told = totals.since(&totals, Duration::from_secs(1));
         let nothing = PoolUsage {
             time: Duration::from_secs(1),

@@ -1,6 +1,7 @@
 //! A pool that finds out what its settings should be.
 
 use std::{
+    cell::RefCell,
     num::NonZeroUsize,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
@@ -8,7 +9,7 @@ use std::{
 
 use futures_util::future::join_all;
 use ruleiq_pools::{
-    OptimizeError, PoolManager, PoolSetting, PostgresConfig, StepOutcome, TuningConfig,
+    OptimizeError, PoolManager, PoolSetting, PoolStep, PostgresConfig, StepOutcome, TuningConfig,
 };
 use ruleiq_query::{Queries as _, Read as _};
 use ruleiq_test_support::{TestDatabase, TestRedis, eventually};
@@ -34,7 +35,7 @@ async fn keep_busy(pools: &PoolManager, callers: usize, is_over: &AtomicBool) {
     let caller = || async {
         while !is_over.load(Relaxed) {
             let session = pools.session().await.unwrap();
-            session.query("SELECT pg_sleep(0.002)", &[]).await.unwrap();
+            session.query("SELECT pg_sleep(0.001)", &[]).await.unwrap();
         }
     };
     join_all((0..callers).map(|_| caller())).await;
@@ -56,10 +57,16 @@ async fn the_server_says_what_is_fair() {
     let max = "SELECT current_setting('max_connections')::int8";
     let max: i64 = session.query_one(max, &[]).await.unwrap().get(0);
     assert!(alone.allowed < usize::try_from(max).unwrap(), "{alone:?}");
-    let each = (alone.allowed - alone.others) / alone.instances;
-    assert_eq!(alone.connections, each - alone.besides, "{alone:?}");
-    // Those that the reader may open.
-    assert!(alone.besides > 0, "{alone:?}");
+    assert_eq!(alone.connections, alone.allowed - alone.others, "{alone:?}");
+    // Those that the reader opens are besides.
+    for _ in 0..10 {
+        pools.reader().query_one("SELECT 1", &[]).await.unwrap();
+    }
+    eventually(PATIENCE, || async {
+        let share = pools.optimize_pools().await.unwrap().share.unwrap();
+        share.besides > 0 && share.connections == share.allowed - share.others - share.besides
+    })
+    .await;
 
     // Two others of the service, one of which has two connections, and one who only sounds alike.
     let others = [name, name, "ruleiq tuning"].map(|it| manager(tuned(database.url(), it)));
@@ -70,10 +77,10 @@ async fn the_server_says_what_is_fair() {
     assert_eq!(three.instances, 3, "{three:?}");
 
     // What the database may have is less than what the server has.
-    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 9", database.name());
+    let limit = format!("ALTER DATABASE \"{}\" CONNECTION LIMIT 3", database.name());
     session.batch_execute(&limit).await.unwrap();
     let bounded = pools.optimize_pools().await.unwrap().share.unwrap();
-    assert_eq!((bounded.allowed, bounded.others), (9, 1), "{bounded:?}");
+    assert_eq!((bounded.allowed, bounded.others), (3, 1), "{bounded:?}");
     assert_eq!(bounded.connections, 0, "{bounded:?}");
     let advice = pools.optimize_pools().await.unwrap();
     let first = &advice.recommendations[0];
@@ -85,26 +92,37 @@ async fn the_server_says_what_is_fair() {
     assert_eq!(first.to, to);
 }
 
+/// The first step of those that are advised, once enough was seen.
+async fn first_step(pools: &PoolManager) -> PoolStep {
+    let step = RefCell::new(None);
+    eventually(PATIENCE, || async {
+        let applied = pools.apply_optimization().await.unwrap();
+        *step.borrow_mut() = applied;
+        step.borrow().is_some()
+    })
+    .await;
+    step.into_inner().unwrap()
+}
+
+fn limit(pools: &PoolManager) -> usize {
+    stats(pools).size + stats(pools).max_overflow
+}
+
 #[tokio::test]
 async fn a_step_is_tried_and_judged() {
     let database = TestDatabase::empty().await;
-    let pools = manager(PostgresConfig {
-        size: NonZeroUsize::MIN,
-        max_overflow: 0,
-        ..tuned(database.url(), "ruleiq tuning steps")
-    });
+    let mut config = tuned(database.url(), "ruleiq tuning steps");
+    // As many requests as it takes.
+    config.tuning.window = Duration::from_secs(1);
+    let pools = manager(config);
+    pools.resize(1, 0).unwrap();
     let is_over = AtomicBool::new(false);
     let tuning = async {
         // Nothing is done before something was seen.
         assert_eq!(pools.apply_optimization().await, Ok(None));
-        let mut step = None;
-        while step.is_none() {
-            tokio::time::sleep(WINDOW / 4).await;
-            step = pools.apply_optimization().await.unwrap();
-        }
-        let step = step.unwrap();
+        let step = first_step(&pools).await;
         assert_eq!(step.outcome, StepOutcome::OnTrial);
-        assert_eq!(stats(&pools).size + stats(&pools).max_overflow, 2);
+        assert_eq!(limit(&pools), 2);
         assert_eq!(
             pools.apply_optimization().await,
             Err(OptimizeError::OnTrial)
@@ -115,28 +133,22 @@ async fn a_step_is_tried_and_judged() {
         })
         .await;
         let judged = pools.optimize_pools().await.unwrap().steps.remove(0);
-        let limit = match judged.outcome {
+        let expected = match judged.outcome {
             StepOutcome::Kept => 2,
             // Another test was in the way.
             StepOutcome::Undone => 1,
             other => panic!("{other:?}"),
         };
         assert!(judged.after.unwrap().throughput > 0.0);
-        eventually(PATIENCE, || async {
-            stats(&pools).size + stats(&pools).max_overflow == limit
-        })
-        .await;
+        assert_eq!(limit(&pools), expected);
 
         // Whoever sets the limits has the last word.
-        let mut step = None;
-        while step.is_none() {
-            tokio::time::sleep(WINDOW / 4).await;
-            step = pools.apply_optimization().await.unwrap();
-        }
+        pools.resize(1, 0).unwrap();
+        first_step(&pools).await;
         pools.resize(2, 2).unwrap();
         let steps = pools.optimize_pools().await.unwrap().steps;
         assert_eq!(steps.last().unwrap().outcome, StepOutcome::Overruled);
-        tokio::time::sleep(WINDOW * 4).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!((stats(&pools).size, stats(&pools).max_overflow), (2, 2));
         is_over.store(true, Relaxed);
     };
@@ -156,17 +168,22 @@ async fn no_more_than_configured_where_nobody_says_what_is_fair() {
     // A pooler would have to tell the server of every change.
     assert_eq!(called.unwrap().get::<_, String>(0), "ruleiq tuning pooled");
     drop(session);
-    pools.resize(10, 10).unwrap();
     let advice = pools.optimize_pools().await.unwrap();
-    assert_eq!(advice.share, None);
-    let to = PoolSetting::Connections {
-        size: 4,
-        max_overflow: 0,
+    assert_eq!((advice.share, advice.recommendations), (None, vec![]));
+    pools.resize(1, 0).unwrap();
+    let is_over = AtomicBool::new(false);
+    let tuning = async {
+        // Twice as many, and then all there were at first.
+        while limit(&pools) < 4 {
+            let step = first_step(&pools).await;
+            assert!(limit(&pools) <= 4, "{step:?}");
+            if limit(&pools) == 2 {
+                pools.resize(3, 0).unwrap();
+            }
+        }
+        is_over.store(true, Relaxed);
     };
-    assert_eq!(advice.recommendations[0].to, to);
-    let step = pools.apply_optimization().await.unwrap().unwrap();
-    assert_eq!(step.outcome, StepOutcome::Kept);
-    assert_eq!(stats(&pools).size, 4);
+    tokio::join!(keep_busy(&pools, 6, &is_over), tuning);
 }
 
 #[tokio::test]

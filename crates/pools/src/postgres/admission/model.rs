@@ -57,7 +57,7 @@ impl Model {
         }
     }
 
-    fn most(&self) -> usize {
+    fn permitted(&self) -> usize {
         self.limits.connections().min(self.permits)
     }
 
@@ -65,7 +65,7 @@ impl Model {
     fn next(&self) -> Option<usize> {
         let is_owed = |class: ClassId| {
             let held = self.checked_out.iter().filter(|it| **it == class).count();
-            let share = SHARES[class] * self.most() as f64;
+            let share = SHARES[class] * self.permitted() as f64;
             (held as f64) < share - 1e-9
         };
         let owed = self
@@ -85,8 +85,9 @@ impl Model {
 
     fn freed(&mut self, freed: &Freed<u32>, lingers: bool) {
         let beside = self.counts().connections();
-        let is_excess = self.is_closed || beside >= self.most();
-        let expected = match self.next() {
+        let is_excess = self.is_closed || beside >= self.limits.connections();
+        let may_be_had = self.checked_out.len() < self.permitted();
+        let expected = match self.next().filter(|_| may_be_had) {
             _ if is_excess => Freed::Excess,
             Some(at) => {
                 let (caller, class, _) = self.waiting.remove(at);
@@ -219,7 +220,8 @@ fn happen(admission: &mut Admission<u32, &'static str>, model: &mut Model, event
             }
             Renewal::Wait => assert!(model.renewing > 0 || admission.error().is_some()),
             Renewal::Close => {
-                let is_full = model.counts().connections() >= model.most();
+                let is_full = model.counts().connections() >= model.limits.connections()
+                    || model.counts().staying() >= model.permitted();
                 assert!(model.renewed > 0 || is_full || model.is_closed);
                 model.renewed = model.renewed.saturating_sub(1);
             }
@@ -228,17 +230,13 @@ fn happen(admission: &mut Admission<u32, &'static str>, model: &mut Model, event
             let retired = admission.resize(size, overflow);
             model.limits.size = size;
             model.limits.max_overflow = overflow;
-            model.permits = model.permits.max(size);
             assert!(retired <= model.checked_in);
             model.checked_in -= retired;
             model.closing += retired;
         }
         Event::Permit(permits) => {
-            let retired = admission.permit(permits);
-            model.permits = permits.max(model.limits.size);
-            assert!(retired <= model.checked_in);
-            model.checked_in -= retired;
-            model.closing += retired;
+            admission.permit(permits);
+            model.permits = permits;
         }
         Event::Close => {
             model.is_closed = true;
@@ -249,6 +247,14 @@ fn happen(admission: &mut Admission<u32, &'static str>, model: &mut Model, event
         }
         // It cannot happen now.
         _ => {}
+    }
+    // Whatever has happened may be what those have waited for for whom there is one.
+    for (class, caller) in admission.serve(now, &mut shed) {
+        let next = model.waiting.remove(model.next().unwrap());
+        assert_eq!((next.1, next.0), (class, caller));
+        model.checked_in -= 1;
+        model.checked_out.push(class);
+        assert!(model.checked_out.len() <= model.permitted());
     }
     assert!(shed.is_empty(), "{shed:?}");
 }
@@ -276,7 +282,7 @@ fn run(events: &[Event]) -> (Admission<u32, &'static str>, Model) {
         paused_until: None,
     };
     for event in events {
-        let before = model.counts().connections();
+        let (before, had) = (model.counts().connections(), model.checked_out.len());
         happen(&mut admission, &mut model, event);
         let opening = admission.open_more();
         model.connecting += opening;
@@ -288,16 +294,19 @@ fn run(events: &[Event]) -> (Admission<u32, &'static str>, Model) {
             let held = model.checked_out.iter().filter(|it| **it == class).count();
             assert_eq!(admission.of_class(class).0, held, "after {event:?}");
         }
-        let limit = model.most();
+        let limit = model.limits.connections();
         assert!(counts.connections() <= limit.max(before), "after {event:?}");
-        if !model.waiting.is_empty() {
+        let had = had.max(model.permitted());
+        assert!(counts.checked_out <= had, "after {event:?}");
+        if !model.waiting.is_empty() && counts.checked_out < model.permitted() {
             assert_eq!(counts.checked_in, 0, "after {event:?}");
         }
         if !model.waiting.is_empty() && model.paused_until.is_none() && admission.error().is_none()
         {
             let is_served = counts.connecting >= model.waiting.len()
                 || counts.connecting >= limits.max_connecting
-                || counts.connections() >= limit;
+                || counts.connections() >= limit
+                || counts.staying() >= model.permitted();
             assert!(is_served, "after {event:?}: {counts:?}");
         }
     }
@@ -332,7 +341,7 @@ proptest! {
         prop_assert_eq!((counts.checked_out, counts.connecting, counts.closing), (0, 0, 0));
 
         // Then every place can be had.
-        let limit = admission.most();
+        let limit = admission.permitted();
         for _ in 0..limit {
             happen(&mut admission, &mut model, &Event::Enter(0));
             model.connecting += admission.open_more();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
+    Bounds,
     climb::{EVIDENCE, Move, Why, staffing, waits},
     share::ConnectionShare,
 };
@@ -30,6 +31,9 @@ const SHARE_STEP: f64 = 0.25;
 pub struct PoolOptimization {
     /// How the pool was used lately.
     pub usage: PoolUsage,
+    /// Whether that is for a whole window, with the settings that are in force. Before, only what has to be is
+    /// advised.
+    pub is_measured: bool,
     /// What it may have of the server. None where a pooler stands between, or where the server did not say in
     /// time: then no more connections are advised than there were at first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,8 @@ pub struct PoolRecommendation {
     /// Whether [`apply_optimization`](crate::PoolManager::apply_optimization) does it. The others are for whoever
     /// writes the configuration: how long callers may wait is a promise to them.
     pub is_applicable: bool,
+    /// Whether it is measured then, and undone if it was no better.
+    pub is_on_trial: bool,
 }
 
 /// One setting, or two that belong together.
@@ -128,7 +134,9 @@ pub(crate) struct Situation {
     pub(crate) timeout: Duration,
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) standbys: Option<Standbys>,
-    /// Of all statements, since the pool was built.
+    /// Connections that may be in use now, where these are fewer.
+    pub(crate) permitted: Option<usize>,
+    /// How long a connection was kept at most, to any server.
     pub(crate) longest_hold: Duration,
 }
 
@@ -167,14 +175,13 @@ impl Situation {
     pub(super) fn of_move(
         &self,
         it: Move,
-        most: usize,
-        share: Option<ConnectionShare>,
+        bounds: Bounds,
         usage: &PoolUsage,
     ) -> PoolRecommendation {
         let (limit, to) = (self.limit(), it.to);
         let (evidence, expected) = match it.why {
             Why::TooMany => (
-                too_many(limit, most, share),
+                too_many(limit, bounds),
                 format!(
                     "no instance is refused a connection by the server for want of {} that this one holds",
                     limit - to
@@ -225,6 +232,7 @@ impl Situation {
             evidence,
             expected,
             is_applicable: true,
+            is_on_trial: it.why != Why::TooMany,
         }
     }
 
@@ -254,6 +262,7 @@ impl Situation {
             ),
             expected,
             is_applicable: true,
+            is_on_trial: false,
         })
     }
 
@@ -285,6 +294,7 @@ impl Situation {
             ),
             expected: "less waiting, for the same connections".to_owned(),
             is_applicable: true,
+            is_on_trial: true,
         })
     }
 
@@ -307,6 +317,7 @@ impl Situation {
                 brief(to)
             ),
             is_applicable: false,
+            is_on_trial: false,
         })
     }
 
@@ -328,11 +339,12 @@ impl Situation {
                 brief(to)
             ),
             is_applicable: false,
+            is_on_trial: false,
         })
     }
 }
 
-fn too_many(limit: usize, most: usize, share: Option<ConnectionShare>) -> String {
+fn too_many(limit: usize, Bounds { most, share }: Bounds) -> String {
     let Some(share) = share.filter(|it| it.connections <= most) else {
         return format!(
             "there may be {limit} connections, and {most} are the most that may be tuned to"

@@ -5,10 +5,10 @@
 //! step raises what is done (the throughput gradient); whether fewer would do as much, by halves. What was tried is
 //! remembered for a while, and not tried again.
 //!
-//! What is done is judged by Kleinrock's power, throughput over response time ("Power and Deterministic Rules
-//! of Thumb for Probabilistic Problems in Computer Communications", ICC 1979). Callers that come back when
-//! they have had their answer make more requests when these are quicker; others make as many as before, and
-//! wait less. Both raise the power.
+//! Callers that come back when they have had their answer make more requests when these are quicker: then
+//! throughput and response time tell the same. Others make as many as before, and wait less. So more connections
+//! are kept where both are better by a twentieth, or the response time alone by a tenth; that there is more
+//! to do proves nothing. Fewer are kept where neither is worse by more than a twentieth.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -16,16 +16,22 @@ use tokio::time::Instant;
 
 use super::super::usage::PoolUsage;
 
-/// How much more power more connections have to bring to be kept,
-const WORTH_MORE: f64 = 1.05;
-/// and what of the most that was seen fewer may cost.
-const WORTH_FEWER: f64 = 0.95;
+/// How many times better both have to be for more connections to be kept, throughput and response time,
+const BETTER: f64 = 1.05;
+/// or the latter alone, where about as much is done.
+const QUICKER: f64 = 1.1;
+/// What fewer have to keep of the best that was seen.
+const AS_GOOD: f64 = 0.95;
+/// What no step may leave of the throughput, even for a while.
+const ALARMING: f64 = 0.5;
+/// What part of the checkouts may be refused more often than before.
+const REFUSED: f64 = 0.01;
 /// Callers wait where they wait for so great a part of the time that connections are kept.
 const WAITING: u32 = 10;
 /// Fewer in use are no load for a server, and nothing is won by having fewer.
 const FEW: usize = 8;
 /// Checkouts that tell something.
-pub(super) const EVIDENCE: u64 = 50;
+pub(super) const EVIDENCE: u64 = 100;
 
 #[derive(Debug)]
 pub(super) struct Climb {
@@ -41,11 +47,14 @@ struct Record {
     at: Instant,
 }
 
-/// Throughput, and the response time, of the wait and the use.
+/// What is judged.
 #[derive(Clone, Copy, Debug)]
 struct Power {
     per_second: f64,
+    /// Of the wait and the use, in seconds.
     response: f64,
+    /// What part of the checkouts had no connection.
+    refused: f64,
 }
 
 /// What to try, and why.
@@ -67,18 +76,36 @@ pub(super) enum Why {
 
 impl Power {
     fn of(usage: &PoolUsage) -> Power {
+        #[expect(clippy::cast_precision_loss, reason = "nobody needs it to more digits")]
+        let refused = usage.refused as f64 / usage.checkouts.max(1) as f64;
         Power {
             per_second: usage.throughput,
             response: (usage.wait_mean + usage.hold_mean).as_secs_f64(),
+            refused,
         }
     }
 
-    /// How many times better than that, the throughput and the response time in equal parts.
-    fn over(self, other: Power) -> f64 {
+    /// How many times more is done than that, and how many times quicker. Nothing where more callers are
+    /// turned away.
+    fn over(self, other: Power) -> (f64, f64) {
         const LEAST: f64 = 1e-9;
-        let more = self.per_second.max(LEAST) / other.per_second.max(LEAST);
-        let quicker = other.response.max(LEAST) / self.response.max(LEAST);
-        (more * quicker).sqrt()
+        if self.refused > other.refused + REFUSED {
+            return (0.0, 0.0);
+        }
+        (
+            self.per_second.max(LEAST) / other.per_second.max(LEAST),
+            other.response.max(LEAST) / self.response.max(LEAST),
+        )
+    }
+
+    fn is_better_than(self, other: Power) -> bool {
+        let (more, quicker) = self.over(other);
+        more >= BETTER && quicker >= BETTER || more >= AS_GOOD && quicker >= QUICKER
+    }
+
+    fn is_as_good_as(self, other: Power) -> bool {
+        let (more, quicker) = self.over(other);
+        more >= AS_GOOD && quicker >= AS_GOOD
     }
 }
 
@@ -121,7 +148,7 @@ impl Climb {
             (waits && to > limit && !self.is_known(to, untried, now)).then_some(Move { to, why })
         };
         let fewer = |to: usize, untried: RangeInclusive<usize>| {
-            let (to, why) = (to.min(in_use).max(1), Why::Fewer);
+            let (to, why) = (to.max(1), Why::Fewer);
             (is_loaded && to < limit && !self.is_known(to, untried, now))
                 .then_some(Move { to, why })
         };
@@ -152,7 +179,7 @@ impl Climb {
         let (before, after) = (Power::of(from.1), Power::of(to.1));
         // Many small losses are a great one.
         let seen = self.records.iter().map(|it| it.power).chain([before]);
-        seen.into_iter().all(|it| after.over(it) >= WORTH_FEWER)
+        seen.into_iter().all(|it| after.is_as_good_as(it))
     }
 
     pub(super) fn forget(&mut self) {
@@ -167,14 +194,21 @@ impl Climb {
     }
 }
 
-/// Whether a pool that is used so does better by more than chance.
+/// Whether a pool that is used so does better than before.
 pub(super) fn is_worth_it(before: &PoolUsage, after: &PoolUsage) -> bool {
-    Power::of(after).over(Power::of(before)) >= WORTH_MORE
+    Power::of(after).is_better_than(Power::of(before))
+}
+
+/// Whether it does so badly that nobody should wait for more of it.
+pub(super) fn is_alarming(before: &PoolUsage, after: &PoolUsage) -> bool {
+    let (more, _) = Power::of(after).over(Power::of(before));
+    before.throughput > 0.0 && more < ALARMING
 }
 
 /// Whether callers wait for so long that it is worth a try to do something.
 pub(crate) fn waits(usage: &PoolUsage) -> bool {
-    !usage.wait_mean.is_zero() && usage.wait_mean * WAITING >= usage.hold_mean
+    let is_late = !usage.wait_mean.is_zero() && usage.wait_mean * WAITING >= usage.hold_mean;
+    is_late || Power::of(usage).refused > REFUSED
 }
 
 /// Connections that serve so many in use on average without much waiting: by the rule of square-root
@@ -224,11 +258,13 @@ mod tests {
             1_000.0 * knee.powf(-1.0 / f64::from(KNEE))
         }
 
-        fn usage(&self, limit: usize, noise: f64) -> PoolUsage {
-            let throughput = self.throughput(limit) * noise;
+        /// As it is measured, with noise in each measure.
+        fn usage(&self, limit: usize, mut noise: impl FnMut() -> f64) -> PoolUsage {
+            let exact = self.throughput(limit);
+            let throughput = exact * noise();
             let busy = self.callers.min(limit as f64);
             let seconds = Duration::from_secs_f64;
-            let wait = seconds((self.callers - busy).max(0.0) / throughput);
+            let wait = seconds((self.callers - busy).max(0.0) / exact * noise());
             PoolUsage {
                 time: Duration::from_secs(10),
                 checkouts: 10_000,
@@ -236,7 +272,7 @@ mod tests {
                 wait_mean: wait,
                 wait_p95: wait,
                 wait_p99: wait,
-                hold_mean: seconds(busy / throughput),
+                hold_mean: seconds(busy / exact * noise()),
                 in_use: busy,
                 ..PoolUsage::default()
             }
@@ -253,7 +289,7 @@ mod tests {
         let now = Instant::now();
         let mut climb = Climb::new(Duration::from_secs(60));
         for steps in 0..100 {
-            let before = model.usage(limit, noise());
+            let before = model.usage(limit, &mut noise);
             let Some(next) = climb.next(limit, most, &before, now) else {
                 return (limit, steps);
             };
@@ -263,7 +299,7 @@ mod tests {
                 continue;
             }
             climb.note(limit, &before, now);
-            let after = model.usage(next.to, noise());
+            let after = model.usage(next.to, &mut noise);
             if climb.is_better((limit, &before), (next.to, &after)) {
                 limit = next.to;
             }
@@ -303,7 +339,7 @@ mod tests {
         #[test]
         fn noise_does_not_mislead_it_much(model in models(), limit in 1_usize..90, seed in any::<u64>()) {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (found, steps) = search(&model, limit, 90, || 0.98 + 0.04 * random.f64());
+            let (found, steps) = search(&model, limit, 90, || 0.95 + 0.1 * random.f64());
             let share = model.throughput(found) / best(&model, 90);
             prop_assert!(steps <= 12, "{steps} steps");
             prop_assert!(share >= 0.85, "{share} by {found}");
@@ -321,13 +357,13 @@ mod tests {
             crowd: 0.0,
         };
         let mut climb = Climb::new(Duration::from_secs(60));
-        let usage = model.usage(4, 1.0);
+        let usage = model.usage(4, || 1.0);
         let more = Move {
             to: 8,
             why: Why::Waiting,
         };
         assert_eq!(climb.next(4, 90, &usage, now), Some(more));
-        climb.note(8, &model.usage(8, 1.0), now);
+        climb.note(8, &model.usage(8, || 1.0), now);
         let fewer = Move {
             to: 2,
             why: Why::Fewer,
@@ -376,13 +412,36 @@ mod tests {
             ..PoolUsage::default()
         };
         let climb = Climb::new(Duration::from_secs(60));
-        let is_better = |before, after| climb.is_better((4, &before), (8, &after));
-        assert!(is_better(usage(100, 10), usage(50, 10)));
-        assert!(!is_better(usage(1, 100), usage(0, 100)));
+        let more = |before, after| climb.is_better((4, &before), (8, &after));
+        let fewer = |before, after| climb.is_better((8, &before), (4, &after));
+        assert!(more(usage(100, 10), usage(50, 10)));
+        assert!(!more(usage(1, 100), usage(0, 100)));
         assert!(
-            !is_better(usage(50, 10), usage(0, 60)),
+            !more(usage(50, 10), usage(0, 60)),
             "it only waits elsewhere"
         );
+        assert!(fewer(usage(50, 10), usage(51, 10)));
+        assert!(!fewer(usage(50, 10), usage(60, 10)));
+        // That there is more to do, or less, is nobody's merit.
+        let times = |times: f64, usage: PoolUsage| PoolUsage {
+            throughput: times * usage.throughput,
+            ..usage
+        };
+        assert!(!more(usage(50, 10), times(1.5, usage(50, 10))));
+        assert!(!more(usage(50, 10), times(0.7, usage(20, 10))));
+        assert!(!fewer(usage(50, 10), times(0.7, usage(20, 10))));
+        assert!(!fewer(usage(50, 10), times(1.5, usage(70, 10))));
+        // Nor is it to turn callers away.
+        let refusing = PoolUsage {
+            checkouts: 1_000,
+            refused: 50,
+            ..usage(10, 10)
+        };
+        assert!(
+            waits(&refusing) && !more(usage(50, 10), refusing) && !fewer(usage(50, 10), refusing)
+        );
+        assert!(is_alarming(&usage(50, 10), &times(0.4, usage(50, 10))));
+        assert!(!is_alarming(&usage(50, 10), &times(0.6, usage(90, 10))));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How often the limit is looked at.
 pub(crate) const EVERY: Duration = Duration::from_millis(100);
+/// Connections that have to come back for a look to tell something.
+pub(crate) const LOOK: u64 = 20;
 /// Looks that the long average is made of: a minute's.
 const LONG: f64 = 600.0;
 /// How much longer than on average connections may be kept before the limit goes down.
@@ -35,8 +37,8 @@ impl Gradient {
         }
     }
 
-    /// The limit from now on, between the two, by how long connections were kept since the last look, on
-    /// average, and how many are in use.
+    /// The limit from now on, between the two, by how long half of the connections were kept at most since the last
+    /// look (what takes long now and then does not move that), and how many are in use.
     pub(crate) fn limit(
         &mut self,
         kept: Option<Duration>,

@@ -11,13 +11,15 @@ use tokio_postgres::{
 use super::super::run::Driver;
 
 /// The fewest of: what the server has, what the role may have and what the database may have, each less what
-/// others use of it; and how many instances there are. `-1` is no limit. An application name that begins
-/// like ours is another instance's. All roles see who is connected, but of other roles not by what name.
+/// others use of it; and how many instances there are. `-1` is no limit. Who is connected by what name all
+/// roles see; whether it is a client, of their own sessions alone.
 const QUESTION: &str = "\
     WITH peer AS (\
         SELECT usesysid, datid, coalesce(backend_type, 'client backend') AS kind, \
-            coalesce(starts_with(application_name, $1), false) AS is_ours, application_name \
-        FROM pg_stat_activity WHERE usesysid IS NOT NULL), \
+            left(application_name, length($2)) AS name, \
+            coalesce(starts_with(application_name, $1) \
+                AND substr(application_name, length($1) + 1) ~ '^[0-9a-f]{6}', false) AS is_ours \
+        FROM pg_stat_activity WHERE usesysid IS NOT NULL AND datid IS NOT NULL), \
     client AS (SELECT * FROM peer WHERE kind = 'client backend'), \
     free(allowed, others) AS (\
         SELECT current_setting('max_connections')::int8 \
@@ -31,7 +33,7 @@ const QUESTION: &str = "\
             (SELECT count(*) FROM client WHERE NOT is_ours AND datid = pg_database.oid) \
         FROM pg_database WHERE datname = current_database()) \
     SELECT allowed, others, \
-        (SELECT count(DISTINCT application_name) FROM client WHERE is_ours AND application_name <> $2) \
+        (SELECT count(DISTINCT name) FROM client WHERE is_ours AND name <> $2) \
     FROM free WHERE allowed >= 0 ORDER BY allowed - others LIMIT 1";
 
 /// The connections that a server has, and how many of them are fair to use.
@@ -46,7 +48,7 @@ pub struct ConnectionShare {
     /// Instances of this service that are connected now, this one included: those whose `application_name`
     /// differs from ours in what comes after the slash alone.
     pub instances: usize,
-    /// What this instance may open besides `size + max_overflow`: for shared reads, and to watch the servers.
+    /// What this instance has open besides `size + max_overflow`: for shared reads, and to watch the servers.
     pub besides: usize,
     /// What is left for `size + max_overflow`, when all instances have as much:
     /// `(allowed - others) / instances - besides`. Zero where `max_connections` is too small for all.

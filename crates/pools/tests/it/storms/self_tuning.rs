@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::join_all;
 use ruleiq_pools::{PoolManager, PostgresConfig, StepOutcome, TuningConfig};
 use ruleiq_query::{Queries as _, Read as _};
-use ruleiq_test_support::{OwnServers, PostgresSpec, Spec};
+use ruleiq_test_support::{OwnServers, PostgresSpec, Spec, eventually};
 use tokio::{
     task::JoinSet,
     time::{self, Instant, MissedTickBehavior},
@@ -169,7 +169,7 @@ impl Times {
                 settle: ms(500),
             },
             false => Times {
-                window: ms(200),
+                window: ms(500),
                 sweep: ms(50),
                 settle: ms(10),
             },
@@ -193,8 +193,11 @@ async fn tune(pools: &PoolManager, load: &Load, times: &Times, share: usize) -> 
     let limit = || stats(pools).size + stats(pools).max_overflow;
     let most_steps = if is_full() { 20 } else { 3 };
     let mut steps = 0;
-    time::sleep(times.window * 3 / 2).await;
     while steps < most_steps {
+        eventually(10 * times.window, || async {
+            pools.optimize_pools().await.unwrap().is_measured
+        })
+        .await;
         let Some(step) = pools.apply_optimization().await.unwrap() else {
             break;
         };
@@ -207,8 +210,6 @@ async fn tune(pools: &PoolManager, load: &Load, times: &Times, share: usize) -> 
         }
         assert!(limit() <= share, "{} connections of {share}", limit());
         println!("{:?} -> {:?}: {:?}", last.from, last.to, last.outcome);
-        // Until as much was seen of the settings that are in force.
-        time::sleep(times.window * 3 / 2).await;
     }
     assert!(load.good.load(Relaxed) > 0);
     (limit(), steps)
