@@ -195,13 +195,14 @@ impl PoolManager {
         }
     }
 
-    /// Applies the first recommendation of [`optimize_pools`](PoolManager::optimize_pools) that can be applied,
-    /// if there is one: one step, at most to twice or half of the connections, and never to more than the
-    /// server's fair share.
+    /// Measures anew and applies the first recommendation that can be applied, if there is one: one step, to twice
+    /// or half of the connections, and never to more than the server's fair share as it is now. What is more than
+    /// that share is given up in one step.
     ///
-    /// The step is on trial: it is measured for a window, and undone if the pool does no better with it. Until
-    /// then no other one is applied. Fewer connections are kept where they do as well. Calling this until it
-    /// answers none finds the settings for the present load.
+    /// A step is on trial: it is measured for a window, and undone if the pool does no better with it. Until
+    /// then no other one is applied. A step to fewer connections stays if the pool does as well. It answers none
+    /// where nothing is to be done, and also while too little was seen to tell: wait for
+    /// [`is_measured`](PoolOptimization::is_measured) first. It lasts until the process ends.
     ///
     /// # Errors
     ///

@@ -109,7 +109,7 @@ fn judge(stats: ResourceStats) -> Judged {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PoolOptimizing {
-    /// Whether to tell alone what should be another. Default: true.
+    /// Whether to tell what should change, and to change nothing. Default: true.
     #[serde(default = "yes")]
     dry_run: bool,
 }
@@ -117,19 +117,19 @@ pub(crate) struct PoolOptimizing {
 /// What the pool's settings should be, and what was set.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PoolOptimized {
-    /// The step that was applied, if one was: `from`, `to`, `before`, and `outcome`: `on_trial` until it was
-    /// measured, then `kept` or `undone` among the `steps`.
+    /// The step that was applied, if one was: `from`, `to`, `evidence`, `expected`, `before`, and `outcome`: `kept`, or
+    /// `on_trial` until it was judged, then `kept`, `undone` or `overruled` among the `steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     applied: Option<PoolStep>,
-    /// `usage`: how the pool was used lately. `is_measured`: whether that is for a whole window. `share`: what of the server's connections is fair. `recommendations`:
+    /// `usage`: how the pool was used lately. `is_measured`: whether that is for a whole window and 100 checkouts. `share`: what of the server's connections is fair. `recommendations`:
     /// each with `now`, `to`, `evidence`, `expected` and `is_applicable`. `steps`: what was applied lately.
     #[serde(flatten)]
     #[schema(value_type = Object)]
     optimization: PoolOptimization,
 }
 
-/// Tells what the settings of the database's pool should be, by how it is used. Applies the first of it, one step,
+/// Tells what settings of the database's pool should change, by how it is used. Applies the first of it, one step,
 /// if `dry_run` is `false`.
 ///
 /// A step is measured, and undone if the pool does no better with it. A cookie does not open this.

@@ -119,12 +119,11 @@ pub struct TuningConfig {
     /// For how long the use of the pool is measured, and each step that is applied. Default 10 s, at least
     /// 200 ms. The longer, the less it is misled by chance.
     pub window: Duration,
-    /// The most connections, of `size + max_overflow`, that are advised and applied. Default: a fair share of
-    /// the server's, whatever that is; where it is not known, what `size` and `max_overflow` are at first.
+    /// A bound for `size + max_overflow` besides the fair share, which it never raises. Default: none.
     pub max_connections: Option<NonZeroUsize>,
     /// Whether the number of connections that may be in use follows, between `size` and `size + max_overflow`,
     /// how long they are kept: fewer while the database is slower than it was, so that callers wait here and not
-    /// there. Default no.
+    /// there. Default no. While there are fewer, no other number of connections is advised.
     pub adaptive: bool,
 }
 

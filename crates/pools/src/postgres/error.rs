@@ -255,7 +255,7 @@ pub enum OptimizeError {
     #[error("the pool is closed")]
     Closed,
     /// The step before is being measured.
-    #[error("the step before is on trial: ask again when it was measured, in two windows")]
+    #[error("the step before is on trial: ask again when it was judged, within three windows")]
     OnTrial,
 }
 

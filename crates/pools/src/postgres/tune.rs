@@ -2,7 +2,7 @@
 
 use std::{
     panic::Location,
-    sync::{Arc, Weak},
+    sync::{Arc, MutexGuard, Weak},
     time::Duration,
 };
 
@@ -52,8 +52,7 @@ impl Pool {
             return Err(OptimizeError::Closed);
         }
         let share = self.share(call_site).await;
-        let situation = self.situation();
-        let mut tuner = self.tuner();
+        let (mut tuner, situation) = self.look();
         let bounds = self.bounds(&mut tuner, &situation, share);
         Ok(tuner.advise(Instant::now(), &situation, bounds))
     }
@@ -70,9 +69,8 @@ impl Pool {
             return Err(OptimizeError::OnTrial);
         }
         let share = self.share(call_site).await;
-        let situation = self.situation();
         let step = {
-            let mut tuner = self.tuner();
+            let (mut tuner, situation) = self.look();
             // Others may have asked meanwhile.
             if tuner.is_trying() {
                 return Err(OptimizeError::OnTrial);
@@ -129,23 +127,29 @@ impl Pool {
         time::timeout(SHARE, asking).await.ok()?
     }
 
-    fn situation(&self) -> Situation {
-        let limits = self.admission().limits();
+    /// How things are, which stay so while the tuner is held.
+    fn look(&self) -> (MutexGuard<'_, Tuner>, Situation) {
+        // It asks the tuners of the standbys' pools.
+        let standbys = self.cluster().and_then(|it| it.standbys());
         let pools = self.cluster().map_or_else(Vec::new, |it| it.pools());
         let longest = |pool: &Pool| {
             let held = pool.held().first().map(|it| it.held_for);
             held.max(Some(pool.totals().ever().hold_max))
         };
         let all = pools.iter().map(|it| longest(it)).chain([longest(self)]);
-        Situation {
+        let longest_hold = all.flatten().max().unwrap_or_default();
+        let tuner = self.tuner();
+        let limits = self.admission().limits();
+        let situation = Situation {
             size: limits.size,
             max_overflow: limits.max_overflow,
             timeout: self.timeout,
             statement_timeout: self.statement_timeout,
-            standbys: self.cluster().and_then(|it| it.standbys()),
+            standbys,
             permitted: self.stats().permitted,
-            longest_hold: all.flatten().max().unwrap_or_default(),
-        }
+            longest_hold,
+        };
+        (tuner, situation)
     }
 
     fn set(self: &Arc<Self>, setting: PoolSetting) {

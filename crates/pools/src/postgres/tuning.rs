@@ -134,14 +134,16 @@ impl Tuner {
         let (before, after) = (step.before, of(step.to, seen));
         let is_measured = after.time >= self.window && after.checkouts >= EVIDENCE;
         // Nobody has to suffer for as long as it takes to be sure.
-        let is_worse = after.time >= self.window * ALARM / SAMPLES && is_alarming(&before, &after);
+        let is_worse = after.time >= self.window * ALARM / SAMPLES
+            && is_alarming(&before, (limit(step.to), &after));
         if !is_measured && !is_worse && now < trial.until {
             return None;
         }
         self.trial = None;
         let is_kept = is_measured && !is_worse && judge(&mut self.climb, step, after);
         if let Some(limit) = limit(step.to) {
-            self.climb.note(limit, &after, now);
+            let usage = Some(&after).filter(|_| is_measured);
+            self.climb.note(limit, usage, now);
         }
         step.after = (is_measured || is_worse).then_some(after);
         step.outcome = match is_kept {
@@ -167,8 +169,8 @@ impl Tuner {
         bounds: Bounds,
     ) -> PoolOptimization {
         let usage = self.usage(situation.limit());
-        // What is on trial is not told twice, and what was not seen for a window tells nothing.
-        let is_seen = usage.time >= self.window;
+        // What is on trial is not told twice, and what was not seen for a window, or often, tells nothing.
+        let is_seen = usage.time >= self.window && usage.checkouts >= EVIDENCE;
         let is_free = self.trial.is_none();
         // While fewer are permitted than there may be, more of these would change nothing.
         let is_judged = is_seen && situation.permitted.is_none();
@@ -201,9 +203,10 @@ impl Tuner {
     fn has_sized(&self, now: Instant) -> bool {
         let is_fresh =
             |began: Instant| now.saturating_duration_since(began) <= self.window * REMEMBERED;
-        self.steps
-            .iter()
-            .any(|(began, step)| limit(step.from) == limit(step.to) && is_fresh(*began))
+        self.steps.iter().any(|(began, step)| {
+            let is_size = limit(step.from).is_some() && limit(step.from) == limit(step.to);
+            is_size && is_fresh(*began)
+        })
     }
 
     /// Whether the same was undone a while ago.
@@ -226,11 +229,13 @@ impl Tuner {
         let seen = self.seen();
         let is_on_trial = it.is_on_trial;
         if is_on_trial && let Some(limit) = limit(it.now) {
-            self.climb.note(limit, &seen.own, now);
+            self.climb.note(limit, Some(&seen.own), now);
         }
         let step = PoolStep {
             from: it.now,
             to: it.to,
+            evidence: it.evidence.clone(),
+            expected: it.expected.clone(),
             outcome: match is_on_trial {
                 true => StepOutcome::OnTrial,
                 false => StepOutcome::Kept,
@@ -298,7 +303,7 @@ impl Tuner {
 fn judge(climb: &mut Climb, step: &PoolStep, after: PoolUsage) -> bool {
     match (limit(step.from), limit(step.to)) {
         (Some(from), Some(to)) => climb.is_better((from, &step.before), (to, &after)),
-        _ => is_worth_it(&step.before, &after),
+        (from, to) => is_worth_it((from, &step.before), (to, &after)),
     }
 }
 
@@ -484,7 +489,8 @@ mod tests {
         let verdict = loop {
             pool.now += every;
             if pool.tuner.is_due(pool.now) {
-                let totals = pool.usage.totals(Duration::ZERO);
+                // All are out, and none comes back.
+                let totals = pool.usage.totals(4 * (pool.now - began));
                 if let Some(verdict) = pool.tuner.sample(pool.now, totals.clone(), totals) {
                     break verdict;
                 }

@@ -52,31 +52,30 @@ pub struct PoolUsage {
     pub time: Duration,
     /// Checkouts that ended then, with a connection or without.
     pub checkouts: u64,
-    /// Of these, those that had none: their time ran out, their callers went, too many waited, or none could be
-    /// opened.
+    /// Checkouts without: their time ran out, their callers went, too many waited, or none could be opened.
     pub refused: u64,
-    /// Connections that came back, per second.
+    /// Connections that came back per second: checkouts, not statements.
     pub throughput: f64,
-    /// How long a checkout waited that had a connection, on average,
+    /// The mean wait of those that had a connection.
     #[serde(rename = "wait_mean_seconds", serialize_with = "seconds")]
     pub wait_mean: Duration,
-    /// and at most, but for a twentieth of them. At most a quarter too long, as are the next ones.
+    /// The 95th percentile of the wait, at most a quarter too long.
     #[serde(rename = "wait_p95_seconds", serialize_with = "seconds")]
     pub wait_p95: Duration,
-    /// Or for a hundredth.
+    /// The 99th percentile of the wait, at most a quarter too long.
     #[serde(rename = "wait_p99_seconds", serialize_with = "seconds")]
     pub wait_p99: Duration,
-    /// How long a connection was kept, on average,
+    /// The mean time that a connection was kept.
     #[serde(rename = "hold_mean_seconds", serialize_with = "seconds")]
     pub hold_mean: Duration,
-    /// at most, but for a twentieth of the times,
+    /// The 95th percentile of that time, at most a quarter too long.
     #[serde(rename = "hold_p95_seconds", serialize_with = "seconds")]
     pub hold_p95: Duration,
-    /// and at most.
+    /// The longest time that a connection was kept which has come back, at most a quarter too long.
     #[serde(rename = "hold_max_seconds", serialize_with = "seconds")]
     pub hold_max: Duration,
-    /// Connections in use at a time, on average: with those that are still out, `throughput * hold_mean` (Little's law,
-    /// L = λ W).
+    /// Connections in use at a time, on average. Without those that have not come back it is
+    /// `throughput * hold_mean` (Little's law, L = λ W).
     pub in_use: f64,
 }
 

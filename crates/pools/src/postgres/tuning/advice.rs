@@ -31,20 +31,21 @@ const SHARE_STEP: f64 = 0.25;
 pub struct PoolOptimization {
     /// How the pool was used lately.
     pub usage: PoolUsage,
-    /// Whether that is for a whole window, with the settings that are in force. Before, only what has to be is
-    /// advised.
+    /// Whether that is for a whole window with the settings that are in force, and at least 100 checkouts. Before,
+    /// nothing is advised but to give up what is more than a fair share.
     pub is_measured: bool,
     /// What it may have of the server. None where a pooler stands between, or where the server did not say in
-    /// time: then no more connections are advised than there were at first.
+    /// time. Then no more connections are advised than it said last, or else than there were at first, unless there
+    /// are more already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<ConnectionShare>,
-    /// What should be another, the most important first. None where all is well, or too little was measured.
+    /// What should change, the most important first. Those about time-outs stay until somebody changes them.
     pub recommendations: Vec<PoolRecommendation>,
     /// What was applied lately, the last one last.
     pub steps: Vec<PoolStep>,
 }
 
-/// A setting that should be another.
+/// A setting that should change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct PoolRecommendation {
@@ -102,6 +103,10 @@ pub struct PoolStep {
     pub from: PoolSetting,
     /// What it was set to.
     pub to: PoolSetting,
+    /// What was measured, and what followed from it.
+    pub evidence: String,
+    /// What that should change.
+    pub expected: String,
     /// What came of it.
     pub outcome: StepOutcome,
     /// How the pool was used before.
@@ -120,7 +125,7 @@ pub enum StepOutcome {
     OnTrial,
     /// It stays.
     Kept,
-    /// It was no better, and all is as before.
+    /// It was no better, or too little was seen of it (`after` is none then), and all is as before.
     Undone,
     /// Somebody has set other limits meanwhile, which stay.
     Overruled,
@@ -331,7 +336,8 @@ impl Situation {
             },
             to: PoolSetting::StatementTimeout { limit: Some(to) },
             evidence: format!(
-                "no connection was kept for longer than {} since the pool was built",
+                "no connection was kept for longer than {} since the process began: look to it that this covers the \
+                 slowest report or migration",
                 brief(self.longest_hold)
             ),
             expected: format!(

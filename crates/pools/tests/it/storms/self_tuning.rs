@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::join_all;
 use ruleiq_pools::{PoolManager, PostgresConfig, StepOutcome, TuningConfig};
 use ruleiq_query::{Queries as _, Read as _};
-use ruleiq_test_support::{OwnServers, PostgresSpec, Spec, eventually};
+use ruleiq_test_support::{OwnServers, PostgresSpec, Spec};
 use tokio::{
     task::JoinSet,
     time::{self, Instant, MissedTickBehavior},
@@ -194,10 +194,10 @@ async fn tune(pools: &PoolManager, load: &Load, times: &Times, share: usize) -> 
     let most_steps = if is_full() { 20 } else { 3 };
     let mut steps = 0;
     while steps < most_steps {
-        eventually(10 * times.window, || async {
-            pools.optimize_pools().await.unwrap().is_measured
-        })
-        .await;
+        let patience = Instant::now() + 5 * times.window;
+        while !pools.optimize_pools().await.unwrap().is_measured && Instant::now() < patience {
+            time::sleep(times.window / 10).await;
+        }
         let Some(step) = pools.apply_optimization().await.unwrap() else {
             break;
         };
