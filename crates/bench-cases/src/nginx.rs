@@ -48,7 +48,7 @@ impl Nginx {
         let program = PROGRAMS.into_iter().map(Path::new).find(|it| it.is_file());
         let program = program.filter(|_| Path::new(BROTLI).is_file());
         let program = program.ok_or_else(|| {
-            let what = "no nginx with its brotli module is installed: install Debian's \
+            let what = "nginx with its brotli module is not installed: install Debian's \
                         `nginx-light` and `libnginx-mod-http-brotli-filter`";
             Fault::Failed(what.to_owned())
         })?;
