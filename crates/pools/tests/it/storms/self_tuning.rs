@@ -311,7 +311,7 @@ impl Contest {
         let fixed = pool_of(&self.config, best).await;
         // Turn by turn, whatever else the machine does.
         let (mut ours, mut theirs) = (0.0, 0.0);
-        for _ in 0..4 {
+        for _ in 0..if is_full() { 8 } else { 2 } {
             ours += self.goodput(&pools).await;
             theirs += self.goodput(&fixed).await;
         }
