@@ -136,7 +136,9 @@ impl Pool {
                 Ok(Session::new(connection, place, call_site))
             }
             Err(error) => {
-                self.usage().refused();
+                if is_for_want_of_connections(&error) {
+                    self.usage().refused();
+                }
                 if let Some(why) = failure(&error) {
                     counters.checkout_failed(why);
                 }
@@ -319,6 +321,17 @@ impl Drop for Queued<'_> {
             drop(caller);
         }
     }
+}
+
+/// Whether more connections, or quicker ones, would have helped.
+fn is_for_want_of_connections(error: &CheckoutError) -> bool {
+    matches!(
+        error,
+        CheckoutError::Shed { .. }
+            | CheckoutError::TimedOut { .. }
+            | CheckoutError::TooManyWaiting { .. }
+            | CheckoutError::DeadlinePassed { standing: Some(_) }
+    )
 }
 
 fn failure(error: &CheckoutError) -> Option<CheckoutFailure> {

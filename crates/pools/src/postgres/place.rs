@@ -52,6 +52,8 @@ impl Place {
         if self.stage == Stage::CheckedOut {
             self.stage = Stage::Closing;
             self.pool.admission().discard(self.class);
+            // Another one may be had in its place.
+            self.pool.serve();
         }
     }
 

@@ -35,7 +35,7 @@ use super::{
     reader::Multiplexer,
     ready::Ready,
     tune,
-    tuning::Tuner,
+    tuning::{Tuner, Verdict},
     usage::{Totals, Usage},
 };
 use crate::{BuildError, ConnectionBudget, ResourceStats, StatementCacheStats};
@@ -216,7 +216,7 @@ impl Pool {
     }
 
     /// Gives whoever waits what there is by now, and opens what there may be.
-    fn serve(self: &Arc<Self>) {
+    pub(super) fn serve(self: &Arc<Self>) {
         let mut shed = Vec::new();
         let (served, opening) = {
             let mut admission = self.admission();
@@ -248,6 +248,7 @@ impl Pool {
                     false => Discard::Overflow,
                 };
                 self.end_spares(1, why);
+                self.serve();
             }
         }
     }
@@ -271,8 +272,11 @@ impl Pool {
         let mut tuner = self.tuner();
         self.set_limits(size, max_overflow)?;
         let overruled = tuner.overrule(Instant::now());
+        if let Some(setting) = overruled.and_then(|it| it.undo) {
+            self.set(setting);
+        }
         drop(tuner);
-        if let Some(outcome) = overruled {
+        if let Some(Verdict { outcome, .. }) = overruled {
             self.engine.counters.tuned(outcome);
         }
         Ok(())
@@ -307,7 +311,7 @@ impl Pool {
         &self.usage
     }
 
-    /// Never held across a wait. The only lock that may be taken while it is held is admission's.
+    /// Never held across a wait. Nothing that is called while it is held takes it again, or that of a standby's pool.
     pub(super) fn tuner(&self) -> MutexGuard<'_, Tuner> {
         // Nothing panics while it is held but an allocation.
         self.tuner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -317,10 +321,12 @@ impl Pool {
         self.built_for
     }
 
-    /// Connections of this instance's that are open now besides the pool's: readers', and one that asks what
-    /// the server is.
+    /// Connections of this instance's besides the pool's: all that readers may open, where there are any, and one
+    /// that asks what the server is.
     pub(super) fn besides(&self) -> usize {
-        self.multiplexer.stats().connections + usize::from(self.cluster.is_some())
+        let is_shared = self.multiplexer.stats().connections > 0;
+        let readers = is_shared.then(|| self.multiplexer.most_connections());
+        readers.unwrap_or(0) + usize::from(self.cluster.is_some())
     }
 
     /// How this pool has been used up to now.

@@ -32,6 +32,10 @@ impl Pool {
         let verdict = {
             // Until it is set back, nobody else sets anything.
             let mut tuner = self.tuner();
+            // What was counted may be of other settings by now.
+            if !tuner.is_due(now) {
+                return;
+            }
             let verdict = tuner.sample(now, own, all);
             if let Some(setting) = verdict.and_then(|it| it.undo) {
                 self.set(setting);
@@ -152,7 +156,7 @@ impl Pool {
         (tuner, situation)
     }
 
-    fn set(self: &Arc<Self>, setting: PoolSetting) {
+    pub(super) fn set(self: &Arc<Self>, setting: PoolSetting) {
         match setting {
             PoolSetting::Connections { size, max_overflow } => {
                 if let Err(error) = self.set_limits(size, max_overflow) {

@@ -255,17 +255,18 @@ impl Tuner {
         step
     }
 
-    /// Somebody else has set the limits. What has become of a step that did so and was on trial?
-    pub(crate) fn overrule(&mut self, now: Instant) -> Option<StepOutcome> {
+    /// Somebody else has set the limits. What has become of a step that was on trial? One of theirs stays as they
+    /// have set it.
+    pub(crate) fn overrule(&mut self, now: Instant) -> Option<Verdict> {
         self.climb.forget();
         self.settle(now);
+        self.trial.take()?;
         let (_, step) = self.steps.back_mut()?;
-        if self.trial.is_none() || limit(step.to).is_none() {
-            return None;
-        }
-        self.trial = None;
         step.outcome = StepOutcome::Overruled;
-        Some(step.outcome)
+        Some(Verdict {
+            outcome: step.outcome,
+            undo: limit(step.to).is_none().then_some(step.from),
+        })
     }
 
     /// How the pool is used, which may have so many connections.
@@ -524,7 +525,11 @@ mod tests {
         let mut pool = Pool::new(2, 0);
         pool.used(2, 2_000, 9 * MS, 10 * MS);
         pool.apply();
-        assert_eq!(pool.tuner.overrule(pool.now), Some(StepOutcome::Overruled));
+        let overruled = Verdict {
+            outcome: StepOutcome::Overruled,
+            undo: None,
+        };
+        assert_eq!(pool.tuner.overrule(pool.now), Some(overruled));
         assert_eq!(pool.tuner.overrule(pool.now), None);
         assert_eq!(pool.last().outcome, StepOutcome::Overruled);
         assert_eq!(pool.used(4, 2_000, 9 * MS, 10 * MS), None);

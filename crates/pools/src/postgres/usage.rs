@@ -50,9 +50,9 @@ pub struct PoolUsage {
     /// How long that was.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub time: Duration,
-    /// Checkouts that ended then, with a connection or without.
+    /// Checkouts that ended then: with a connection, or for want of one.
     pub checkouts: u64,
-    /// Checkouts without: their time ran out, their callers went, too many waited, or none could be opened.
+    /// Those for want of one: their time ran out, their callers went, or too many waited.
     pub refused: u64,
     /// Connections that came back per second: checkouts, not statements.
     pub throughput: f64,

@@ -28,7 +28,7 @@ const AS_GOOD: f64 = 0.95;
 /// What no step may leave of the throughput, even for a while.
 const ALARMING: f64 = 0.5;
 /// What part of the checkouts may be refused more often than before.
-const REFUSED: f64 = 0.01;
+const REFUSED: f64 = 0.05;
 /// Callers wait where they wait for so great a part of the time that connections are kept.
 const WAITING: u32 = 10;
 /// Fewer in use are no load for a server, and nothing is won by having fewer.
@@ -204,7 +204,8 @@ pub(super) fn is_worth_it(
     after: (Option<usize>, &PoolUsage),
 ) -> bool {
     let (more, quicker) = Power::of(after.1).over(Power::of(before.1));
-    let does_more = more >= BETTER && (is_saturated(before) || quicker >= BETTER);
+    let was_bound = before.0.is_some() && is_saturated(before);
+    let does_more = more >= BETTER && (was_bound || quicker >= BETTER);
     // Where connections are left, nothing but the callers makes it less.
     let is_quicker = quicker >= QUICKER && (more >= AS_GOOD || !is_saturated(after));
     does_more || is_quicker
@@ -212,8 +213,7 @@ pub(super) fn is_worth_it(
 
 /// Whether it does so badly that nobody should wait for more of it.
 pub(super) fn is_alarming(before: &PoolUsage, after: (Option<usize>, &PoolUsage)) -> bool {
-    let (more, _) = Power::of(after.1).over(Power::of(before));
-    before.throughput > 0.0 && more < ALARMING && is_saturated(after)
+    after.1.throughput < ALARMING * before.throughput && is_saturated(after)
 }
 
 /// Whether all connections are in use.
@@ -468,7 +468,7 @@ mod tests {
         // Nor is it to turn callers away.
         let refusing = PoolUsage {
             checkouts: 1_000,
-            refused: 50,
+            refused: 100,
             ..usage(10, 10)
         };
         assert!(

@@ -48,7 +48,8 @@ pub struct ConnectionShare {
     /// Instances of this service that are connected now, this one included: those whose `application_name`
     /// differs from ours in what comes after the slash alone.
     pub instances: usize,
-    /// What this instance has open besides `size + max_overflow`: for shared reads, and to watch the servers.
+    /// What this instance opens besides `size + max_overflow`: for shared reads, where there are any, and to watch the
+    /// servers.
     pub besides: usize,
     /// What is left for `size + max_overflow`, when all instances have as much:
     /// `(allowed - others) / instances - besides`. Zero where `max_connections` is too small for all.
