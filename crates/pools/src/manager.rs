@@ -196,7 +196,7 @@ impl PoolManager {
     }
 
     /// Measures anew and applies the first recommendation that can be applied, if there is one: one step, to twice
-    /// or half of the connections, and never to more than the server's fair share as it is now. What is more than
+    /// or half of the connections, or to four times as many where twice were about as good, and never to more than the server's fair share as it is now. What is more than
     /// that share is given up in one step.
     ///
     /// A step is on trial: it is measured for a window, and undone if the pool does no better with it. Until

@@ -451,7 +451,13 @@ mod tests {
         assert_eq!(verdict.outcome, StepOutcome::Undone);
         assert_eq!(verdict.undo, Some(step.from));
         pool.set(step.from);
-        // Then whether fewer do as well.
+        // They were as good: then whether more of them are better,
+        pool.used(2, 4_000, 90 * MS, 10 * MS);
+        pool.apply();
+        assert_eq!(pool.situation.limit(), 16);
+        let verdict = pool.used(2, 4_000, 60 * MS, 40 * MS).unwrap();
+        pool.set(verdict.undo.unwrap());
+        // and whether fewer do as well.
         pool.used(2, 4_000, 90 * MS, 10 * MS);
         pool.apply();
         assert_eq!(pool.situation.limit(), 2);

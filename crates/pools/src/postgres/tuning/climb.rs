@@ -151,8 +151,12 @@ impl Climb {
             (is_loaded && to < limit && !self.is_known(to, untried, now))
                 .then_some(Move { to, why })
         };
-        // Twice as many, or half, where none of those between was tried; what is best may lie between.
+        // Twice as many, or half, where none of those between was tried; what is best may lie between. Where twice
+        // as many were about as good, more of them may still be better by more than chance.
+        let is_level = self.did_as_well(limit + 1..=double, usage, now);
+        let quadruple = double.saturating_mul(2);
         more(double, limit + 1..=double)
+            .or_else(|| more(quadruple, double + 1..=quadruple).filter(|_| is_level))
             .or_else(|| fewer(limit / 2, limit / 2..=limit - 1))
             .or_else(|| more(limit.saturating_mul(7) / 5, limit + 1..=double - 1))
             .or_else(|| fewer(limit * 5 / 7, limit / 2 + 1..=limit - 1))
@@ -190,10 +194,24 @@ impl Climb {
         self.records.clear();
     }
 
+    /// Whether one of these was tried and did as well as this.
+    fn did_as_well(&self, limits: RangeInclusive<usize>, usage: &PoolUsage, now: Instant) -> bool {
+        let mut tried = self.fresh(now).filter(|it| limits.contains(&it.limit));
+        tried.any(|it| {
+            it.power
+                .is_some_and(|power| power.is_as_good_as(Power::of(usage)))
+        })
+    }
+
+    fn fresh(&self, now: Instant) -> impl Iterator<Item = &Record> {
+        let is_fresh =
+            move |it: &&Record| now.saturating_duration_since(it.at) <= self.remembered_for;
+        self.records.iter().filter(is_fresh)
+    }
+
     /// Whether that was tried, or one of these.
     fn is_known(&self, limit: usize, limits: RangeInclusive<usize>, now: Instant) -> bool {
-        let is_fresh = |it: &Record| now.saturating_duration_since(it.at) <= self.remembered_for;
-        let mut records = self.records.iter().filter(|it| is_fresh(it));
+        let mut records = self.fresh(now);
         records.any(|it| it.limit == limit || limits.contains(&it.limit))
     }
 }
@@ -385,6 +403,9 @@ mod tests {
         };
         assert_eq!(climb.next(4, 90, &usage, now), Some(more));
         climb.note(8, Some(&model.usage(8, || 1.0)), now);
+        // They were as good: there may be something behind them.
+        assert_eq!(climb.next(4, 90, &usage, now).map(|it| it.to), Some(16));
+        climb.note(16, Some(&model.usage(16, || 1.0)), now);
         let fewer = Move {
             to: 2,
             why: Why::Fewer,
