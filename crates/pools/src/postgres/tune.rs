@@ -137,25 +137,30 @@ impl Pool {
         let standbys = self.cluster().and_then(|it| it.standbys());
         let pools = self.cluster().map_or_else(Vec::new, |it| it.pools());
         let longest = |pool: &Pool| {
-            let held = pool.held().first().map(|it| it.held_for);
-            held.max(Some(pool.totals().ever().hold_max))
+            let held = pool.held();
+            let back = pool.totals().ever().hold_max;
+            held.first().map_or(back, |it| it.held_for.max(back))
         };
-        let all = pools.iter().map(|it| longest(it)).chain([longest(self)]);
-        let longest_hold = all.flatten().max().unwrap_or_default();
+        let all = pools.iter().map(|pool| longest(pool));
+        let longest_hold = all.fold(longest(self), Duration::max);
         let tuner = self.tuner();
-        let limits = self.admission().limits();
+        let (limits, permitted) = {
+            let admission = self.admission();
+            (admission.limits(), admission.permitted())
+        };
         let situation = Situation {
             size: limits.size,
             max_overflow: limits.max_overflow,
             timeout: self.timeout,
             statement_timeout: self.statement_timeout,
             standbys,
-            permitted: self.stats().permitted,
+            permitted: (permitted < limits.connections()).then_some(permitted),
             longest_hold,
         };
         (tuner, situation)
     }
 
+    /// Sets what a step has, or had. What cannot be set stays, and the log tells.
     pub(super) fn set(self: &Arc<Self>, setting: PoolSetting) {
         match setting {
             PoolSetting::Connections { size, max_overflow } => {

@@ -148,7 +148,10 @@ async fn a_step_is_tried_and_judged() {
         pools.resize(2, 2).unwrap();
         let steps = pools.optimize_pools().await.unwrap().steps;
         assert_eq!(steps.last().unwrap().outcome, StepOutcome::Overruled);
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        eventually(PATIENCE, || async {
+            pools.optimize_pools().await.unwrap().is_measured
+        })
+        .await;
         assert_eq!((stats(&pools).size, stats(&pools).max_overflow), (2, 2));
         is_over.store(true, Relaxed);
     };

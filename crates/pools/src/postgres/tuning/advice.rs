@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Bounds,
-    climb::{EVIDENCE, Move, Why, staffing, waits},
+    climb::{Move, Why, staffing, waits},
     share::ConnectionShare,
 };
 use crate::{
@@ -160,7 +160,7 @@ impl Situation {
         self.size + self.max_overflow
     }
 
-    pub(super) fn connections(&self) -> PoolSetting {
+    fn connections(&self) -> PoolSetting {
         PoolSetting::Connections {
             size: self.size,
             max_overflow: self.max_overflow,
@@ -245,7 +245,7 @@ impl Situation {
     pub(super) fn size(&self, usage: &PoolUsage) -> Option<PoolRecommendation> {
         let to = staffing(usage.in_use).min(self.limit());
         let is_far = to > self.size.saturating_mul(2) || to < self.size.div_ceil(2);
-        if usage.checkouts < EVIDENCE || !is_far {
+        if !is_far {
             return None;
         }
         let expected = match to > self.size {
@@ -307,7 +307,7 @@ impl Situation {
     pub(super) fn timeout(&self, usage: &PoolUsage) -> Option<PoolRecommendation> {
         let to = round_up(usage.wait_p99 * TIMES).max(SHORTEST_TIMEOUT);
         let is_far = self.timeout > to * 2;
-        (usage.checkouts >= EVIDENCE && waits(usage) && is_far).then(|| PoolRecommendation {
+        (waits(usage) && is_far).then(|| PoolRecommendation {
             now: PoolSetting::Timeout {
                 limit: self.timeout,
             },
@@ -327,10 +327,10 @@ impl Situation {
     }
 
     /// How long statements run.
-    pub(super) fn statement_timeout(&self, usage: &PoolUsage) -> Option<PoolRecommendation> {
+    pub(super) fn statement_timeout(&self) -> Option<PoolRecommendation> {
         let to = round_up(self.longest_hold * TIMES).max(SHORTEST_STATEMENT);
         let is_far = self.statement_timeout.is_none_or(|it| it > to * 2);
-        (usage.checkouts >= EVIDENCE && is_far).then(|| PoolRecommendation {
+        is_far.then(|| PoolRecommendation {
             now: PoolSetting::StatementTimeout {
                 limit: self.statement_timeout,
             },

@@ -1,8 +1,8 @@
 //! Which number of connections serves best: a search that tries.
 //!
 //! Little's law tells how many are in use, not how many there should be: where all are in use, it tells the
-//! limit itself. Whether more would do more is seen by trying, twice as many at a time, as long as each
-//! step raises what is done (the throughput gradient); whether fewer would do as much, by halves. What was tried is
+//! limit itself. Whether more would do more is seen by trying, twice as many at a time (four times where twice
+//! were about as good), as long as each step raises what is done (the throughput gradient); whether fewer would do as much, by halves. What was tried is
 //! remembered for a while, and not tried again.
 //!
 //! Callers that come back when they have had their answer make more requests when these are quicker: then
@@ -47,13 +47,13 @@ pub(super) struct Climb {
 struct Record {
     limit: usize,
     /// None where too little was seen to tell.
-    power: Option<Power>,
+    score: Option<Score>,
     at: Instant,
 }
 
 /// What is judged.
 #[derive(Clone, Copy, Debug)]
-struct Power {
+struct Score {
     per_second: f64,
     /// Of the wait and the use, in seconds.
     response: f64,
@@ -78,11 +78,11 @@ pub(super) enum Why {
     Fewer,
 }
 
-impl Power {
-    fn of(usage: &PoolUsage) -> Power {
+impl Score {
+    fn of(usage: &PoolUsage) -> Score {
         #[expect(clippy::cast_precision_loss, reason = "nobody needs it to more digits")]
         let refused = usage.refused as f64 / usage.checkouts.max(1) as f64;
-        Power {
+        Score {
             per_second: usage.throughput,
             response: (usage.wait_mean + usage.hold_mean).as_secs_f64(),
             refused,
@@ -91,7 +91,7 @@ impl Power {
 
     /// How many times more is done than that, and how many times quicker. Nothing where more callers are
     /// turned away.
-    fn over(self, other: Power) -> (f64, f64) {
+    fn over(self, other: Score) -> (f64, f64) {
         const LEAST: f64 = 1e-9;
         if self.refused > other.refused + REFUSED {
             return (0.0, 0.0);
@@ -102,7 +102,7 @@ impl Power {
         )
     }
 
-    fn is_as_good_as(self, other: Power) -> bool {
+    fn is_as_good_as(self, other: Score) -> bool {
         let (more, quicker) = self.over(other);
         more >= AS_GOOD && quicker >= AS_GOOD
     }
@@ -169,7 +169,7 @@ impl Climb {
         self.records.retain(|it| it.limit != limit && !is_old(it));
         self.records.push(Record {
             limit,
-            power: usage.map(Power::of),
+            score: usage.map(Score::of),
             at: now,
         });
     }
@@ -180,12 +180,12 @@ impl Climb {
             let (limit_before, limit_after) = (Some(from.0), Some(to.0));
             return is_worth_it((limit_before, from.1), (limit_after, to.1));
         }
-        let (before, after) = (Power::of(from.1), Power::of(to.1));
+        let (before, after) = (Score::of(from.1), Score::of(to.1));
         // Many small losses are a great one.
         let seen = self
             .records
             .iter()
-            .filter_map(|it| it.power)
+            .filter_map(|it| it.score)
             .chain([before]);
         seen.into_iter().all(|it| after.is_as_good_as(it))
     }
@@ -198,8 +198,8 @@ impl Climb {
     fn did_as_well(&self, limits: RangeInclusive<usize>, usage: &PoolUsage, now: Instant) -> bool {
         let mut tried = self.fresh(now).filter(|it| limits.contains(&it.limit));
         tried.any(|it| {
-            it.power
-                .is_some_and(|power| power.is_as_good_as(Power::of(usage)))
+            it.score
+                .is_some_and(|score| score.is_as_good_as(Score::of(usage)))
         })
     }
 
@@ -221,7 +221,7 @@ pub(super) fn is_worth_it(
     before: (Option<usize>, &PoolUsage),
     after: (Option<usize>, &PoolUsage),
 ) -> bool {
-    let (more, quicker) = Power::of(after.1).over(Power::of(before.1));
+    let (more, quicker) = Score::of(after.1).over(Score::of(before.1));
     let was_bound = before.0.is_some() && is_saturated(before);
     let does_more = more >= BETTER && (was_bound || quicker >= BETTER);
     // Where connections are left, nothing but the callers makes it less.
@@ -247,7 +247,7 @@ fn is_saturated((limit, usage): (Option<usize>, &PoolUsage)) -> bool {
 /// Whether callers wait for so long that it is worth a try to do something.
 pub(crate) fn waits(usage: &PoolUsage) -> bool {
     let is_late = !usage.wait_mean.is_zero() && usage.wait_mean * WAITING >= usage.hold_mean;
-    is_late || Power::of(usage).refused > REFUSED
+    is_late || Score::of(usage).refused > REFUSED
 }
 
 /// Connections that serve so many in use on average without much waiting: by the rule of square-root
