@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    DroppableIndex, IndexDefinition, Unplanned,
+    DroppableIndex, IndexDefinition, Trial, Unplanned,
     advise::Searched,
     candidates::Rule,
     catalogue::Table,
@@ -59,6 +59,9 @@ pub struct Advice {
     pub elapsed_ms: u64,
     /// Whether nothing better was in sight at the end; otherwise a limit was reached.
     pub is_complete: bool,
+    /// What running the statements has shown, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 /// An index to make.
@@ -245,7 +248,35 @@ impl Advice {
             statements,
             unplanned: searched.unplanned,
             hidden: searched.hidden,
+            trial: None,
         }
+    }
+
+    /// The advice after a trial: without the indexes that it has discarded, and with the costs of the plans
+    /// that it has seen. What each index that is left saves is still as it was found with all of them.
+    #[must_use]
+    pub fn tried(mut self, trial: Trial) -> Advice {
+        let is_left = |name: &str| !trial.discarded.iter().any(|it| it.name == name);
+        self.indexes.retain(|it| is_left(&it.name));
+        self.untested.retain(|it| is_left(&it.name));
+        if !trial.discarded.is_empty() {
+            // What no plan missed may be missed now.
+            let serves = |by: &Option<String>| by.as_deref().is_some_and(is_left);
+            self.replaced.retain(|it| serves(&it.by));
+        }
+        for statement in &mut self.statements {
+            let tried = trial.statements.iter();
+            if let Some(it) = tried.into_iter().find(|it| it.name == statement.name) {
+                statement.cost_after = it.cost_after;
+                statement.plan_after.clone_from(&it.plan_after);
+            }
+        }
+        let costs = self.statements.iter().map(|it| it.calls * it.cost_after);
+        self.cost_after = costs.sum();
+        self.upkeep = self.indexes.iter().map(|it| it.upkeep).sum();
+        self.size_bytes = self.indexes.iter().map(|it| it.size_bytes).sum();
+        self.trial = Some(trial);
+        self
     }
 
     /// The statements that make the indexes, without names, one a line: those that were tried out, and

@@ -9,6 +9,7 @@ use crate::{
     Case, Finding,
     doctor::tables,
     plan::{Plan, PlanError, PlanText},
+    transaction,
 };
 
 /// How a statement is run to be explained.
@@ -86,20 +87,9 @@ pub(crate) async fn analyze(
 }
 
 async fn begin(queries: &impl Queries, options: ExplainAnalyze) -> Result<(), ExplainError> {
-    // Outside of a transaction there is no savepoint.
-    match queries.batch_execute("SAVEPOINT ruleiq_probe").await {
-        Ok(()) => {
-            let undo = "RELEASE SAVEPOINT ruleiq_probe";
-            let undone = queries.batch_execute(undo).await;
-            return undone
-                .map_err(ExplainError::Statement)
-                .and(Err(ExplainError::InTransaction));
-        }
-        Err(error) if error.sql_state() == Some(&SqlState::NO_ACTIVE_SQL_TRANSACTION) => {}
-        Err(error) if error.sql_state() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
-            return Err(ExplainError::InTransaction);
-        }
-        Err(error) => return Err(ExplainError::Statement(error)),
+    let is_open = transaction::is_open(queries).await;
+    if is_open.map_err(ExplainError::Statement)? {
+        return Err(ExplainError::InTransaction);
     }
     let mode = match options.allow_writes {
         true => "READ WRITE",

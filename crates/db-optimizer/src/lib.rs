@@ -36,6 +36,8 @@ mod statement_text;
 mod statements_view;
 mod table_name;
 mod table_stats;
+mod transaction;
+mod trial;
 mod usage;
 mod whatif;
 mod workload;
@@ -68,5 +70,9 @@ pub use crate::{
     recommendation::{ForeignKey, Recommendation},
     slow_queries::{Baseline, BaselineStatement, Degradation, Regression, SlowQueries, SlowQuery},
     table_stats::{IndexStats, TableStats},
+    trial::{
+        DiscardReason, DiscardedIndex, NotRun, NotRunReason, Trial, TrialError, TrialOptions,
+        TrialProgress, TrialStep, TriedStatement,
+    },
     workload::{Unplanned, Workload, WorkloadError, WorkloadStatement},
 };

@@ -7,9 +7,9 @@ use ruleiq_query::Queries;
 use crate::{
     Advice, AdviseError, AdviseOptions, Builder, ChangeError, CreateIndexOptions, DatabaseOverview,
     Diagnosis, DroppableIndex, Error, ExplainAnalyze, ExplainError, HealthLimits, HealthReport,
-    IndexAdvice, IndexCreation, Recommendation, SearchProgress, SlowQueries, TableStats, Workload,
-    advise, explain, foreign_keys, health, overview, recommendation, slow_queries,
-    table_name::TableName, table_stats, workload,
+    IndexAdvice, IndexCreation, Recommendation, SearchProgress, SlowQueries, TableStats, Trial,
+    TrialError, TrialOptions, TrialProgress, Workload, advise, explain, foreign_keys, health,
+    overview, recommendation, slow_queries, table_name::TableName, table_stats, trial, workload,
 };
 
 /// Reading so few bytes as a whole costs no more than going through an index.
@@ -20,7 +20,7 @@ const DEFAULT_MAX_PLANS: usize = 25;
 /// Reads a database's own statistics and says what to do about them.
 ///
 /// It only reads, and only what the role of the connection may see, unless a method's name says
-/// that it changes something: `create_index`, `create`, `vacuum`, `analyze`.
+/// that it changes something: `create_index`, `create`, `vacuum`, `analyze`, `trial`.
 ///
 /// # Errors
 ///
@@ -120,6 +120,35 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
         on_progress: impl FnMut(SearchProgress) + Send,
     ) -> Result<Advice, AdviseError> {
         advise::advise(self.queries, workload, options, on_progress).await
+    }
+
+    /// On a copy of the database, builds what was advised, runs the workload's statements with the
+    /// indexes and without, and finds what has to be left out so that none of them becomes slower.
+    ///
+    /// The planner's costs are a belief: a plan that is cheaper by them may take longer. Only what reads is
+    /// run, only what has no parameters, each statement several times; what it answers is thrown away.
+    /// The indexes are built in a transaction that is rolled back. While it lasts, it locks their tables
+    /// against writing and, while an index is taken out, against reading; so it is refused where others
+    /// are connected to the database. [`Advice::tried`] puts the answer into the advice.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is in a transaction, others are connected, no statement can be run, or one of
+    /// ours fails, such as for want of the tables' ownership. An index that cannot be built is discarded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it leaves its transaction open on a client of the driver's own, and a statement may go on
+    /// until its limit: roll back before the client is used again. `ruleiq-pools` closes such a
+    /// connection.
+    pub async fn trial(
+        &self,
+        workload: &Workload,
+        advice: &Advice,
+        options: &TrialOptions,
+        on_progress: impl FnMut(TrialProgress) + Send,
+    ) -> Result<Trial, TrialError> {
+        trial::run(self.queries, workload, advice, options, on_progress).await
     }
 
     /// Makes an index that was advised, as [`create`](DatabaseOptimizer::create) does.

@@ -18,7 +18,8 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use ruleiq_performance::db_optimizer::{
-    Advice, AdviseError, AdviseOptions, DatabaseOptimizer, SearchProgress, Sizes, Workload,
+    Advice, AdviseError, AdviseOptions, DatabaseOptimizer, SearchProgress, Sizes, TrialOptions,
+    TrialProgress, TrialStep, Workload,
 };
 use secrecy::SecretString;
 use tokio::signal;
@@ -27,7 +28,7 @@ use self::{budget::AskedBudget, connect::connect};
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// The database, as `postgres://user:password@host/name`; it is only read
+    /// The database, as `postgres://user:password@host/name`; without `--trial`, it is only read
     #[arg(long, value_name = "URL")]
     database_url: SecretString,
     /// Statements, each ended by a semicolon, after a line like `-- name: q1 weight: 10`; without it,
@@ -59,6 +60,13 @@ pub(crate) struct Arguments {
     /// is printed is for production
     #[arg(long, value_name = "FILE")]
     sql: Option<PathBuf>,
+    /// On a copy of the database that nobody uses: build the indexes, run the statements with them and
+    /// without, and leave out what makes one slower; all of it is rolled back
+    #[arg(long)]
+    trial: bool,
+    /// How long a trial may take, in seconds
+    #[arg(long, value_name = "S", default_value_t = 1_800.0, requires = "trial")]
+    trial_seconds: f64,
     /// Print all that is known, as JSON
     #[arg(long)]
     json: bool,
@@ -82,6 +90,11 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         arguments.seconds.is_finite() && (0.0..=86_400.0).contains(&arguments.seconds),
         "`--seconds {}`: it must be from 0 to 86,400",
         arguments.seconds
+    );
+    ensure!(
+        arguments.trial_seconds.is_finite() && (1.0..=86_400.0).contains(&arguments.trial_seconds),
+        "`--trial-seconds {}`: it must be from 1 to 86,400",
+        arguments.trial_seconds
     );
     ensure!(
         arguments.entry_cost.is_finite() && arguments.entry_cost >= 0.0,
@@ -113,7 +126,20 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let workload = workload.without(&skipped);
     let options = options(&arguments);
     let advice = optimizer.advise(&workload, &options, progress).await;
-    let advice = advice.map_err(told)?;
+    let mut advice = advice.map_err(told)?;
+    let mut untried = None;
+    // Whoever has stopped the search wants the advice now.
+    let is_stopped = (options.stop.as_ref()).is_some_and(|it| it.load(Relaxed));
+    if arguments.trial && !is_stopped {
+        let options = trial_options(&arguments, options.stop);
+        match optimizer
+            .trial(&workload, &advice, &options, trial_progress)
+            .await
+        {
+            Ok(trial) => advice = advice.tried(trial),
+            Err(error) => untried = Some(error),
+        }
+    }
     if let Some(mut file) = sql {
         let written = file.write_all(advice.create_statements().as_bytes());
         written.context("failed to write the statements")?;
@@ -126,6 +152,9 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         // Whoever reads it has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
         written => written.context("failed to print the advice")?,
+    }
+    if let Some(error) = untried {
+        return Err(anyhow::Error::new(error).context("the advice was not tried out"));
     }
     Ok(exit_code(&advice))
 }
@@ -153,6 +182,27 @@ fn options(arguments: &Arguments) -> AdviseOptions {
         }
     });
     options
+}
+
+fn trial_options(arguments: &Arguments, stop: Option<Arc<AtomicBool>>) -> TrialOptions {
+    let mut options = TrialOptions::default();
+    options.time = Duration::from_secs_f64(arguments.trial_seconds);
+    options.stop = stop;
+    options
+}
+
+/// Says how far a trial is, where somebody looks.
+#[expect(clippy::print_stderr, reason = "the advice alone goes to the output")]
+fn trial_progress(progress: TrialProgress) {
+    if stderr().is_terminal() {
+        let step = match progress.step {
+            TrialStep::Before => "run without the indexes",
+            TrialStep::Building => "built",
+            TrialStep::After => "run with the indexes",
+            _ => "left out",
+        };
+        eprintln!("{} of {} {step}", progress.done, progress.of);
+    }
 }
 
 /// Says how far the search is, where somebody looks.

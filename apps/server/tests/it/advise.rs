@@ -84,6 +84,12 @@ async fn advice_is_printed_written_and_read_by_programs() {
     let advice: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(advice["indexes"], Value::Array(vec![]), "{json}");
     assert_eq!(advice["statements"][0]["name"], "by_id", "{json}");
+    let asked = ["--workload", &workload, "--budget", "100%", "--trial"];
+    let (code, text, errors) = advise(database.url(), &asked).await;
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(text.contains("-- run for real, 2 statements"), "{text}");
+    assert!(text.contains("idx_things_a ON public.things (a)"), "{text}");
+
     let left = "SELECT count(*) FROM pg_indexes WHERE tablename = 'things'";
     let row = database.client().await.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 1, "it is only read");
@@ -114,6 +120,10 @@ async fn bad_input_is_told_in_one_line() {
         ),
         (vec!["--workload", &good, "--seconds=-1"], "--seconds"),
         (
+            vec!["--workload", &good, "--trial", "--trial-seconds=0"],
+            "--trial-seconds",
+        ),
+        (
             vec!["--workload", &good, "--set", "work_mem"],
             "`name=value`",
         ),
@@ -128,6 +138,15 @@ async fn bad_input_is_told_in_one_line() {
         assert!(errors.contains(expected), "{asked:?}: {errors}");
         assert!(!errors.contains("panicked"), "{errors}");
     }
+    let somebody = database.client().await;
+    let asked = ["--workload", &good, "--trial"];
+    let (code, text, errors) = advise(database.url(), &asked).await;
+    assert_eq!(code, Some(1), "{errors}");
+    let why = "the advice was not tried out: 1 other clients are connected";
+    assert!(errors.contains(why), "{errors}");
+    assert!(text.contains("of the cost is left"), "it is told: {text}");
+    drop(somebody);
+
     let elsewhere = database.url().replace(database.name(), "no_such_database");
     let (code, _, errors) = advise(&elsewhere, &["--workload", &good]).await;
     assert_ne!(code, Some(0));

@@ -1,9 +1,9 @@
 //! Advice for people.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use super::{Advice, IndexAdvice, ReplacedIndex};
-use crate::workload::beginning;
+use crate::{DiscardReason, Trial, duration, workload::beginning};
 
 /// Of so many statements that an index helps, each is named.
 const NAMED: usize = 5;
@@ -52,6 +52,9 @@ impl fmt::Display for Advice {
             )?;
         }
         self.write_sum(f)?;
+        if let Some(trial) = &self.trial {
+            write!(f, "\n{trial}")?;
+        }
         for it in &self.unplanned {
             write!(f, "\n-- {it}")?;
         }
@@ -101,7 +104,7 @@ impl Advice {
             megabytes(self.size_bytes),
             megabytes(self.budget_bytes),
             self.explains,
-            std::time::Duration::from_millis(self.elapsed_ms).as_secs_f64(),
+            Duration::from_millis(self.elapsed_ms).as_secs_f64(),
         )?;
         match self.is_complete {
             true => Ok(()),
@@ -154,6 +157,56 @@ impl fmt::Display for ReplacedIndex {
             self.rollback_sql
         )
     }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "-- run for real, {} statements as often as they weigh: {} without the indexes, {} with them; {} built",
+            self.statements.len(),
+            time(self.before()),
+            time(self.after()),
+            megabytes(self.size_bytes)
+        )?;
+        for it in &self.discarded {
+            write!(f, "\n-- left out: {}: {}", it.name, it.reason)?;
+        }
+        for it in self.statements.iter().filter(|it| it.is_slower) {
+            let (before, after) = (time(it.before), time(it.after));
+            write!(f, "\n-- {} is slower: {before} to {after}", it.name)?;
+        }
+        for it in &self.not_run {
+            write!(f, "\n-- {} was not run: {:?}", it.name, it.reason)?;
+        }
+        match self.is_complete {
+            true => Ok(()),
+            false => write!(f, "\n-- a limit ended the trial (of time, or Ctrl-C)"),
+        }
+    }
+}
+
+impl fmt::Display for DiscardReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DiscardReason::Slower {
+                statement,
+                before,
+                after,
+            } => {
+                let (before, after) = (time(*before), time(*after));
+                write!(f, "with it, {statement} is slower: {before} to {after}")
+            }
+            DiscardReason::Unused => f.write_str("no plan takes it"),
+            DiscardReason::NotBuilt { sql_state } => {
+                write!(f, "it could not be built (SQLSTATE {sql_state})")
+            }
+        }
+    }
+}
+
+fn time(time: Duration) -> String {
+    format!("{:.1} ms", duration::milliseconds(time))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]

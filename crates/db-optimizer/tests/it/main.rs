@@ -21,6 +21,7 @@ mod plans;
 mod slow_queries;
 mod table_stats;
 mod traps;
+mod trial;
 
 use ruleiq_test_support::TestDatabase;
 use tokio_postgres::{Client, NoTls};

@@ -2,7 +2,8 @@
 
 use ruleiq_bench::Fault;
 use ruleiq_db_optimizer::{
-    AdviseOptions, Budget, DatabaseOptimizer, Sizes as AdvisedSizes, Workload, WorkloadStatement,
+    Advice, AdviseOptions, Budget, DatabaseOptimizer, Sizes as AdvisedSizes, TrialOptions,
+    Workload, WorkloadStatement,
 };
 use serde::Serialize;
 
@@ -38,7 +39,20 @@ pub(super) struct Found {
     pub(super) explains: u64,
 }
 
+/// How much slower a statement may be in a trial: half of what it may be when it is measured, by when its
+/// tables have been sampled anew.
+const SLOWER: f64 = 1.025;
+
 impl Found {
+    fn advised(advice: &Advice) -> Found {
+        Found {
+            indexes: (advice.indexes.iter())
+                .map(|it| format!("CREATE INDEX {}", it.definition.on_clause()))
+                .collect(),
+            explains: advice.explains,
+        }
+    }
+
     /// What a file of statements has, which was found before.
     pub(super) fn recorded(text: &str) -> Found {
         let lines = text.lines().filter(|it| !it.starts_with("--"));
@@ -60,9 +74,31 @@ pub(super) async fn advise(
     queries: &QuerySet,
     task: &Task,
 ) -> Result<Found, Fault> {
+    let advice = advice(planner, &workload(queries), task).await?;
+    Ok(Found::advised(&advice))
+}
+
+/// The same once they have been tried out: without those that make a statement slower.
+pub(super) async fn advise_and_try(
+    planner: &mut Planner,
+    queries: &QuerySet,
+    task: &Task,
+) -> Result<Found, Fault> {
+    let workload = workload(queries);
+    let advice = advice(planner, &workload, task).await?;
+    let mut options = TrialOptions::default();
+    options.slower = SLOWER;
+    let optimizer = DatabaseOptimizer::new(planner.client());
+    let trial = optimizer.trial(&workload, &advice, &options, |_| ()).await;
+    Ok(Found::advised(&advice.tried(trial.map_err(Fault::failed)?)))
+}
+
+fn workload(queries: &QuerySet) -> Workload {
     let statements = queries.iter();
-    let workload =
-        Workload::new(statements.map(|it| WorkloadStatement::new(&it.name, &it.text, it.weight)));
+    Workload::new(statements.map(|it| WorkloadStatement::new(&it.name, &it.text, it.weight)))
+}
+
+async fn advice(planner: &mut Planner, workload: &Workload, task: &Task) -> Result<Advice, Fault> {
     let mut options = AdviseOptions::default();
     options.budget = Budget::Bytes(task.budget_bytes);
     options.entry_cost = task.entry_cost;
@@ -71,14 +107,8 @@ pub(super) async fn advise(
         Sizes::Own => AdvisedSizes::Own,
     };
     let optimizer = DatabaseOptimizer::new(planner.client());
-    let advice = optimizer.advise(&workload, &options, |_| ()).await;
-    let advice = advice.map_err(Fault::failed)?;
-    Ok(Found {
-        indexes: (advice.indexes.iter())
-            .map(|it| format!("CREATE INDEX {}", it.definition.on_clause()))
-            .collect(),
-        explains: advice.explains,
-    })
+    let advice = optimizer.advise(workload, &options, |_| ()).await;
+    advice.map_err(Fault::failed)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use super::{
-    advise::{Found, Sizes, Task, advise},
+    advise::{Found, Sizes, Task, advise, advise_and_try},
     extend::extend,
     planner::Planner,
     price::{Price, price},
@@ -34,6 +34,8 @@ const ROUNDS: usize = 3;
 pub(super) enum Contestant {
     /// The optimizer, with what writes cost where that counts.
     Advice,
+    /// The same after a trial of what it advises.
+    TriedAdvice,
     /// The optimizer, to which writing costs nothing.
     AdviceForReading,
     /// The search of [`extend`](super::extend).
@@ -262,6 +264,7 @@ impl Contestant {
         };
         match self {
             Contestant::Advice => advise(planner, queries, &task).await,
+            Contestant::TriedAdvice => advise_and_try(planner, queries, &task).await,
             Contestant::AdviceForReading => advise(planner, queries, &for_reading).await,
             Contestant::Extend => extend(planner, queries, &task).await,
             Contestant::ByHand => Ok(ruleiq::by_hand()),

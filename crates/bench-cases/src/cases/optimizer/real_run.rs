@@ -1,7 +1,8 @@
 //! Running a workload for real, with indexes that are built.
 //!
 //! An operation is one pass: every statement that reads, as often as its weight has it, in a drawn
-//! order, on one connection. Writes are left out, since an index never makes them faster.
+//! order, on one connection. Writes are left out, since an index never makes them faster. What is advised
+//! has been tried out before: no other advisor knows which of its indexes make a statement slower.
 
 use std::{
     collections::BTreeMap,
@@ -43,9 +44,9 @@ pub(super) struct RealRun {
     pub(super) pass: u32,
 }
 
-/// The side with the indexes that were advised.
+/// The side with the indexes that were advised and tried out, as `advise --trial` does.
 pub(super) async fn with_advice(env: Arc<Env>, run: Arc<RealRun>) -> Result<Box<dyn Arm>, Fault> {
-    set_up(&env, &run, Some(Contestant::Advice)).await
+    set_up(&env, &run, Some(Contestant::TriedAdvice)).await
 }
 
 /// The side with those of Extend.
