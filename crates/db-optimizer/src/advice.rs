@@ -252,23 +252,27 @@ impl Advice {
         }
     }
 
-    /// The advice after a trial: without the indexes that it has discarded, and with the costs of the plans
-    /// that it has seen. What each index that is left saves is still as it was found with all of them.
+    /// The advice after a trial: without the indexes that it has discarded. A statement that one of these helped
+    /// costs as much as without it; what each index that is left saves is still as it was found with all.
     #[must_use]
     pub fn tried(mut self, trial: Trial) -> Advice {
         let is_left = |name: &str| !trial.discarded.iter().any(|it| it.name == name);
-        self.indexes.retain(|it| is_left(&it.name));
+        let (left, gone): (Vec<_>, Vec<_>) =
+            (self.indexes.into_iter()).partition(|it| is_left(&it.name));
+        self.indexes = left;
         self.untested.retain(|it| is_left(&it.name));
         if !trial.discarded.is_empty() {
             // What no plan missed may be missed now.
             let serves = |by: &Option<String>| by.as_deref().is_some_and(is_left);
             self.replaced.retain(|it| serves(&it.by));
         }
-        for statement in &mut self.statements {
-            let tried = trial.statements.iter();
-            if let Some(it) = tried.into_iter().find(|it| it.name == statement.name) {
-                statement.cost_after = it.cost_after;
-                statement.plan_after.clone_from(&it.plan_after);
+        for gone in &gone {
+            for helped in &gone.helps {
+                let named = |it: &&mut StatementCost| it.name == helped.name;
+                for statement in self.statements.iter_mut().filter(named) {
+                    statement.cost_after = statement.cost_after.max(helped.cost_without);
+                    statement.plan_after = None;
+                }
             }
         }
         let costs = self.statements.iter().map(|it| it.calls * it.cost_after);
@@ -279,14 +283,13 @@ impl Advice {
         self
     }
 
-    /// The statements that make the indexes, without names, one a line: those that were tried out, and
-    /// only where none could be, those that are estimated.
+    /// The statements that make the indexes, without names, one a line: those that the planner takes, and those
+    /// that are estimated only after a trial, or where it could not be asked at all.
     pub fn create_statements(&self) -> String {
-        let lines = match self.has_what_if {
-            true => self.indexes.iter(),
-            false => self.untested.iter(),
-        };
-        lines
+        let is_tried = self.trial.as_ref().is_some_and(|it| it.is_complete);
+        let is_estimate_told = is_tried || !self.has_what_if;
+        let estimated = self.untested.iter().filter(|_| is_estimate_told);
+        (self.indexes.iter().chain(estimated))
             .map(|it| format!("CREATE INDEX {};\n", it.definition.on_clause()))
             .collect()
     }

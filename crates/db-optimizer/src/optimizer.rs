@@ -100,7 +100,8 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
 
     /// The indexes that serve a workload best, each tried out by the planner.
     ///
-    /// `on_progress` is told of each better set. No statement of the workload is run.
+    /// `on_progress` is told of each better set. No statement of the workload is run; see
+    /// [`trial`](DatabaseOptimizer::trial).
     ///
     /// # Errors
     ///
@@ -126,15 +127,16 @@ impl<'a, Q: Queries, O: Queries> DatabaseOptimizer<'a, Q, O> {
     /// indexes and without, and finds what has to be left out so that none of them becomes slower.
     ///
     /// The planner's costs are a belief: a plan that is cheaper by them may take longer. Only what reads is
-    /// run, only what has no parameters, each statement several times; what it answers is thrown away.
-    /// The indexes are built in a transaction that is rolled back. While it lasts, it locks their tables
+    /// run, only what has no parameters, each statement several times and with this role's rights; what it
+    /// answers is thrown away. The indexes are built in a transaction that is rolled back. While it lasts, it locks their tables
     /// against writing and, while an index is taken out, against reading; so it is refused where others
     /// are connected to the database. [`Advice::tried`] puts the answer into the advice.
     ///
     /// # Errors
     ///
     /// When the connection is in a transaction, others are connected, no statement can be run, or one of
-    /// ours fails, such as for want of the tables' ownership. An index that cannot be built is discarded.
+    /// ours fails, such as for want of the tables' ownership. An index that the rows or the server do not allow is
+    /// discarded.
     ///
     /// # Cancel safety
     ///

@@ -7,7 +7,8 @@
 //! slower).
 //!
 //! All is done in one transaction that is rolled back. The statements are those of the caller: each
-//! runs in a savepoint that only reads.
+//! runs in a savepoint that only reads. An index counts for what is there without it: its statistics of an
+//! expression, too, change plans that do not take it.
 
 mod course;
 mod indexes;
@@ -22,7 +23,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Advice, Error, Workload, transaction};
 
-use self::course::Course;
+use self::{course::Course, indexes::milliseconds};
 pub use self::{
     options::{TrialOptions, TrialProgress, TrialStep},
     report::{DiscardReason, DiscardedIndex, NotRun, NotRunReason, Trial, TriedStatement},
@@ -31,7 +32,7 @@ pub use self::{
 /// How long others may take to leave.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why a trial could not be made. Nothing has changed.
+/// Why a trial could not be made. No index is left.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrialError {
@@ -78,8 +79,7 @@ pub(crate) async fn run<Q: Queries>(
         return Err(TrialError::InTransaction);
     }
     refuse_company(queries).await?;
-    // 0 would mean no limit at all.
-    let limit_ms = options.time.as_millis().clamp(1, 86_400_000);
+    let limit_ms = milliseconds(options.time);
     let begin = format!(
         "BEGIN READ WRITE; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = '5s'"
     );

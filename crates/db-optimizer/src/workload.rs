@@ -29,7 +29,7 @@ pub struct Workload {
 pub struct WorkloadStatement {
     /// What reports call it.
     pub name: String,
-    /// The statement, without a semicolon. It is planned, and never run.
+    /// The statement, without a semicolon. It is planned, and run in a trial alone.
     pub sql: String,
     /// How often it runs, against the others.
     pub calls: f64,

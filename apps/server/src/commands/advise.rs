@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     sql: Option<PathBuf>,
     /// On a copy of the database that nobody uses: build the indexes, run the statements with them and
-    /// without, and leave out what makes one slower; all of it is rolled back
+    /// without, and leave out what makes one slower; it is rolled back, but locks the tables
     #[arg(long)]
     trial: bool,
     /// How long a trial may take, in seconds
@@ -130,14 +130,14 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut untried = None;
     // Whoever has stopped the search wants the advice now.
     let is_stopped = (options.stop.as_ref()).is_some_and(|it| it.load(Relaxed));
-    if arguments.trial && !is_stopped {
+    if arguments.trial && is_stopped {
+        untried = Some(anyhow::anyhow!("the search was stopped"));
+    } else if arguments.trial {
         let options = trial_options(&arguments, options.stop);
-        match optimizer
-            .trial(&workload, &advice, &options, trial_progress)
-            .await
-        {
+        let trial = optimizer.trial(&workload, &advice, &options, trial_progress);
+        match trial.await {
             Ok(trial) => advice = advice.tried(trial),
-            Err(error) => untried = Some(error),
+            Err(error) => untried = Some(anyhow::Error::new(error)),
         }
     }
     if let Some(mut file) = sql {
@@ -154,7 +154,7 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         written => written.context("failed to print the advice")?,
     }
     if let Some(error) = untried {
-        return Err(anyhow::Error::new(error).context("the advice was not tried out"));
+        return Err(error.context("the advice was not tried out"));
     }
     Ok(exit_code(&advice))
 }
@@ -199,7 +199,8 @@ fn trial_progress(progress: TrialProgress) {
             TrialStep::Before => "run without the indexes",
             TrialStep::Building => "built",
             TrialStep::After => "run with the indexes",
-            _ => "left out",
+            TrialStep::Discarding => "left out",
+            _ => "looked at again",
         };
         eprintln!("{} of {} {step}", progress.done, progress.of);
     }

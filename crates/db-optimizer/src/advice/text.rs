@@ -163,21 +163,37 @@ impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "-- run for real, {} statements as often as they weigh: {} without the indexes, {} with them; {} built",
+            "-- run for real, {} statements as often as they weigh: {} without the indexes",
             self.statements.len(),
             time(self.before()),
-            time(self.after()),
-            megabytes(self.size_bytes)
         )?;
+        if let Some(with_all) = self.with_all.filter(|_| !self.discarded.is_empty()) {
+            write!(f, ", {} with all of them", time(with_all))?;
+        }
+        if let Some(after) = self.after() {
+            let built = megabytes(self.size_bytes);
+            write!(
+                f,
+                ", {} with those that are left, which take {built}",
+                time(after)
+            )?;
+        }
         for it in &self.discarded {
-            write!(f, "\n-- left out: {}: {}", it.name, it.reason)?;
+            write!(f, "\n-- left out: {}: {}", line(&it.name), it.reason)?;
+        }
+        for name in &self.passed_over {
+            let why = "some rows were changed in place; VACUUM, and try again";
+            write!(f, "\n-- could not be tried: {}: {why}", line(name))?;
         }
         for it in self.statements.iter().filter(|it| it.is_slower) {
-            let (before, after) = (time(it.before), time(it.after));
-            write!(f, "\n-- {} is slower: {before} to {after}", it.name)?;
+            let (before, after) = (time(it.before), it.after.map_or_else(String::new, time));
+            write!(f, "\n-- {} is slower: {before} to {after}", line(&it.name))?;
+            if let Some(reason) = &it.fails {
+                write!(f, ", and fails: {reason:?}")?;
+            }
         }
         for it in &self.not_run {
-            write!(f, "\n-- {} was not run: {:?}", it.name, it.reason)?;
+            write!(f, "\n-- {} was not run: {:?}", line(&it.name), it.reason)?;
         }
         match self.is_complete {
             true => Ok(()),
@@ -195,7 +211,8 @@ impl fmt::Display for DiscardReason {
                 after,
             } => {
                 let (before, after) = (time(*before), time(*after));
-                write!(f, "with it, {statement} is slower: {before} to {after}")
+                let statement = line(statement);
+                write!(f, "with it, {statement} was slower: {before} to {after}")
             }
             DiscardReason::Unused => f.write_str("no plan takes it"),
             DiscardReason::NotBuilt { sql_state } => {
@@ -203,6 +220,11 @@ impl fmt::Display for DiscardReason {
             }
         }
     }
+}
+
+/// A name in a comment, which ends with its line.
+fn line(name: &str) -> String {
+    name.replace(char::is_control, " ")
 }
 
 fn time(time: Duration) -> String {

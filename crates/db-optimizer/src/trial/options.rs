@@ -9,13 +9,14 @@ use std::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TrialOptions {
-    /// How much longer a statement may take with the indexes than without. Default: 1.05.
+    /// How many times as long a statement may take with the indexes as without; 50 µs more are never slower.
+    /// Default: 1.05.
     pub slower: f64,
     /// After how long a run is cancelled. A statement that takes longer without the indexes is not tried,
     /// and one that does so only with them is slower. Default: 60 s.
     pub timeout: Duration,
-    /// When to end, with what is found until then; a run or a build that is under way goes on until its own
-    /// limit. Default: 30 minutes.
+    /// When to end, with what is found until then. A run that is under way goes on until its own limit.
+    /// Default: 30 minutes.
     pub time: Duration,
     /// Ends it when it becomes true. Default: nobody.
     pub stop: Option<Arc<AtomicBool>>,
@@ -43,6 +44,8 @@ pub enum TrialStep {
     Building,
     /// Running statements with them.
     After,
+    /// Putting back what others that went have made harmless.
+    PuttingBack,
     /// Leaving out an index that makes a statement slower.
     Discarding,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::duration;
 
@@ -16,8 +16,18 @@ pub struct Trial {
     pub not_run: Vec<NotRun>,
     /// The indexes to leave out.
     pub discarded: Vec<DiscardedIndex>,
-    /// What the others take, built.
+    /// The names of those that could be built and not tried: rows were changed in place that somebody still
+    /// sees, so the planner passes them over until the transaction has ended.
+    pub passed_over: Vec<String>,
+    /// What those take that are left, built.
     pub size_bytes: u64,
+    /// What the statements took with all of them, each as often as it runs; none where the trial ended before that.
+    #[serde(
+        rename = "with_all_ms",
+        serialize_with = "milliseconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub with_all: Option<Duration>,
     /// Whether it came to its end; otherwise a limit was reached, and some statement may still be slower.
     pub is_complete: bool,
 }
@@ -33,13 +43,18 @@ pub struct TriedStatement {
     /// The fastest run without the indexes, planned and executed.
     #[serde(rename = "before_ms", serialize_with = "duration::serialize")]
     pub before: Duration,
-    /// The fastest run with them; the limit, where it was cancelled.
-    #[serde(rename = "after_ms", serialize_with = "duration::serialize")]
-    pub after: Duration,
+    /// The fastest run with them; none where the trial ended before its turn came.
+    #[serde(
+        rename = "after_ms",
+        serialize_with = "milliseconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub after: Option<Duration>,
+    /// Why it does not come to its end with them; `after` is the limit then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fails: Option<NotRunReason>,
     /// Whether it is slower: a limit came first, or no index could be found that makes it so.
     pub is_slower: bool,
-    /// What the planner believes that it costs with them.
-    pub cost_after: f64,
     /// The plan with them, without constants, where it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan_after: Option<String>,
@@ -66,7 +81,7 @@ pub enum NotRunReason {
     Command,
     /// It writes.
     Writes,
-    /// It took longer than a run may, without the indexes.
+    /// It took longer than a run may.
     TooSlow,
     /// The time was over before its turn came.
     NotTried,
@@ -93,7 +108,7 @@ pub struct DiscardedIndex {
 #[serde(rename_all = "snake_case", tag = "reason")]
 #[non_exhaustive]
 pub enum DiscardReason {
-    /// With it, a statement is slower than without all of them.
+    /// With it and others, a statement was slower than without all of them.
     Slower {
         /// The statement's name.
         statement: String,
@@ -119,14 +134,26 @@ impl Trial {
         self.sum(|it| it.before)
     }
 
-    /// What it takes with those that are left.
-    pub fn after(&self) -> Duration {
-        self.sum(|it| it.after)
+    /// What it takes with those that are left, if each statement was run with them.
+    pub fn after(&self) -> Option<Duration> {
+        let is_run = self.statements.iter().all(|it| it.after.is_some());
+        is_run.then(|| self.sum(|it| it.after.unwrap_or_default()))
     }
 
     fn sum(&self, of: fn(&TriedStatement) -> Duration) -> Duration {
-        let times = self.statements.iter();
-        let seconds = times.map(|it| it.calls * of(it).as_secs_f64()).sum();
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        sum(self.statements.iter().map(|it| (it.calls, of(it))))
+    }
+}
+
+/// Times, each as often as it comes.
+pub(super) fn sum(times: impl Iterator<Item = (f64, Duration)>) -> Duration {
+    let seconds = times.map(|(calls, it)| calls * it.as_secs_f64()).sum();
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+fn milliseconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => duration::serialize(time, serializer),
+        None => serializer.serialize_none(),
     }
 }

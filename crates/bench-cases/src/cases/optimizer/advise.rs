@@ -46,9 +46,7 @@ const SLOWER: f64 = 1.025;
 impl Found {
     fn advised(advice: &Advice) -> Found {
         Found {
-            indexes: (advice.indexes.iter())
-                .map(|it| format!("CREATE INDEX {}", it.definition.on_clause()))
-                .collect(),
+            indexes: Found::recorded(&advice.create_statements()).indexes,
             explains: advice.explains,
         }
     }
@@ -90,7 +88,11 @@ pub(super) async fn advise_and_try(
     options.slower = SLOWER;
     let optimizer = DatabaseOptimizer::new(planner.client());
     let trial = optimizer.trial(&workload, &advice, &options, |_| ()).await;
-    Ok(Found::advised(&advice.tried(trial.map_err(Fault::failed)?)))
+    let trial = trial.map_err(Fault::failed)?;
+    if !trial.is_complete {
+        return Err(Fault::Failed("the trial took too long".to_owned()));
+    }
+    Ok(Found::advised(&advice.tried(trial)))
 }
 
 fn workload(queries: &QuerySet) -> Workload {

@@ -44,7 +44,7 @@ pub(super) struct RealRun {
     pub(super) pass: u32,
 }
 
-/// The side with the indexes that were advised and tried out, as `advise --trial` does.
+/// The side with the indexes that were advised and tried out, as `advise --trial` does by a wider limit.
 pub(super) async fn with_advice(env: Arc<Env>, run: Arc<RealRun>) -> Result<Box<dyn Arm>, Fault> {
     set_up(&env, &run, Some(Contestant::TriedAdvice)).await
 }
