@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    DroppableIndex, IndexDefinition, Trial, Unplanned,
+    DropReason, DroppableIndex, IndexDefinition, Trial, Unplanned,
     advise::Searched,
     candidates::Rule,
     catalogue::Table,
@@ -253,7 +253,7 @@ impl Advice {
     }
 
     /// The advice after a trial: without the indexes that it has discarded. A statement that one of these helped
-    /// costs as much as without it; what each index that is left saves is still as it was found with all.
+    /// costs as much as before, at most; what each index that is left saves is still as it was found with all.
     #[must_use]
     pub fn tried(mut self, trial: Trial) -> Advice {
         let is_left = |name: &str| !trial.discarded.iter().any(|it| it.name == name);
@@ -265,14 +265,18 @@ impl Advice {
             // What no plan missed may be missed now.
             let serves = |by: &Option<String>| by.as_deref().is_some_and(is_left);
             self.replaced.retain(|it| serves(&it.by));
+            self.droppable.retain(|it| it.reason != DropReason::Unused);
         }
-        for gone in &gone {
-            for helped in &gone.helps {
-                let named = |it: &&mut StatementCost| it.name == helped.name;
-                for statement in self.statements.iter_mut().filter(named) {
-                    statement.cost_after = statement.cost_after.max(helped.cost_without);
-                    statement.plan_after = None;
-                }
+        for statement in &mut self.statements {
+            let plan = statement.plan_after.clone().unwrap_or_default();
+            let concerns = |it: &&IndexAdvice| {
+                let helps = it.helps.iter().any(|it| it.name == statement.name);
+                helps || plan.contains(&it.name)
+            };
+            if gone.iter().any(|it| concerns(&it)) {
+                statement.cost_after = statement.cost_before;
+                statement.plan_before = None;
+                statement.plan_after = None;
             }
         }
         let costs = self.statements.iter().map(|it| it.calls * it.cost_after);
@@ -283,12 +287,13 @@ impl Advice {
         self
     }
 
-    /// The statements that make the indexes, without names, one a line: those that the planner takes, and those
-    /// that are estimated only after a trial, or where it could not be asked at all.
+    /// The statements that make the indexes, without names, one a line: those that were tried out by what-if,
+    /// those that plans have taken in a trial, and only where neither could be, those that are estimated.
     pub fn create_statements(&self) -> String {
-        let is_tried = self.trial.as_ref().is_some_and(|it| it.is_complete);
-        let is_estimate_told = is_tried || !self.has_what_if;
-        let estimated = self.untested.iter().filter(|_| is_estimate_told);
+        let taken = self.trial.iter().flat_map(|it| &it.taken);
+        let taken: Vec<&String> = taken.collect();
+        let is_told = |it: &&IndexAdvice| !self.has_what_if || taken.contains(&&it.name);
+        let estimated = self.untested.iter().filter(is_told);
         (self.indexes.iter().chain(estimated))
             .map(|it| format!("CREATE INDEX {};\n", it.definition.on_clause()))
             .collect()

@@ -60,7 +60,7 @@ pub enum TrialError {
         source: QueryError,
     },
     /// There is nothing to compare.
-    #[error("none of the {} statements can be run: they have parameters, write, or fail", not_run.len())]
+    #[error("none of the {} statements could be run", not_run.len())]
     NothingRuns {
         /// Each with the reason.
         not_run: Vec<NotRun>,

@@ -199,8 +199,7 @@ fn trial_progress(progress: TrialProgress) {
             TrialStep::Before => "run without the indexes",
             TrialStep::Building => "built",
             TrialStep::After => "run with the indexes",
-            TrialStep::Discarding => "left out",
-            _ => "looked at again",
+            _ => "left out",
         };
         eprintln!("{} of {} {step}", progress.done, progress.of);
     }

@@ -44,7 +44,10 @@ impl fmt::Display for Advice {
             )?;
         }
         self.write_statements(f)?;
-        if self.indexes.is_empty() && self.untested.is_empty() && self.is_complete {
+        let has_discarded = |it: &Trial| !it.discarded.is_empty();
+        let is_discarded = self.trial.as_ref().is_some_and(has_discarded);
+        let is_none = self.indexes.is_empty() && self.untested.is_empty();
+        if is_none && self.is_complete && !is_discarded {
             writeln!(
                 f,
                 "-- no index helps within the budget: none of {} that were thought of",
@@ -73,10 +76,19 @@ impl Advice {
     /// What the names of the statements that are helped stand for.
     fn write_statements(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let advised = self.indexes.iter().chain(&self.untested);
-        let named: BTreeSet<&str> = advised
+        let mut named: BTreeSet<&str> = advised
             .flat_map(|it| it.helps.iter().take(NAMED))
             .map(|it| it.name.as_str())
             .collect();
+        if let Some(trial) = &self.trial {
+            let slower = trial.statements.iter().filter(|it| it.is_slower);
+            named.extend(slower.map(|it| it.name.as_str()));
+            named.extend(trial.not_run.iter().map(|it| it.name.as_str()));
+            named.extend(trial.discarded.iter().filter_map(|it| match &it.reason {
+                DiscardReason::Slower { statement, .. } => Some(statement.as_str()),
+                _ => None,
+            }));
+        }
         let helped = self.statements.iter();
         let helped: Vec<_> = helped
             .filter(|it| named.contains(it.name.as_str()))
@@ -182,14 +194,13 @@ impl fmt::Display for Trial {
             write!(f, "\n-- left out: {}: {}", line(&it.name), it.reason)?;
         }
         for name in &self.passed_over {
-            let why = "some rows were changed in place; VACUUM, and try again";
-            write!(f, "\n-- could not be tried: {}: {why}", line(name))?;
+            write!(f, "\n-- could not be tried: {}", line(name))?;
         }
         for it in self.statements.iter().filter(|it| it.is_slower) {
             let (before, after) = (time(it.before), it.after.map_or_else(String::new, time));
             write!(f, "\n-- {} is slower: {before} to {after}", line(&it.name))?;
             if let Some(reason) = &it.fails {
-                write!(f, ", and fails: {reason:?}")?;
+                write!(f, ", the limit: it fails ({reason:?})")?;
             }
         }
         for it in &self.not_run {
@@ -209,10 +220,16 @@ impl fmt::Display for DiscardReason {
                 statement,
                 before,
                 after,
+                fails,
             } => {
-                let (before, after) = (time(*before), time(*after));
-                let statement = line(statement);
-                write!(f, "with it, {statement} was slower: {before} to {after}")
+                let (before, statement) = (time(*before), line(statement));
+                match fails {
+                    Some(reason) => write!(f, "with it, {statement} failed ({reason:?})"),
+                    None => {
+                        let after = time(*after);
+                        write!(f, "with it, {statement} was slower: {before} to {after}")
+                    }
+                }
             }
             DiscardReason::Unused => f.write_str("no plan takes it"),
             DiscardReason::NotBuilt { sql_state } => {

@@ -1,20 +1,19 @@
-//! The course of a trial: without the indexes, with all of them, with ever fewer, and with some again.
+//! The course of a trial: without the indexes, with all of them, and with ever fewer.
 
 mod trimming;
 
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use ruleiq_query::Queries;
-use tokio::time::Instant;
 
 use super::{
     DiscardReason, DiscardedIndex, NotRun, NotRunReason, Trial, TrialError, TrialOptions,
     TrialProgress, TrialStep, TriedStatement,
     indexes::{self, Build, Built},
     report,
-    runs::{FIRST, Fastest, Runs},
+    runs::{Clock, FIRST, Fastest, Runs},
 };
-use crate::{Advice, Error, IndexAdvice, Workload, WorkloadStatement};
+use crate::{Advice, Error, IndexAdvice, Workload, WorkloadStatement, generic_plan::planned_text};
 
 /// A difference that is no more than this is a clock's.
 const LEAST: Duration = Duration::from_micros(50);
@@ -24,7 +23,6 @@ pub(super) struct Course<'a, Q, P> {
     workload: &'a Workload,
     options: &'a TrialOptions,
     runs: Runs<'a, Q>,
-    started: Instant,
     on_progress: P,
 }
 
@@ -32,6 +30,8 @@ pub(super) struct Course<'a, Q, P> {
 #[derive(Clone, Debug)]
 struct Tried<'a> {
     statement: &'a WorkloadStatement,
+    /// What of it has a plan.
+    sql: &'a str,
     before: Fastest,
     /// With the indexes that are left.
     after: Option<Fastest>,
@@ -53,6 +53,8 @@ struct Seen<'a> {
     not_run: Vec<NotRun>,
     built: Vec<Built<'a>>,
     gone: Vec<Gone<'a>>,
+    /// The names of those that are not built, since that would be no trial.
+    passed_over: Vec<String>,
     with_all: Option<Duration>,
 }
 
@@ -67,8 +69,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
             queries,
             workload,
             options,
-            runs: Runs::new(queries, options.timeout),
-            started: Instant::now(),
+            runs: Runs::new(queries, options.timeout, Clock::new(options)),
             on_progress,
         }
     }
@@ -76,8 +77,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
     pub(super) async fn run(mut self, advice: &'a Advice) -> Result<Trial, TrialError> {
         let mut seen = Seen::default();
         let all: Vec<&IndexAdvice> = advice.indexes.iter().chain(&advice.untested).collect();
-        // What new statistics change is not the indexes' doing.
-        indexes::analyze(self.queries, all.iter().copied()).await?;
+        self.analyze(&all).await?;
         self.run_before(&mut seen).await?;
         if seen.tried.is_empty() {
             return Err(TrialError::NothingRuns {
@@ -94,12 +94,25 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
     }
 
     fn is_over(&self) -> bool {
-        let stop = self.options.stop.as_ref();
-        stop.is_some_and(|it| it.load(Relaxed)) || self.started.elapsed() >= self.options.time
+        self.runs.clock.is_over()
     }
 
-    fn left(&self) -> Duration {
-        self.options.time.saturating_sub(self.started.elapsed())
+    /// What new statistics change is not the indexes' doing.
+    async fn analyze(&self, all: &[&IndexAdvice]) -> Result<(), Error> {
+        let tables: BTreeSet<String> = (all.iter())
+            .map(|it| it.definition.table.to_string())
+            .collect();
+        for table in tables {
+            if !self.is_over() {
+                indexes::analyze(self.queries, &table, self.limits()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The limit of what takes long now, and that of statements afterwards.
+    fn limits(&self) -> (Duration, Duration) {
+        (self.runs.clock.left(), self.options.time)
     }
 
     fn tell(&mut self, step: TrialStep, done: usize, of: usize) {
@@ -110,13 +123,16 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
         let statements = self.workload.statements();
         for (done, statement) in statements.iter().enumerate() {
             self.tell(TrialStep::Before, done, statements.len());
-            let ran = match self.is_over() {
-                true => Err(NotRunReason::NotTried),
-                false => self.runs.fastest(&statement.sql, FIRST).await?,
+            let sql = planned_text(&statement.sql);
+            let ran = match sql {
+                _ if self.is_over() => Err(NotRunReason::NotTried),
+                Some(sql) => self.runs.fastest(sql, FIRST).await?,
+                None => Err(NotRunReason::Command),
             };
             match ran {
                 Ok(before) => seen.tried.push(Tried {
                     statement,
+                    sql: sql.unwrap_or_default(),
                     before,
                     after: None,
                     is_given_up: false,
@@ -140,10 +156,12 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
                 return Ok(());
             }
             self.tell(TrialStep::Building, done, all.len());
-            match Built::build(self.queries, index, self.left()).await? {
+            match Built::build(self.queries, index, self.limits()).await? {
                 Build::Done(built) => seen.built.push(built),
                 Build::Refused(reason) => seen.gone.push(Gone { index, reason }),
-                Build::Cancelled => return Ok(()),
+                Build::PassedOver => seen.passed_over.push(index.name.clone()),
+                Build::Cancelled(_) if self.is_over() => return Ok(()),
+                Build::Cancelled(error) => return Err(error),
             }
         }
         Ok(())
@@ -157,7 +175,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
                 return Ok(());
             }
             self.tell(TrialStep::After, done, of);
-            let sql = &it.statement.sql;
+            let sql = it.sql;
             let is_same = self.runs.shape(sql).await?.as_ref() == Some(&it.before.shape);
             it.after = Some(match is_same {
                 true => it.before.clone(),
@@ -177,7 +195,13 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
     }
 
     fn told(&self, seen: Seen<'a>) -> Trial {
-        let passed_over = seen.built.iter().filter(|it| it.is_passed_over);
+        let passed_over = (seen.built.iter())
+            .filter(|it| it.is_passed_over)
+            .map(|it| it.advice.name.clone());
+        let plans = || seen.tried.iter().filter_map(|it| it.after.as_ref());
+        let taken = (seen.built.iter())
+            .filter(|it| plans().any(|plan| it.is_in(&plan.indexes)))
+            .map(|it| it.advice.name.clone());
         let discarded = seen.gone.into_iter().map(|it| DiscardedIndex {
             name: it.index.name.clone(),
             reason: it.reason,
@@ -186,7 +210,8 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
             statements: seen.tried.iter().map(|it| self.told_of(it)).collect(),
             not_run: seen.not_run,
             discarded: discarded.collect(),
-            passed_over: passed_over.map(|it| it.advice.name.clone()).collect(),
+            taken: taken.collect(),
+            passed_over: passed_over.chain(seen.passed_over).collect(),
             size_bytes: seen.built.iter().map(|it| it.size_bytes).sum(),
             with_all: seen.with_all,
             is_complete: !self.is_over(),

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use ruleiq_query::Queries;
+use tokio_postgres::error::SqlState;
 
 use super::{DiscardReason, TrialError, failed};
-use crate::{Error, IndexAdvice, Key, index_name};
+use crate::{Error, IndexAdvice, index_name};
 
 /// An index that is built.
 #[derive(Debug)]
@@ -24,63 +25,67 @@ pub(super) enum Build<'a> {
     Done(Built<'a>),
     /// For a reason of its own.
     Refused(DiscardReason),
-    /// The time is over.
-    Cancelled,
+    /// It has taken indexes of partitions for its own that were there, and would take them with it.
+    PassedOver,
+    /// The time is over, or somebody has cancelled it.
+    Cancelled(TrialError),
 }
 
 /// What no index could be built for, as the beginnings of codes: rights, room, locks, a transaction that only reads,
-/// a connection that goes.
-const NOT_ITS_OWN: [&str; 6] = ["42501", "53", "55P03", "25", "57", "08"];
+/// a connection that goes, a broken disk.
+const NOT_ITS_OWN: [&str; 8] = ["42501", "53", "55P03", "25", "57", "58", "08", "XX"];
 /// It took too long.
 const CANCELLED: &str = "57014";
 
-/// The bytes of an index, its name with those of its partitions, and whether this transaction may not use it.
+const UNDO_BUILD: &str = "ROLLBACK TO SAVEPOINT ruleiq_build; RELEASE SAVEPOINT ruleiq_build";
+
+/// The bytes of an index, its name with those of its partitions, whether this transaction may not use it, and
+/// whether one of these is older than the transaction.
 const LOOK: &str = "SELECT sum(pg_relation_size(c.oid))::bigint, array_agg(c.relname::text),
-                           bool_or(i.indcheckxmin)
+                           bool_or(i.indcheckxmin),
+                           bool_or(age(i.xmin) > age(pg_current_xact_id()::xid))
     FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
     WHERE c.oid = $1::text::regclass
        OR c.oid IN (SELECT relid FROM pg_partition_tree($1::text::regclass))";
 
 impl<'a> Built<'a> {
-    /// Builds an index.
+    /// Builds an index within the first limit; statements have the second one afterwards.
     pub(super) async fn build(
         queries: &impl Queries,
         advice: &'a IndexAdvice,
-        limit: Duration,
+        limits: (Duration, Duration),
     ) -> Result<Build<'a>, TrialError> {
         let name = index_name::quote(&advice.name);
-        let on = advice.definition.on_clause();
-        let limit_ms = milliseconds(limit);
+        let definition = &advice.definition;
+        let mut build = format!("CREATE INDEX {name} {}", definition.on_clause());
         // An expression has no statistics before.
-        let is_expression = |it: &Key| it.as_column().is_none();
-        let analyze = match advice.definition.keys.iter().any(is_expression) {
-            true => format!("ANALYZE {};", advice.definition.table),
-            false => String::new(),
-        };
-        let build = format!(
-            "SAVEPOINT ruleiq_build; SET LOCAL statement_timeout = {limit_ms};
-             CREATE INDEX {name} {on}; {analyze} RELEASE SAVEPOINT ruleiq_build"
-        );
-        if let Err(error) = queries.batch_execute(&build).await {
-            let state = error.sql_state().map_or("", |it| it.code()).to_owned();
+        if definition.keys.iter().any(|it| it.as_column().is_none()) {
+            build.push_str(&format!("; ANALYZE {}", definition.table));
+        }
+        if let Err(source) = queries.batch_execute(&long(&build, limits)).await {
+            let state = source.sql_state().map_or("", |it| it.code()).to_owned();
+            let index = advice.name.clone();
+            let error = TrialError::Build { index, source };
             let is_its_own = !NOT_ITS_OWN.iter().any(|it| state.starts_with(it));
             if state != CANCELLED && (state.is_empty() || !is_its_own) {
-                let index = advice.name.clone();
-                return Err(TrialError::Build {
-                    index,
-                    source: error,
-                });
+                return Err(error);
             }
-            let back = queries.batch_execute("ROLLBACK TO SAVEPOINT ruleiq_build");
-            back.await.map_err(failed)?;
+            queries.batch_execute(UNDO_BUILD).await.map_err(failed)?;
             return Ok(match state == CANCELLED {
-                true => Build::Cancelled,
+                true => Build::Cancelled(error),
                 false => Build::Refused(DiscardReason::NotBuilt { sql_state: state }),
             });
         }
-        let qualified = qualified(advice);
-        let row = queries.query_one(LOOK, &[&qualified]).await;
+        let row = queries.query_one(LOOK, &[&qualified(advice)]).await;
         let row = row.map_err(failed)?;
+        if row.get(3) {
+            queries.batch_execute(UNDO_BUILD).await.map_err(failed)?;
+            return Ok(Build::PassedOver);
+        }
+        let kept = queries
+            .batch_execute("RELEASE SAVEPOINT ruleiq_build")
+            .await;
+        kept.map_err(failed)?;
         let names: Vec<String> = row.get(1);
         Ok(Build::Done(Built {
             advice,
@@ -106,17 +111,29 @@ pub(super) async fn take_out(queries: &impl Queries, indexes: &[&Built<'_>]) -> 
     queries.batch_execute(&drop).await.map_err(failed)
 }
 
-/// Has new statistics of the tables of these indexes.
-pub(super) async fn analyze<'a>(
+/// Has new statistics of a table, if the time suffices.
+pub(super) async fn analyze(
     queries: &impl Queries,
-    indexes: impl Iterator<Item = &'a IndexAdvice>,
+    table: &str,
+    limits: (Duration, Duration),
 ) -> Result<(), Error> {
-    let tables: BTreeSet<String> = indexes.map(|it| it.definition.table.to_string()).collect();
-    for table in tables {
-        let analyzed = queries.batch_execute(&format!("ANALYZE {table}")).await;
-        analyzed.map_err(failed)?;
+    match queries
+        .batch_execute(&long(&format!("ANALYZE {table}"), limits))
+        .await
+    {
+        Err(error) if error.sql_state() == Some(&SqlState::QUERY_CANCELED) => {}
+        analyzed => return analyzed.map_err(failed),
     }
-    Ok(())
+    queries.batch_execute(UNDO_BUILD).await.map_err(failed)
+}
+
+/// Statements that may take long, in a savepoint; those after it have the second limit.
+fn long(sql: &str, (limit, afterwards): (Duration, Duration)) -> String {
+    let (limit_ms, afterwards_ms) = (milliseconds(limit), milliseconds(afterwards));
+    format!(
+        "SAVEPOINT ruleiq_build; SET LOCAL statement_timeout = {limit_ms}; {sql};
+         SET LOCAL statement_timeout = {afterwards_ms}"
+    )
 }
 
 pub(super) async fn save(queries: &impl Queries) -> Result<(), Error> {
@@ -124,19 +141,8 @@ pub(super) async fn save(queries: &impl Queries) -> Result<(), Error> {
     saved.map_err(failed)
 }
 
-/// Keeps what was done since the savepoint.
-pub(super) async fn keep(queries: &impl Queries) -> Result<(), Error> {
-    let kept = queries
-        .batch_execute("RELEASE SAVEPOINT ruleiq_trial")
-        .await;
-    kept.map_err(failed)
-}
-
 /// Goes back to before the savepoint, whatever has failed since.
-pub(super) async fn undo<T, E: From<Error>>(
-    queries: &impl Queries,
-    done: Result<T, E>,
-) -> Result<T, E> {
+pub(super) async fn undo<T>(queries: &impl Queries, done: Result<T, Error>) -> Result<T, Error> {
     let undo = "ROLLBACK TO SAVEPOINT ruleiq_trial; RELEASE SAVEPOINT ruleiq_trial";
     let undone = queries.batch_execute(undo).await;
     let done = done?;

@@ -44,8 +44,6 @@ pub enum TrialStep {
     Building,
     /// Running statements with them.
     After,
-    /// Putting back what others that went have made harmless.
-    PuttingBack,
     /// Leaving out an index that makes a statement slower.
     Discarding,
 }

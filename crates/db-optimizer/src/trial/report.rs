@@ -16,8 +16,11 @@ pub struct Trial {
     pub not_run: Vec<NotRun>,
     /// The indexes to leave out.
     pub discarded: Vec<DiscardedIndex>,
-    /// The names of those that could be built and not tried: rows were changed in place that somebody still
-    /// sees, so the planner passes them over until the transaction has ended.
+    /// The names of those that are left and that a plan takes.
+    pub taken: Vec<String>,
+    /// The names of those that could not be tried: rows were changed in place that somebody still sees, so the
+    /// planner passes the index over until its transaction has ended; or the index of a partition is there already, and
+    /// taking out the new one would take that with it.
     pub passed_over: Vec<String>,
     /// What those take that are left, built.
     pub size_bytes: u64,
@@ -118,6 +121,9 @@ pub enum DiscardReason {
         /// Its fastest run with them.
         #[serde(rename = "after_ms", serialize_with = "duration::serialize")]
         after: Duration,
+        /// Why it did not come to its end with them; `after` is the limit then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fails: Option<NotRunReason>,
     },
     /// No plan takes it, though each statement that it was advised for was run.
     Unused,

@@ -1,15 +1,21 @@
 //! Runs of one statement.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use ruleiq_query::{Queries, TokenKind, tokens};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
-use super::{NotRunReason, failed, indexes::milliseconds};
+use super::{NotRunReason, TrialOptions, failed, indexes::milliseconds};
 use crate::{
     Error, duration,
-    generic_plan::planned_text,
     plan::{Plan, PlanText},
     read_only::ReadOnly,
     statement_text,
@@ -68,14 +74,43 @@ pub(super) struct Runs<'a, Q> {
     queries: &'a Q,
     timeout: Duration,
     settings: String,
+    pub(super) clock: Clock,
+}
+
+/// When a trial ends.
+#[derive(Debug)]
+pub(super) struct Clock {
+    started: Instant,
+    time: Duration,
+    stop: Option<Arc<AtomicBool>>,
+}
+
+impl Clock {
+    pub(super) fn new(options: &TrialOptions) -> Clock {
+        Clock {
+            started: Instant::now(),
+            time: options.time,
+            stop: options.stop.clone(),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        let is_stopped = self.stop.as_ref().is_some_and(|it| it.load(Relaxed));
+        is_stopped || self.left().is_zero()
+    }
+
+    pub(super) fn left(&self) -> Duration {
+        self.time.saturating_sub(self.started.elapsed())
+    }
 }
 
 impl<'a, Q: Queries> Runs<'a, Q> {
-    pub(super) fn new(queries: &'a Q, timeout: Duration) -> Runs<'a, Q> {
+    pub(super) fn new(queries: &'a Q, timeout: Duration, clock: Clock) -> Runs<'a, Q> {
         let limit_ms = milliseconds(timeout);
         Runs {
             queries,
             timeout,
+            clock,
             settings: format!(
                 "SET LOCAL transaction_read_only = on; SET LOCAL statement_timeout = {limit_ms}"
             ),
@@ -101,13 +136,11 @@ impl<'a, Q: Queries> Runs<'a, Q> {
         if tokens(sql).any(|it| it.kind == TokenKind::Parameter) {
             return Ok(Err(NotRunReason::Parameters));
         }
-        let Some(sql) = planned_text(sql) else {
-            return Ok(Err(NotRunReason::Command));
-        };
         let began = Instant::now();
         let mut fastest: Option<Fastest> = None;
         for run in 0..effort.most {
-            if run >= effort.least && began.elapsed() > effort.time {
+            let is_enough = run >= effort.least && began.elapsed() > effort.time;
+            if is_enough || (run > 0 && self.clock.is_over()) {
                 break;
             }
             match self.once(sql).await? {

@@ -1,4 +1,4 @@
-//! One connection of its own, which can only read.
+//! One connection of its own, which can only read, but in the transaction of a trial.
 
 use std::num::NonZeroUsize;
 

@@ -1,13 +1,13 @@
-//! Taking out what makes a statement slower, and putting back what no longer does.
+//! Taking out what makes a statement slower, and what nobody needs.
 
 use ruleiq_query::Queries;
 
 use super::{Course, Gone, Seen, Tried};
 use crate::{
-    Error, TrialError, TrialProgress, TrialStep,
+    Error, TrialProgress, TrialStep,
     trial::{
         DiscardReason,
-        indexes::{self, Build, Built},
+        indexes::{self, Built},
         runs::{AGAIN, FIRST, Fastest},
     },
 };
@@ -16,22 +16,11 @@ use crate::{
 type Changes = Vec<(usize, Fastest)>;
 
 impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
-    pub(super) async fn trim(&mut self, seen: &mut Seen<'a>) -> Result<(), TrialError> {
+    pub(super) async fn trim(&mut self, seen: &mut Seen<'a>) -> Result<(), Error> {
         while let Some(place) = self.slowest(seen).await? {
             let (done, of) = (seen.gone.len(), seen.gone.len() + seen.built.len());
             self.tell(TrialStep::Discarding, done, of);
             self.discard_for(place, seen).await?;
-        }
-        // Without the last one, it is slower.
-        for at in (0..seen.gone.len().saturating_sub(1)).rev() {
-            if self.is_over() {
-                return Ok(());
-            }
-            if matches!(seen.gone[at].reason, DiscardReason::Slower { .. }) {
-                let (done, of) = (seen.gone.len() - at, seen.gone.len() + 1);
-                self.tell(TrialStep::PuttingBack, done, of);
-                self.put_back(at, seen).await?;
-            }
         }
         if !self.is_over() {
             self.discard_unused(seen).await?;
@@ -54,7 +43,8 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
                 return Ok(None);
             };
             self.look_again(place, seen).await?;
-            if self.is_slower(&seen.tried[place]) {
+            let it = &seen.tried[place];
+            if !it.is_given_up && self.is_slower(it) {
                 return Ok(Some(place));
             }
         }
@@ -62,7 +52,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
 
     /// Runs a statement more often, with the indexes and without.
     async fn look_again(&mut self, place: usize, seen: &mut Seen<'a>) -> Result<(), Error> {
-        let sql = &seen.tried[place].statement.sql;
+        let sql = seen.tried[place].sql;
         let after = self.runs.again(sql, AGAIN).await?;
         indexes::save(self.queries).await?;
         let all: Vec<&Built<'_>> = seen.built.iter().collect();
@@ -72,8 +62,10 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
         };
         let before = indexes::undo(self.queries, before).await?;
         let it = &mut seen.tried[place];
-        if before.fails.is_none() {
-            it.before = it.before.clone().or(before);
+        match before.fails {
+            None => it.before = it.before.clone().or(before),
+            // It fails by itself, now and then.
+            Some(_) => it.is_given_up = true,
         }
         it.after = Some(match it.after.take() {
             Some(earlier) => earlier.or(after),
@@ -119,6 +111,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
                 statement: it.statement.name.clone(),
                 before: it.before.took,
                 after: it.took(),
+                fails: it.after.as_ref().and_then(|it| it.fails.clone()),
             },
         });
         seen.tried = with(&seen.tried, &changes);
@@ -142,65 +135,21 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
             if self.is_over() {
                 return Ok(None);
             }
-            let sql = &it.statement.sql;
+            let sql = it.sql;
             // What cannot be planned has none.
             let shape = self.runs.shape(sql).await?.unwrap_or_default();
             if it.after.as_ref().is_some_and(|after| after.shape == shape) {
                 continue;
             }
-            changes.push(match it.before.shape == shape {
-                true => (at, it.before.clone()),
-                false => (at, self.runs.again(sql, FIRST).await?),
-            });
+            let ran = match it.before.shape == shape {
+                true => it.before.clone(),
+                false => self.runs.again(sql, FIRST).await?,
+            };
+            if it.after.as_ref().is_none_or(|it| it.shape != ran.shape) {
+                changes.push((at, ran));
+            }
         }
         Ok(Some(changes))
-    }
-
-    /// Builds an index again that was taken out, and keeps it where no statement is slower with it and all take
-    /// less.
-    async fn put_back(&mut self, at: usize, seen: &mut Seen<'a>) -> Result<(), TrialError> {
-        indexes::save(self.queries).await?;
-        let kept = self.with_again(at, seen).await;
-        let kept = match kept {
-            Ok(Some(kept)) => kept,
-            other => {
-                indexes::undo(self.queries, other.map(|_| ())).await?;
-                return Ok(());
-            }
-        };
-        indexes::keep(self.queries).await?;
-        let (built, changes) = kept;
-        seen.gone.remove(at);
-        seen.built.push(built);
-        seen.tried = with(&seen.tried, &changes);
-        Ok(())
-    }
-
-    async fn with_again(
-        &mut self,
-        at: usize,
-        seen: &Seen<'a>,
-    ) -> Result<Option<(Built<'a>, Changes)>, TrialError> {
-        let index = seen.gone[at].index;
-        let Build::Done(built) = Built::build(self.queries, index, self.left()).await? else {
-            return Ok(None);
-        };
-        let Some(changes) = self.changes(&seen.tried).await? else {
-            return Ok(None);
-        };
-        let changed = with(&seen.tried, &changes);
-        let is_slower = |tried: &[Tried<'a>], at: usize| self.is_slower(&tried[at]);
-        let is_harmless = (changes.iter())
-            .all(|(at, _)| !is_slower(&changed, *at) || is_slower(&seen.tried, *at));
-        let (now, before): (f64, f64) = (changes.iter()).fold((0.0, 0.0), |sum, (at, _)| {
-            let calls = changed[*at].statement.calls;
-            let seconds = |it: &Tried<'_>| calls * it.took().as_secs_f64();
-            (
-                sum.0 + seconds(&changed[*at]),
-                sum.1 + seconds(&seen.tried[*at]),
-            )
-        });
-        Ok((is_harmless && now < before).then_some((built, changes)))
     }
 
     /// Takes out what no plan has and no plan misses, where all were run that it was advised for.
