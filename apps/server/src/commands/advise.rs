@@ -86,21 +86,7 @@ enum AskedSizes {
 
 /// Runs the command. It reads no settings but its arguments.
 pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    ensure!(
-        arguments.seconds.is_finite() && (0.0..=86_400.0).contains(&arguments.seconds),
-        "`--seconds {}`: it must be from 0 to 86,400",
-        arguments.seconds
-    );
-    ensure!(
-        arguments.trial_seconds.is_finite() && (1.0..=86_400.0).contains(&arguments.trial_seconds),
-        "`--trial-seconds {}`: it must be from 1 to 86,400",
-        arguments.trial_seconds
-    );
-    ensure!(
-        arguments.entry_cost.is_finite() && arguments.entry_cost >= 0.0,
-        "`--entry-cost {}`: it must be 0 or more",
-        arguments.entry_cost
-    );
+    check(&arguments)?;
     let read = arguments.workload.as_ref().map(|path| {
         let text = fs::read_to_string(path);
         let text = text.with_context(|| format!("failed to read {}", path.display()))?;
@@ -157,6 +143,25 @@ pub(crate) async fn advise(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Err(error.context("the advice was not tried out"));
     }
     Ok(exit_code(&advice))
+}
+
+fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    ensure!(
+        arguments.seconds.is_finite() && (0.0..=86_400.0).contains(&arguments.seconds),
+        "`--seconds {}`: it must be from 0 to 86,400",
+        arguments.seconds
+    );
+    ensure!(
+        arguments.trial_seconds.is_finite() && (1.0..=86_400.0).contains(&arguments.trial_seconds),
+        "`--trial-seconds {}`: it must be from 1 to 86,400",
+        arguments.trial_seconds
+    );
+    ensure!(
+        arguments.entry_cost.is_finite() && arguments.entry_cost >= 0.0,
+        "`--entry-cost {}`: it must be 0 or more",
+        arguments.entry_cost
+    );
+    Ok(())
 }
 
 fn options(arguments: &Arguments) -> AdviseOptions {

@@ -48,7 +48,9 @@ async fn every_line_about_a_request_has_its_id_and_the_caller_gets_no_cause() {
         .find(|it| it["message"] == "request failed")
         .unwrap();
     let cause = failed["cause"].as_str().unwrap();
-    assert!(cause.contains("cannot connect to the database"), "{failed}");
+    // A connection that was open may be found closed by the statement alone.
+    let causes = ["cannot connect to the database", "connection closed"];
+    assert!(causes.iter().any(|it| cause.contains(it)), "{failed}");
     let without: Vec<&Value> = log
         .iter()
         .filter(|it| {
