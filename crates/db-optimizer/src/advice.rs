@@ -268,12 +268,12 @@ impl Advice {
             self.droppable.retain(|it| it.reason != DropReason::Unused);
         }
         for statement in &mut self.statements {
-            let plan = statement.plan_after.clone().unwrap_or_default();
-            let concerns = |it: &&IndexAdvice| {
+            let plan = statement.plan_after.as_ref();
+            let concerns = |it: &IndexAdvice| {
                 let helps = it.helps.iter().any(|it| it.name == statement.name);
-                helps || plan.contains(&it.name)
+                helps || plan.is_some_and(|plan| plan.contains(&it.name))
             };
-            if gone.iter().any(|it| concerns(&it)) {
+            if gone.iter().any(concerns) {
                 statement.cost_after = statement.cost_before;
                 statement.plan_before = None;
                 statement.plan_after = None;

@@ -9,6 +9,11 @@ pub(crate) fn from_milliseconds(milliseconds: f64) -> Duration {
     Duration::try_from_secs_f64(milliseconds / 1e3).unwrap_or(Duration::MAX)
 }
 
+/// A limit as a setting of the server, at most a day. 0 would mean none at all.
+pub(crate) fn limit_ms(limit: Duration) -> u128 {
+    limit.as_millis().clamp(1, 86_400_000)
+}
+
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }

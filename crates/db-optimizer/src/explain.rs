@@ -8,6 +8,7 @@ use tokio_postgres::error::SqlState;
 use crate::{
     Case, Finding,
     doctor::tables,
+    duration,
     plan::{Plan, PlanError, PlanText},
     transaction,
 };
@@ -95,8 +96,7 @@ async fn begin(queries: &impl Queries, options: ExplainAnalyze) -> Result<(), Ex
         true => "READ WRITE",
         false => "READ ONLY",
     };
-    // 0 would mean no limit at all.
-    let limit_ms = options.timeout.as_millis().clamp(1, 86_400_000);
+    let limit_ms = duration::limit_ms(options.timeout);
     let begin = format!("BEGIN {mode}; SET LOCAL statement_timeout = {limit_ms}");
     let begun = queries.batch_execute(&begin).await;
     begun.map_err(ExplainError::Statement)

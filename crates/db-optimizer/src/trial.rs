@@ -21,9 +21,9 @@ use std::time::Duration;
 use ruleiq_query::{Error as QueryError, Queries};
 use tokio::time::{Instant, sleep};
 
-use crate::{Advice, Error, Workload, transaction};
+use crate::{Advice, Error, Workload, duration, transaction};
 
-use self::{course::Course, indexes::milliseconds};
+use self::course::Course;
 pub use self::{
     options::{TrialOptions, TrialProgress, TrialStep},
     report::{DiscardReason, DiscardedIndex, NotRun, NotRunReason, Trial, TriedStatement},
@@ -79,7 +79,7 @@ pub(crate) async fn run<Q: Queries>(
         return Err(TrialError::InTransaction);
     }
     refuse_company(queries).await?;
-    let limit_ms = milliseconds(options.time);
+    let limit_ms = duration::limit_ms(options.time);
     let begin = format!(
         "BEGIN READ WRITE; SET LOCAL statement_timeout = {limit_ms}; SET LOCAL lock_timeout = '5s'"
     );

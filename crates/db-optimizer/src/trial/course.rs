@@ -123,20 +123,8 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
         let statements = self.workload.statements();
         for (done, statement) in statements.iter().enumerate() {
             self.tell(TrialStep::Before, done, statements.len());
-            let sql = planned_text(&statement.sql);
-            let ran = match sql {
-                _ if self.is_over() => Err(NotRunReason::NotTried),
-                Some(sql) => self.runs.fastest(sql, FIRST).await?,
-                None => Err(NotRunReason::Command),
-            };
-            match ran {
-                Ok(before) => seen.tried.push(Tried {
-                    statement,
-                    sql: sql.unwrap_or_default(),
-                    before,
-                    after: None,
-                    is_given_up: false,
-                }),
+            match self.before(statement).await? {
+                Ok(tried) => seen.tried.push(tried),
                 Err(reason) => seen.not_run.push(NotRun {
                     name: statement.name.clone(),
                     reason,
@@ -144,6 +132,27 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
             }
         }
         Ok(())
+    }
+
+    /// A statement as it runs without the indexes, or why it does not.
+    async fn before(
+        &self,
+        statement: &'a WorkloadStatement,
+    ) -> Result<Result<Tried<'a>, NotRunReason>, Error> {
+        if self.is_over() {
+            return Ok(Err(NotRunReason::NotTried));
+        }
+        let Some(sql) = planned_text(&statement.sql) else {
+            return Ok(Err(NotRunReason::Command));
+        };
+        let ran = self.runs.fastest(sql, FIRST).await?;
+        Ok(ran.map(|before| Tried {
+            statement,
+            sql,
+            before,
+            after: None,
+            is_given_up: false,
+        }))
     }
 
     async fn build(
@@ -176,7 +185,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
             }
             self.tell(TrialStep::After, done, of);
             let sql = it.sql;
-            let is_same = self.runs.shape(sql).await?.as_ref() == Some(&it.before.shape);
+            let is_same = self.runs.shape(sql).await? == it.before.shape;
             it.after = Some(match is_same {
                 true => it.before.clone(),
                 false => self.runs.again(sql, FIRST).await?,

@@ -6,7 +6,7 @@ use ruleiq_query::Queries;
 use tokio_postgres::error::SqlState;
 
 use super::{DiscardReason, TrialError, failed};
-use crate::{Error, IndexAdvice, index_name};
+use crate::{Error, IndexAdvice, duration, index_name};
 
 /// An index that is built.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ const NOT_ITS_OWN: [&str; 8] = ["42501", "53", "55P03", "25", "57", "58", "08", 
 /// It took too long.
 const CANCELLED: &str = "57014";
 
+const KEEP_BUILD: &str = "RELEASE SAVEPOINT ruleiq_build";
 const UNDO_BUILD: &str = "ROLLBACK TO SAVEPOINT ruleiq_build; RELEASE SAVEPOINT ruleiq_build";
 
 /// The bytes of an index, its name with those of its partitions, whether this transaction may not use it, and
@@ -82,10 +83,7 @@ impl<'a> Built<'a> {
             queries.batch_execute(UNDO_BUILD).await.map_err(failed)?;
             return Ok(Build::PassedOver);
         }
-        let kept = queries
-            .batch_execute("RELEASE SAVEPOINT ruleiq_build")
-            .await;
-        kept.map_err(failed)?;
+        queries.batch_execute(KEEP_BUILD).await.map_err(failed)?;
         let names: Vec<String> = row.get(1);
         Ok(Build::Done(Built {
             advice,
@@ -117,19 +115,18 @@ pub(super) async fn analyze(
     table: &str,
     limits: (Duration, Duration),
 ) -> Result<(), Error> {
-    match queries
-        .batch_execute(&long(&format!("ANALYZE {table}"), limits))
-        .await
-    {
-        Err(error) if error.sql_state() == Some(&SqlState::QUERY_CANCELED) => {}
-        analyzed => return analyzed.map_err(failed),
-    }
-    queries.batch_execute(UNDO_BUILD).await.map_err(failed)
+    let analyze = long(&format!("ANALYZE {table}"), limits);
+    let after = match queries.batch_execute(&analyze).await {
+        Ok(()) => KEEP_BUILD,
+        Err(error) if error.sql_state() == Some(&SqlState::QUERY_CANCELED) => UNDO_BUILD,
+        Err(error) => return Err(failed(error)),
+    };
+    queries.batch_execute(after).await.map_err(failed)
 }
 
 /// Statements that may take long, in a savepoint; those after it have the second limit.
 fn long(sql: &str, (limit, afterwards): (Duration, Duration)) -> String {
-    let (limit_ms, afterwards_ms) = (milliseconds(limit), milliseconds(afterwards));
+    let [limit_ms, afterwards_ms] = [limit, afterwards].map(duration::limit_ms);
     format!(
         "SAVEPOINT ruleiq_build; SET LOCAL statement_timeout = {limit_ms}; {sql};
          SET LOCAL statement_timeout = {afterwards_ms}"
@@ -148,11 +145,6 @@ pub(super) async fn undo<T>(queries: &impl Queries, done: Result<T, Error>) -> R
     let done = done?;
     undone.map_err(failed)?;
     Ok(done)
-}
-
-/// As a setting of the server. 0 would mean no limit at all.
-pub(super) fn milliseconds(limit: Duration) -> u128 {
-    limit.as_millis().clamp(1, 86_400_000)
 }
 
 fn qualified(advice: &IndexAdvice) -> String {

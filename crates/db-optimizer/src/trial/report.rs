@@ -137,17 +137,14 @@ pub enum DiscardReason {
 impl Trial {
     /// What the workload takes without the indexes: each statement as often as it runs.
     pub fn before(&self) -> Duration {
-        self.sum(|it| it.before)
+        sum(self.statements.iter().map(|it| (it.calls, it.before)))
     }
 
     /// What it takes with those that are left, if each statement was run with them.
     pub fn after(&self) -> Option<Duration> {
-        let is_run = self.statements.iter().all(|it| it.after.is_some());
-        is_run.then(|| self.sum(|it| it.after.unwrap_or_default()))
-    }
-
-    fn sum(&self, of: fn(&TriedStatement) -> Duration) -> Duration {
-        sum(self.statements.iter().map(|it| (it.calls, of(it))))
+        let times = self.statements.iter();
+        let times: Option<Vec<_>> = times.map(|it| Some((it.calls, it.after?))).collect();
+        times.map(|it| sum(it.into_iter()))
     }
 }
 

@@ -13,7 +13,7 @@ use ruleiq_query::{Queries, TokenKind, tokens};
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 
-use super::{NotRunReason, TrialOptions, failed, indexes::milliseconds};
+use super::{NotRunReason, TrialOptions, failed};
 use crate::{
     Error, duration,
     plan::{Plan, PlanText},
@@ -49,8 +49,8 @@ pub(super) struct Fastest {
     pub(super) took: Duration,
     /// Why it did not come to its end, though it does without the indexes.
     pub(super) fails: Option<NotRunReason>,
-    /// The plan without costs: what is done.
-    pub(super) shape: String,
+    /// The plan without costs: what is done. What cannot be planned has none.
+    pub(super) shape: Option<String>,
     /// The plan as it is shown.
     pub(super) outline: String,
     /// The names of the indexes in it.
@@ -106,7 +106,7 @@ impl Clock {
 
 impl<'a, Q: Queries> Runs<'a, Q> {
     pub(super) fn new(queries: &'a Q, timeout: Duration, clock: Clock) -> Runs<'a, Q> {
-        let limit_ms = milliseconds(timeout);
+        let limit_ms = duration::limit_ms(timeout);
         Runs {
             queries,
             timeout,
@@ -158,17 +158,20 @@ impl<'a, Q: Queries> Runs<'a, Q> {
 
     /// The fastest run of a statement that has run without the indexes; failing is the slowest.
     pub(super) async fn again(&self, sql: &str, effort: Effort) -> Result<Fastest, Error> {
-        let fails = match self.fastest(sql, effort).await? {
+        let reason = match self.fastest(sql, effort).await? {
             Ok(fastest) => return Ok(fastest),
-            Err(reason) => Some(reason),
+            Err(reason) => reason,
         };
         let plan = self.explain("EXPLAIN (FORMAT JSON)", sql).await?;
-        let plan = plan.map(|it| of_plan(&it, self.timeout));
-        Ok(Fastest {
-            took: self.timeout,
-            fails,
-            ..plan.unwrap_or_default()
-        })
+        let mut failing = match plan {
+            Ok(plan) => of_plan(&plan, self.timeout),
+            Err(_) => Fastest {
+                took: self.timeout,
+                ..Fastest::default()
+            },
+        };
+        failing.fails = Some(reason);
+        Ok(failing)
     }
 
     async fn once(&self, sql: &str) -> Result<Result<Fastest, NotRunReason>, Error> {
@@ -205,7 +208,7 @@ impl<'a, Q: Queries> Runs<'a, Q> {
 fn of_plan(plan: &Plan, took: Duration) -> Fastest {
     Fastest {
         took,
-        shape: shape(plan),
+        shape: Some(shape(plan)),
         outline: plan.outline(),
         fails: None,
         indexes: plan.index_names().collect(),
@@ -256,7 +259,7 @@ mod tests {
     fn the_faster_run_of_one_plan_counts_and_the_later_one_of_two_plans() {
         let ran = |shape: &str, ms| Fastest {
             took: Duration::from_millis(ms),
-            shape: shape.to_owned(),
+            shape: Some(shape.to_owned()),
             ..Fastest::default()
         };
         assert_eq!(ran("a", 5).or(ran("a", 7)), ran("a", 5));

@@ -26,6 +26,14 @@ SELECT id FROM events ORDER BY made DESC LIMIT 5;
 -- name: at
 SELECT id FROM events WHERE made = 7;
 ";
+const PARTED: &str = "
+    CREATE TABLE parted (id integer, made integer) PARTITION BY RANGE (id);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (50000);
+    CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (50000) TO (200000);
+    INSERT INTO parted SELECT n, n * 7919 % 100003 FROM generate_series(1, 100002) n";
+const AT_PARTED: &str = "-- name: at
+SELECT id FROM parted WHERE made = 7;
+";
 /// By the planner's costs, the index on `made` finds ten rare ones soon.
 const RARE: &str = "-- name: at
 SELECT id FROM events WHERE made = 7;
@@ -346,18 +354,11 @@ SELECT id FROM documents WHERE body @> '{\"n\": 7}';
 
 #[tokio::test]
 async fn an_index_of_a_partitioned_table_is_known_by_those_of_its_partitions() {
-    let sql = "CREATE TABLE parted (id integer, made integer) PARTITION BY RANGE (id);
-        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (50000);
-        CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (50000) TO (200000);
-        INSERT INTO parted SELECT n, n * 7919 % 100003 FROM generate_series(1, 100002) n";
-    let (_database, client) = with_hypopg(sql).await;
-    let workload = "-- name: at
-SELECT id FROM parted WHERE made = 7;
-";
-    let advice = advise(&client, workload).await;
+    let (_database, client) = with_hypopg(PARTED).await;
+    let advice = advise(&client, AT_PARTED).await;
     let count = advice.indexes.len() + advice.untested.len();
     assert_eq!(count, 1, "{advice}");
-    let trial = try_out(&client, workload, &advice).await.unwrap();
+    let trial = try_out(&client, AT_PARTED, &advice).await.unwrap();
     assert!(
         trial.discarded.is_empty() && trial.size_bytes > 100_000,
         "{trial:?}"
@@ -366,15 +367,8 @@ SELECT id FROM parted WHERE made = 7;
 
 #[tokio::test]
 async fn an_index_that_takes_over_one_of_a_partition_is_not_tried() {
-    let sql = "CREATE TABLE parted (id integer, made integer) PARTITION BY RANGE (id);
-        CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (50000);
-        CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (50000) TO (200000);
-        INSERT INTO parted SELECT n, n * 7919 % 100003 FROM generate_series(1, 100002) n";
-    let (_database, client) = with_hypopg(sql).await;
-    let workload = "-- name: at
-SELECT id FROM parted WHERE made = 7;
-";
-    let advice = advise(&client, workload).await;
+    let (_database, client) = with_hypopg(PARTED).await;
+    let advice = advise(&client, AT_PARTED).await;
     let advised = advice
         .indexes
         .iter()
@@ -384,7 +378,7 @@ SELECT id FROM parted WHERE made = 7;
     let on = advised.definition.on_clause().replace("parted", "parted_1");
     let sql = format!("CREATE INDEX there {on}");
     client.batch_execute(&sql).await.unwrap();
-    let trial = try_out(&client, workload, &advice).await.unwrap();
+    let trial = try_out(&client, AT_PARTED, &advice).await.unwrap();
     assert_eq!(trial.passed_over, [advised.name.as_str()]);
     assert!(
         trial.discarded.is_empty() && trial.taken.is_empty(),

@@ -136,8 +136,7 @@ impl<'a, Q: Queries, P: FnMut(TrialProgress) + Send> Course<'a, Q, P> {
                 return Ok(None);
             }
             let sql = it.sql;
-            // What cannot be planned has none.
-            let shape = self.runs.shape(sql).await?.unwrap_or_default();
+            let shape = self.runs.shape(sql).await?;
             if it.after.as_ref().is_some_and(|after| after.shape == shape) {
                 continue;
             }
